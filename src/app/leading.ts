@@ -104,8 +104,32 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
     },
     useWebhookSecrets: deps.useWebhookSecrets,
   });
+  const ending = new AbortController();
+  let stopFolding = (): void => undefined;
+  let restoring: Promise<void> = Promise.resolve();
+
+  /** Another instance leads, or this one cannot: nothing is delivered or written any more. */
+  async function abandon(): Promise<void> {
+    ending.abort();
+    if (tail !== undefined) tail.onGrowth = () => undefined;
+    stopFolding();
+    closeFeeds();
+    counting.close();
+    telemetry.end();
+    await Promise.all([exporter.abandon(), poller.stop(0), tailnet.stop(0), restoring]);
+  }
+  /** What was begun ends if the journal is lost meanwhile. */
+  async function orAbandoned(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      await abandon();
+      throw error;
+    }
+  }
+
   tailnet.startDevices();
-  await useDestinations(config, { journal, logger, move: exporter.move });
+  await orAbandoned(() => useDestinations(config, { journal, logger, move: exporter.move }));
   const { cursor, destinations, lastSeq: committedSeq, pendingRecords } = journal;
   exporter.start({ cursor, destinations, committedSeq, pendingRecords });
   if (tail !== undefined)
@@ -148,12 +172,8 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
     }),
     ...health(),
   });
-  await resumeRedeliveries(operationsDeps, logger);
+  await orAbandoned(() => resumeRedeliveries(operationsDeps, logger));
   const overview = createOverview({ status, ledger, clock, startedAt });
-
-  const ending = new AbortController();
-  let stopFolding = (): void => undefined;
-  let restoring: Promise<void> = Promise.resolve();
 
   /** A database may be away for a while. @throws the error of a file. */
   async function stepFailed(failure: unknown): Promise<false> {
@@ -227,16 +247,7 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
       closeFeeds();
       await finish(Math.min(deadlineMs, lastOfTermMs));
     },
-    /** Another instance leads: nothing is delivered or written any more. */
-    async abandon(): Promise<void> {
-      ending.abort();
-      if (tail !== undefined) tail.onGrowth = () => undefined;
-      stopFolding();
-      closeFeeds();
-      counting.close();
-      telemetry.end();
-      await Promise.all([exporter.abandon(), poller.stop(0), tailnet.stop(0), restoring]);
-    },
+    abandon,
   };
 
   /** Asks Tailscale for nothing more, and restores no further. */

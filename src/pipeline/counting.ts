@@ -84,7 +84,7 @@ export class Counting {
   /** Reads rows for a few milliseconds; called again once it has resolved. Resolves with whether the ledger has caught up. */
   async step(): Promise<boolean> {
     if (this.isCaughtUp) return true;
-    if (!(await this.#readSome())) return false;
+    if (!(await this.#readSome()) || this.#isClosed) return false;
     const { journal, ledger } = this.#deps;
     // From here on commits are counted as they come: nothing may come in between.
     this.isCaughtUp = true;
@@ -140,7 +140,7 @@ export class Counting {
 
   /** Reads to the last row, with room for others between steps. */
   async catchUp(): Promise<void> {
-    while (!(await this.step())) await new Promise((resolve) => setImmediate(resolve));
+    while (!this.#isClosed && !(await this.step())) await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Ends the reading, wherever it is. */

@@ -4,6 +4,7 @@ import { createLeading, type Leading } from "../../src/app/leading.ts";
 import { createTermTelemetry } from "../../src/app/telemetry.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import type { Journal, Tail } from "../../src/journal/index.ts";
+import { Unavailable } from "../../src/errors.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { createStore, numberedFlow, take, type TestStore } from "../support/store.ts";
 import { until } from "../support/wait.ts";
@@ -21,11 +22,18 @@ beforeEach(async () => {
     snapshots++;
     return store.journal.writeSnapshot(snapshot);
   };
-  const journal = Object.create(store.journal, { tail: { value: tail }, writeSnapshot: { value: writeSnapshot } });
-  leading = await createLeading(store.config, {
+  leading = await lead({ writeSnapshot });
+});
+afterEach(() => store.remove());
+
+/** Leads over the store's journal, of which these members differ. */
+function lead(members: Partial<Journal>, telemetry = createTermTelemetry(silentTelemetry)()): Promise<Leading> {
+  const own = Object.entries({ tail, ...members }).map(([name, value]) => [name, { value }] as const);
+  const journal = Object.create(store.journal, Object.fromEntries(own)) as Journal;
+  return createLeading(store.config, {
     ...store,
-    journal: journal as Journal,
-    telemetry: createTermTelemetry(silentTelemetry)(),
+    journal,
+    telemetry,
     logger: silentLogger,
     plainLogger: silentLogger,
     clock: Date.now,
@@ -38,8 +46,7 @@ beforeEach(async () => {
     onStdoutClosed() {},
     useWebhookSecrets() {},
   });
-});
-afterEach(() => store.remove());
+}
 
 /** A commit of some instance, which the tail announces. */
 async function commit(number: number): Promise<void> {
@@ -69,4 +76,18 @@ test("writes nothing more once it is abandoned", async () => {
   await commit(2);
   expect(sums()).toMatchObject({ accepted: 1, delivered: 1 });
   expect(snapshots).toBe(before);
+});
+
+test("leaves nothing running if the journal is lost before it has begun", async () => {
+  const telemetry = createTermTelemetry(silentTelemetry)();
+  let hasEnded = false;
+  const end = (): void => {
+    hasEnded = true;
+    telemetry.end();
+  };
+  const useDestinations = (): never => {
+    throw new Unavailable("another instance leads");
+  };
+  await expect(lead({ useDestinations }, { ...telemetry, end })).rejects.toThrow("another instance leads");
+  expect(hasEnded).toBe(true);
 });

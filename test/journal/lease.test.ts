@@ -43,6 +43,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
     const connection = database.connect(5000);
     const joined = new Membership({
       connection,
+      looking: database.connect(5000),
       schema: s,
       member,
       leaseMs,

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import { Unavailable } from "../../errors.ts";
 import type { AppendingJournal, Horizon, KeyClass } from "../journal.ts";
-import { createDatabase, type Database } from "./connection.ts";
+import { type Connection, createDatabase, type Database } from "./connection.ts";
 import { DatabaseError } from "./errors.ts";
 import { type HeadRow, headColumns, Heads } from "./head.ts";
 import { AppendKeys } from "./keys.ts";
@@ -20,6 +20,8 @@ export interface Appending extends Omit<AppendingJournal, "cluster" | "lead" | "
   readonly database: Database;
   readonly heads: Heads;
   readonly turn: Turn;
+  /** For short questions, whoever has them. */
+  readonly looking: Connection;
   /** Looks at the database at once, if it can. */
   refresh(): Promise<void>;
   /** Commits what waits. Nothing is taken any more. */
@@ -117,6 +119,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
     database,
     heads,
     turn,
+    looking,
     identity,
     location: locationOf({ url, tls, schema }),
     get lastSeq() {

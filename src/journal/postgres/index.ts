@@ -33,6 +33,7 @@ export async function openPostgresJournal(
   const { schema, lease: leaseMs } = config.state;
   const membership = new Membership({
     connection: appending.database.connect(Math.min(renewMs, leaseMs / 2)),
+    looking: appending.looking,
     schema: quoted(schema),
     member: { id: appending.member, ...instance },
     leaseMs,

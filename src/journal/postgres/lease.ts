@@ -10,6 +10,8 @@ import { type Heads, type HeadRow, headColumns } from "./head.ts";
 export interface MembershipDeps {
   /** Used by nothing else: a renewal must not wait for a query. */
   readonly connection: Connection;
+  /** Answers who asks how the instances stand. */
+  readonly looking: Connection;
   /** Quoted. */
   readonly schema: string;
   readonly member: Pick<Member, "id" | "host" | "version" | "adminAddress">;
@@ -128,7 +130,7 @@ export class Membership implements Cluster {
 
   async view(): Promise<ClusterView> {
     const startedAt = performance.now();
-    const rows = await this.#deps.connection.query<ViewRow>(this.#sql.view).catch((error: unknown) => {
+    const rows = await this.#deps.looking.query<ViewRow>(this.#sql.view).catch((error: unknown) => {
       throw new Unavailable(`the database does not answer: ${reasonOf(error)}`);
     });
     const [row] = rows;
