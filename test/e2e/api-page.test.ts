@@ -34,9 +34,12 @@ const documented = [...page.matchAll(/^\| (`\/[^|]*)\| (GET|POST|DELETE) /gm)].f
 );
 
 test("has every path of the program, and no other", () => {
-  const source = readFileSync(join(root, "src/admin/index.ts"), "utf8");
-  const short = [...source.matchAll(/\b(get|post)\("(\/[^"]+)"/g)].map(
-    ([, method, path]) => `${method?.toUpperCase()} ${path}`,
+  const source = ["index.ts", "routes.ts"]
+    .map((name) => readFileSync(join(root, "src/admin", name), "utf8"))
+    .join("\n");
+  const methodOf: Readonly<Record<string, string>> = { get: "GET", view: "GET", post: "POST", act: "POST" };
+  const short = [...source.matchAll(/\b(get|view|post|act)\("(\/[^"]+)"/g)].map(
+    ([, form = "", path]) => `${methodOf[form]} ${path}`,
   );
   const pageSource = readFileSync(join(root, "src/admin/page/index.ts"), "utf8");
   const long = [...`${source}${pageSource}`.matchAll(/path: "(\/[^"]*)",\s*methods: \{((?:(?!path: )[^])*)/g)].flatMap(

@@ -168,7 +168,7 @@ export class Space {
   }
 
   async #evictMarks(): Promise<void> {
-    if (performance.now() < this.#marksRestUntil) return;
+    if (performance.now() < this.#marksRestUntil && !this.isShort) return;
     const { marks, maxBytes, logger } = this.#deps;
     const startedAt = performance.now();
     const deadLetters = await marks.evict(this.#running("retry"));
