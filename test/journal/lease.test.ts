@@ -11,7 +11,7 @@ import { timeoutMs, until } from "../support/wait.ts";
 
 const schema = "journal";
 const s = quoted(schema);
-const nobody = { seq: 0, accepted_flow: 0, accepted_audit: 0, accepted_webhook: 0, used_bytes: 0 };
+const nobody = { seq: 0, accepted_flow: 0, accepted_audit: 0, accepted_webhook: 0, used_bytes: 0, history: "" };
 const forever = new AbortController().signal;
 
 describe.skipIf(!canHavePostgres)("instances that share a database", () => {

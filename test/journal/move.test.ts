@@ -122,7 +122,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
       const days = (count: number) => Buffer.from(new Uint16Array(count).fill(20_759).buffer).toString("hex");
       const append = (number: number, ...of: readonly number[]) =>
         read<{ outcome: string; known: string | null }>(
-          `SELECT outcome, encode(known_flow, 'hex') AS known FROM @append('me', ${number}, NULL, '\\x${days(of.length)}', '\\x${hex(...of)}', '', '[]', '', '[]', '[]', '', '[]', NULL, NULL)`,
+          `SELECT outcome, encode(known_flow, 'hex') AS known FROM @append('me', ${number}, NULL, @history(), '\\x${days(of.length)}', '\\x${hex(...of)}', '', '[]', '', '[]', '[]', '', '[]', NULL, NULL)`,
         );
       expect(await append(1, 7, 1000)).toEqual([{ outcome: "known", known: hex(7) }]);
       expect(await append(2, 1000)).toEqual([{ outcome: "done", known: null }]);

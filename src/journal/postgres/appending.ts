@@ -54,7 +54,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
   const s = quoted(schema);
   const database = createDatabase(state, logger);
   const looking = database.connect(lookMs);
-  const look = `SELECT ${headColumns}, (SELECT COALESCE(SUM(keys), 0)::bigint FROM ${s}.key_day) AS flow,
+  const look = `SELECT ${headColumns(s)}, (SELECT COALESCE(SUM(keys), 0)::bigint FROM ${s}.key_day) AS flow,
       (SELECT json_object_agg(class, n) FROM (SELECT class, COUNT(*) AS n FROM ${s}.other_key GROUP BY class) k) AS others,
       (SELECT json_object_agg(name, convert_from(value, 'UTF8')) FROM ${s}.state WHERE name LIKE 'horizon.%') AS horizons
     FROM ${s}.head`;
@@ -75,6 +75,14 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
   });
   let seen = first;
   const heads = new Heads(first);
+  heads.failovers.add((rows) => {
+    if (rows === 0) logger.warn("the database has failed over");
+    else
+      logger.error(
+        "the database has failed over without its last commits: records that senders were told are safe are gone; wait for a standby with synchronous_standby_names",
+        { rows },
+      );
+  });
 
   const full = (bytes: number): string | undefined => {
     const used = heads.current.used_bytes;

@@ -151,7 +151,7 @@ export class Destinations {
     const { connection, schema, state } = this.#deps;
     const { measuredSeq, loss } = state;
     const { seq, record, logRecord } = cursorIn(change);
-    const sql = `SELECT ${headColumns}, (SELECT COALESCE(SUM(records), 0)::bigint FROM ${schema}.batch
+    const sql = `SELECT ${headColumns(schema)}, (SELECT COALESCE(SUM(records), 0)::bigint FROM ${schema}.batch
         WHERE seq > $1 AND ${isOf(2)}) AS unmeasured FROM ${schema}.head`;
     const [found] = await connection.query<HeadRow & { unmeasured: number }>(sql, [
       measuredSeq,
@@ -220,7 +220,7 @@ export class Destinations {
     const { connection, schema } = this.#deps;
     const { accepted, ...rest } = known;
     const { seq } = known.cursor;
-    const sql = `SELECT ${headColumns}, (SELECT COALESCE(SUM(records), 0)::bigint FROM ${schema}.batch WHERE seq >= $1 AND ${isOf(2)})
+    const sql = `SELECT ${headColumns(schema)}, (SELECT COALESCE(SUM(records), 0)::bigint FROM ${schema}.batch WHERE seq >= $1 AND ${isOf(2)})
         AS records FROM ${schema}.head`;
     const from = accepted === undefined ? seq : accepted.seq + 1;
     const [found] = await connection.query<HeadRow & { records: number }>(sql, [from, JSON.stringify(types)]);

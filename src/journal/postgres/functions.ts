@@ -31,12 +31,12 @@ const none = String.raw`'\x00000000'`;
  */
 const append = `
 CREATE OR REPLACE FUNCTION append(
-  me text, append_number bigint, fence bigint,
+  me text, append_number bigint, fence bigint, known_history text,
   flow_days bytea, flow_keys bytea, flow_changes bytea, key_days json,
   other_keys bytea, other_groups json,
   row_list json, bodies bytea, polls json, retried_seq bigint, retried_line integer,
   OUT outcome text, OUT last_seq bigint,
-  OUT seq bigint, OUT accepted_flow bigint, OUT accepted_audit bigint, OUT accepted_webhook bigint, OUT used_bytes bigint, OUT known_flow bytea, OUT known_other json
+  OUT seq bigint, OUT accepted_flow bigint, OUT accepted_audit bigint, OUT accepted_webhook bigint, OUT used_bytes bigint, OUT history text, OUT known_flow bytea, OUT known_other json
 ) LANGUAGE plpgsql SET lock_timeout = '5s' ${plans} SET search_path FROM CURRENT AS $append$
 #variable_conflict use_column
 DECLARE
@@ -46,6 +46,7 @@ DECLARE
   found_rows bigint;
   added bigint;
 BEGIN
+  history := history();
   SELECT l.number, l.seq INTO was FROM last_append l WHERE l.member = me FOR UPDATE;
   IF NOT FOUND THEN
     -- The same first append may still run on a connection that was lost: this waits for its end.
@@ -55,6 +56,12 @@ BEGIN
   IF was.number = append_number THEN
     outcome := 'done';
     last_seq := was.seq;
+    SELECT h.seq, h.accepted_flow, h.accepted_audit, h.accepted_webhook, h.used_bytes
+      INTO seq, accepted_flow, accepted_audit, accepted_webhook, used_bytes FROM head h;
+    RETURN;
+  END IF;
+  IF history <> known_history THEN
+    outcome := 'failed over';
     SELECT h.seq, h.accepted_flow, h.accepted_audit, h.accepted_webhook, h.used_bytes
       INTO seq, accepted_flow, accepted_audit, accepted_webhook, used_bytes FROM head h;
     RETURN;
@@ -152,6 +159,15 @@ END
 $append$`;
 
 export const functions: readonly string[] = [
+  // Changes when a standby has taken over, or a backup was restored; empty if this database does not tell.
+  `CREATE OR REPLACE FUNCTION history() RETURNS text LANGUAGE plpgsql STABLE AS $history$
+BEGIN
+  RETURN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+EXCEPTION WHEN OTHERS THEN
+  RETURN '';
+END
+$history$`,
+
   `CREATE OR REPLACE FUNCTION now_ms() RETURNS bigint LANGUAGE sql AS
   $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint $$`,
 

@@ -11,15 +11,21 @@ export interface HeadRow {
   readonly accepted_webhook: number;
   /** Of rows and flow keys. */
   readonly used_bytes: number;
+  /** Another one: the database has failed over, or was restored, perhaps to a state without the last commits. */
+  readonly history: string;
 }
 
-/** For a SELECT. */
-export const headColumns = "seq, accepted_flow, accepted_audit, accepted_webhook, used_bytes";
+/** For a SELECT from `head` of this schema, which is quoted. */
+export function headColumns(schema: string): string {
+  return `seq, accepted_flow, accepted_audit, accepted_webhook, used_bytes, ${schema}.history() AS history`;
+}
 
 export class Heads {
   current: HeadRow;
   /** Called with each later one. */
   onGrowth: (head: HeadRow) => void = () => undefined;
+  /** Called once the history is another one, with how many of the rows that were seen are gone. */
+  readonly failovers = new Set<(lostRows: number) => void>();
 
   constructor(first: HeadRow) {
     this.current = first;
@@ -27,13 +33,18 @@ export class Heads {
 
   /** Looks at it at once. @throws {DatabaseError} */
   async look(connection: Connection, schema: string): Promise<void> {
-    const [head] = await connection.query<HeadRow>(`SELECT ${headColumns} FROM ${schema}.head`);
+    const [head] = await connection.query<HeadRow>(`SELECT ${headColumns(schema)} FROM ${schema}.head`);
     if (head !== undefined) this.see(head);
   }
 
   /** Two connections may answer in another order than they were asked: an earlier one changes nothing. */
   see(head: HeadRow): void {
-    const { seq } = this.current;
+    const { seq, history } = this.current;
+    if (head.history !== history) {
+      this.current = head;
+      for (const failedOver of this.failovers) failedOver(Math.max(0, seq - head.seq));
+      return;
+    }
     if (head.seq < seq) return;
     this.current = head;
     if (head.seq > seq) this.onGrowth(head);

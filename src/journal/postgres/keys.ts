@@ -209,6 +209,12 @@ export class AppendKeys implements Keys {
     this.clear();
   }
 
+  /** Nothing is remembered any more, nor added. */
+  forget(): void {
+    for (const keyClass of keyClasses) this.#classes[keyClass].remembered.clear();
+    this.clear();
+  }
+
   clear(): void {
     for (const keyClass of keyClasses) this.#classes[keyClass].clear();
     this.#days.clear();

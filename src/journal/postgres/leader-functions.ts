@@ -7,10 +7,13 @@ const ofDays = "SET lock_timeout = '500ms' SET search_path FROM CURRENT";
 
 export const leaderFunctions: readonly string[] = [
   // Begins the leader's transaction of that number. If its answer was lost and it is sent again, this says so.
-  `CREATE OR REPLACE FUNCTION fenced(mine bigint, nth bigint) RETURNS void LANGUAGE plpgsql SET lock_timeout = '2s'
+  `CREATE OR REPLACE FUNCTION fenced(mine bigint, nth bigint, of_history text) RETURNS void LANGUAGE plpgsql SET lock_timeout = '2s'
 SET search_path FROM CURRENT AS $fenced$
 BEGIN
   PERFORM fenced(mine);
+  IF history() <> of_history THEN
+    RAISE EXCEPTION 'the database has failed over' USING ERRCODE = '${raised.failedOver}';
+  END IF;
   -- A first copy of it may still run: this waits for its end.
   INSERT INTO state AS s (name, value) VALUES ('written', convert_to(mine || '.' || nth, 'UTF8'))
     ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE s.value <> excluded.value;

@@ -58,7 +58,7 @@ const sqlOf = (s: string) => ({
   seen: `WITH me AS (INSERT INTO ${s}.member (id, host, version, admin_address, started_at, seen_at)
       VALUES ($1, $2, $3, $4, ${now}, ${now}) ON CONFLICT (id) DO UPDATE SET seen_at = ${now}),
     gone AS (DELETE FROM ${s}.member WHERE seen_at < ${now} - ${forgottenMs} AND id <> $1)
-    SELECT ${headColumns} FROM ${s}.head`,
+    SELECT ${headColumns(s)} FROM ${s}.head`,
   ask: `UPDATE ${s}.lease SET holder = $1, fence = fence + 1, until_at = ${begun} + $2 WHERE until_at < ${now} RETURNING fence`,
   renew: `UPDATE ${s}.lease SET until_at = ${begun} + $2 WHERE holder = $1 AND fence = $3 RETURNING fence`,
   release: `UPDATE ${s}.lease SET holder = '', until_at = 0 WHERE holder = $1 AND fence = $2`,
@@ -252,11 +252,17 @@ class HeldLease implements Lease {
     this.end();
     this.#deps.logger.debug("the lease is lost", { fence: this.fence, reason });
     this.#lost.abort(new Unavailable(reason));
+    // If it is still this instance's, nobody has to wait for its end: what is under way carries the fence.
+    void this.#giveBack();
   }
 
   async release(): Promise<void> {
     if (this.isOver) return;
     this.end();
+    await this.#giveBack();
+  }
+
+  async #giveBack(): Promise<void> {
     const { connection, member } = this.#deps;
     await connection.query(this.#sql.release, [member.id, this.fence]).catch(() => undefined);
   }

@@ -7,7 +7,8 @@ const maxKeys = 500_000;
 const firstKeys = 4096;
 
 export class RememberedKeys {
-  readonly #table: KeyTable;
+  readonly #windows: "with windows" | undefined;
+  #table: KeyTable;
   /** In the order in which they came, the next one replacing the oldest. One that was forgotten has its place still. */
   #ring = new Uint32Array(firstKeys * keyWords);
   #next = 0;
@@ -15,7 +16,15 @@ export class RememberedKeys {
 
   /** `with windows`: other entries of a known window are told apart. */
   constructor(windows?: "with windows") {
+    this.#windows = windows;
     this.#table = new KeyTable(windows);
+  }
+
+  clear(): void {
+    this.#table = new KeyTable(this.#windows);
+    this.#ring = new Uint32Array(firstKeys * keyWords);
+    this.#next = 0;
+    this.#isFull = false;
   }
 
   /** The fourth word of the key of four words at `at`; 0 if it is not remembered. */

@@ -155,7 +155,7 @@ export async function readState(
 ): Promise<{ readonly state: State; readonly head: HeadRow }> {
   const [rows, heads] = await connection.run<{ name: string; value: Uint8Array } & HeadRow>([
     `SELECT name, value FROM ${schema}.state`,
-    `SELECT ${headColumns} FROM ${schema}.head`,
+    `SELECT ${headColumns(schema)} FROM ${schema}.head`,
   ]);
   const state = new State();
   const decoder = new TextDecoder();

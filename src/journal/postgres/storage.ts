@@ -12,8 +12,8 @@ export const heldDay = -1;
 /** Of the flow keys of a journal that was moved here, which does not tell their days. No record is of that day. */
 export const unknownDay = -1;
 
-/** SQLSTATEs that the functions raise: another instance leads; the retried line is gone; the write is committed. */
-export const raised = { fenced: "TS001", gone: "TS002", written: "TS004" } as const;
+/** SQLSTATEs that the functions raise: another instance leads; the retried line is gone; the write is committed; the database has failed over. */
+export const raised = { fenced: "TS001", gone: "TS002", written: "TS004", failedOver: "TS005" } as const;
 
 /**
  * Plans are chosen once per connection, perhaps while a table was small: always by index. Whoever waits for another's lock

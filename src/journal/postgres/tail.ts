@@ -47,7 +47,7 @@ export class HeadTail implements Tail {
     const { waiting } = destinations;
     const positions = waiting.map(({ seq, types }, n) => ({ n, seq, types }));
     const [row] = await connection.query<HeadRow & { since: Readonly<Record<string, number | null>> | null }>(
-      `SELECT ${headColumns}, (SELECT json_object_agg(p.n, (SELECT b.accepted_at FROM ${s}.batch b
+      `SELECT ${headColumns(s)}, (SELECT json_object_agg(p.n, (SELECT b.accepted_at FROM ${s}.batch b
           WHERE b.seq >= p.seq AND b.records > 0 AND b.type IN (SELECT json_array_elements_text(p.types)) ORDER BY b.seq LIMIT 1))
           FROM json_to_recordset($1) AS p(n integer, seq bigint, types json)) AS since FROM ${s}.head`,
       [JSON.stringify(positions)],

@@ -65,6 +65,7 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
       schema,
       lease,
       state,
+      history: head.history,
       logger,
       report(change, destination, { cursor, marks: made = [], redelivered = [] }) {
         const name = destination === primaryDestination ? undefined : destination;
@@ -113,12 +114,15 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
       const planDeps = { ...shared, destinations };
 
       turn.fence = lease.fence;
+      const failedOver = (): void => lease.lose("the database has failed over");
+      heads.failovers.add(failedOver);
       lease.lost.addEventListener("abort", () => void end("this instance does not lead any more"), { once: true });
 
       /** Nothing is written any more; what was reported before is, unless the term is lost. */
       async function end(why: string): Promise<void> {
         if (ended !== undefined) return;
         ended = why;
+        heads.failovers.delete(failedOver);
         tail.close();
         const last = writer.close(why);
         if (turn.fence === lease.fence) turn.fence = undefined;

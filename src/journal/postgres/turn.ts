@@ -34,7 +34,7 @@ interface Waiting {
 }
 
 type Answer = Readonly<HeldKeys & HeadRow> & {
-  readonly outcome: "done" | "known" | "gone" | "fenced";
+  readonly outcome: "done" | "known" | "gone" | "fenced" | "failed over";
   readonly last_seq: number;
 };
 
@@ -59,15 +59,18 @@ export class Turn {
   #waitingBytes = 0;
   #running: Promise<void> | undefined;
   #number = 0;
+  /** The history of which keys are remembered. */
+  #history: string;
   #isClosed = false;
   /** While this instance leads: polls and retries are its own alone. */
   fence: number | undefined;
 
   constructor(deps: TurnDeps) {
     this.#deps = deps;
+    this.#history = deps.heads.current.history;
     const s = deps.schema;
     this.#sql = {
-      append: `SELECT * FROM ${s}.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+      append: `SELECT * FROM ${s}.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
       lookUp: `SELECT * FROM ${s}.look_up($1, $2, $3, $4)`,
     };
   }
@@ -156,6 +159,13 @@ export class Turn {
           keys.learn(answer);
           continue;
         }
+        if (answer.outcome === "failed over") {
+          // Keys that are remembered may be gone with the commits that brought them.
+          keys.forget();
+          this.#history = answer.history;
+          heads.see(answer);
+          continue;
+        }
         if (answer.outcome !== "done") {
           keys.clear();
           return new DatabaseError(refusals[answer.outcome](call), "conflict");
@@ -185,6 +195,7 @@ export class Turn {
       this.#deps.member,
       number,
       call.isLeaders ? this.fence : null,
+      this.#history,
       keys.flowDays,
       keys.flowKeys,
       keys.flowChanges,

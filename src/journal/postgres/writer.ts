@@ -10,6 +10,7 @@ import type { Connection } from "./connection.ts";
 import { DatabaseError, databaseErrorOf } from "./errors.ts";
 import { raised } from "./storage.ts";
 import type { Lease } from "./lease.ts";
+import { textLiteral } from "./literals.ts";
 import { Change, type State } from "./state.ts";
 
 export interface WriterDeps {
@@ -19,6 +20,8 @@ export interface WriterDeps {
   readonly schema: string;
   readonly lease: Pick<Lease, "fence" | "isOver" | "lose">;
   readonly state: State;
+  /** Of the database, when the state was read. */
+  readonly history: string;
   /** Adds what a destination has reported to a change. */
   readonly report: (change: Change, destination: string, report: Report) => void;
   readonly logger: Logger;
@@ -121,9 +124,9 @@ export class Writer {
   }
 
   async #commit(statements: readonly string[], effort: Effort): Promise<void> {
-    const { connection, lease, schema } = this.#deps;
+    const { connection, lease, schema, history } = this.#deps;
     const number = ++this.#number;
-    const text = [`SELECT ${schema}.fenced(${lease.fence}, ${number})`, ...statements];
+    const text = [`SELECT ${schema}.fenced(${lease.fence}, ${number}, ${textLiteral(history)})`, ...statements];
     /** Whether a try before may have been committed although it was not answered. */
     let isOpen = false;
     for (let tries = 1; ; tries++) {
@@ -135,6 +138,7 @@ export class Writer {
         const error = databaseErrorOf(cause, "the database");
         if (error.code === raised.written) return;
         if (error.code === raised.fenced) lease.lose("another instance leads");
+        if (error.code === raised.failedOver) lease.lose("the database has failed over");
         const isPassing = error.kind === "away" || error.kind === "conflict";
         isOpen ||= error.kind === "away";
         const isGivenUp = effort === "may fail" && !isOpen && tries >= triesOfMaintenance;

@@ -17,7 +17,7 @@ describe.skipIf(!canHavePostgres)("functions of the database", () => {
 
   test("an instance's first append that is sent again while it still runs writes its row once", async () => {
     const row = JSON.stringify([{ place: 1, at: 0, records: 1, length: 0, bytes: 1, source: "stream", type: "audit" }]);
-    const append = `SELECT outcome, last_seq::int FROM journal.append('one', 1, NULL, '', '', '', '[]', '', '[]', '${row}', '', '[]', NULL, NULL)`;
+    const append = `SELECT outcome, last_seq::int FROM journal.append('one', 1, NULL, journal.history(), '', '', '', '[]', '', '[]', '${row}', '', '[]', NULL, NULL)`;
     const connect = () => new SQL(cluster.url(), { max: 1, prepare: false });
     await using first = connect();
     await using again = connect();

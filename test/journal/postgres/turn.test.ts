@@ -44,7 +44,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     const database = createDatabase({ url: cluster.url("postgres", port), tls }, logger);
     const connection = database.connect(5000);
     opened.push(connection);
-    const [head] = await connection.query<HeadRow>(`SELECT ${headColumns} FROM ${quoted(schema)}.head`);
+    const [head] = await connection.query<HeadRow>(`SELECT ${headColumns(quoted(schema))} FROM ${quoted(schema)}.head`);
     const keys = new AppendKeys();
     const seqs: number[] = [];
     const turn = new Turn({

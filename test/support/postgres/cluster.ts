@@ -52,6 +52,10 @@ export interface Cluster {
   stop(how: "fast" | "immediate"): Promise<void>;
   /** SIGKILL of all of its processes at once. Resolves when none is left. */
   kill(): Promise<void>;
+  /** Remembers how its files are now. It is stopped meanwhile. */
+  keepCopy(): Promise<void>;
+  /** Loses what was committed since `keepCopy`: a standby that had not got it has taken over, at the same address. */
+  failOver(): Promise<void>;
   /** What it has logged so far. */
   log(): string;
   /** Ends it, and removes its files. */
@@ -158,6 +162,21 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       await ended;
       await until(() => !all.some((pid) => existsSync(`/proc/${pid}`)));
       postmaster = undefined;
+    },
+    async keepCopy() {
+      await cluster.stop("fast");
+      run(["cp", "-a", data, `${data}-copy`]);
+      await cluster.start();
+    },
+    async failOver() {
+      await cluster.kill();
+      rmSync(data, { recursive: true });
+      renameSync(`${data}-copy`, data);
+      // Whoever recovers from an archive, even an empty one, begins a timeline of its own.
+      writeOwned(join(data, "recovery.signal"), "");
+      const set = readFileSync(join(data, "postgresql.auto.conf"), "utf8");
+      writeOwned(join(data, "postgresql.auto.conf"), `${set}restore_command = 'false'\n`);
+      await cluster.start();
     },
     log,
     async end() {
