@@ -23,7 +23,7 @@ const stuckMs = 60_000;
 /** Everything is accepted there, and remembered by the books alone. */
 export async function openBooks(): Promise<ClusterBooks> {
   const account = new Account();
-  const watch = new CounterWatch(account);
+  const watch = new CounterWatch(account, "commits are told later");
   const sink = await startOtlpSink({ forgets: true });
   sink.behave((request) => {
     watch.exported(request.points);

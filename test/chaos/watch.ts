@@ -15,14 +15,20 @@ interface Series {
 export class CounterWatch {
   readonly #account: Account;
   readonly #series = new Map<string, Series>();
+  readonly #isLate: boolean;
   #newestAt = 0n;
   /** Points checked, folds seen, and those of them whose totals were held against what was answered. */
   points = 0;
   folds = 0;
   wholeFolds = 0;
 
-  constructor(account: Account) {
+  /** `commits are told later`: a fold may lack what another instance has just answered. */
+  constructor(
+    account: Account,
+    lag: "commits are told at once" | "commits are told later" = "commits are told at once",
+  ) {
     this.#account = account;
+    this.#isLate = lag === "commits are told later";
   }
 
   /** All points of one request. Requests can overtake each other; each point is judged by its own time. */
@@ -91,6 +97,7 @@ export class CounterWatch {
     const most = this.#account.sentSums;
     for (const name of totalNames)
       if (totals[name] > most[name]) this.#complain(`${name} is ${totals[name]}, and ${most[name]} were sent`);
+    if (this.#isLate) return;
     for (const { point, at } of this.#series.values()) if (totalOf(point) !== undefined && at !== newestAt) return;
     this.wholeFolds++;
     const least = this.#account.answeredBefore(Number(newestAt / 1_000_000n));

@@ -1,0 +1,18 @@
+/** The short form of the chaos run over two instances and a database. */
+import { describe, expect, test } from "bun:test";
+import { canHavePostgres } from "../support/postgres/programs.ts";
+import { longTimeoutMs } from "../support/wait.ts";
+import { runRounds } from "./cluster-rounds.ts";
+
+describe.skipIf(!canHavePostgres)("two instances on one database", () => {
+  test(
+    "thirty faults of instances, database and network lose nothing, invent nothing and count nothing twice",
+    async () => {
+      const lines: string[] = [];
+      const report = (line: string): void => void lines.push(line);
+      const { violations } = await runRounds({ rounds: 30, seed: 20_261_127, atOnce: 3, report });
+      expect(violations, lines.join("\n")).toEqual([]);
+    },
+    longTimeoutMs,
+  );
+});
