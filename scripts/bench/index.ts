@@ -22,6 +22,7 @@ ${Object.entries(measurements)
   --program <path>  the program to run, instead of building and running dist/tailscale2otel;
                     .ts, .js and .mjs run in this runtime
   --vs <path>       a second program, measured in the same rounds
+  --journal <name>  postgres: only the measurements protobuf and postgres
   --profile         instead: where the time of the source program goes, by step and by thread
   --json            print everything as one JSON object
 `;
@@ -78,6 +79,7 @@ function commandOf(args: readonly string[]) {
         long: { type: "boolean", default: false },
         program: { type: "string" },
         vs: { type: "string" },
+        journal: { type: "string" },
         profile: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
@@ -86,10 +88,13 @@ function commandOf(args: readonly string[]) {
     if (values.help) return usage;
     const unknown = positionals.find((name) => !(name in measurements));
     if (unknown !== undefined) throw new TypeError(`unknown measurement ${JSON.stringify(unknown)}`);
+    if (values.journal !== undefined && values.journal !== "postgres")
+      throw new TypeError(`--journal is postgres, not ${JSON.stringify(values.journal)}`);
+    const wanted = values.journal === undefined ? positionals : ["protobuf", "postgres", ...positionals];
     const extent = values.quick ? extents.quick : extents.full;
     const seconds = values.seconds === undefined ? extent.seconds : numberOf("seconds", values.seconds, 600);
     return {
-      measurements: positionals.length === 0 ? names : names.filter((name) => positionals.includes(name)),
+      measurements: wanted.length === 0 ? names : names.filter((name) => wanted.includes(name)),
       rounds: values.rounds === undefined ? (values.quick ? 1 : 3) : numberOf("rounds", values.rounds, 100),
       extent: { ...extent, seconds, memorySeconds: values.long ? 600 : extent.memorySeconds },
       program: values.program,

@@ -1,6 +1,7 @@
 /** The measurements: each runs the program under one kind of load and returns numbers by name. */
 import { setTimeout as wait } from "node:timers/promises";
 import { freePort } from "../../test/support/port.ts";
+import { startDatabase } from "./database.ts";
 import { medianOf } from "./floor.ts";
 import { inPlace, type Place, startProgram } from "./program.ts";
 import { type LoadFigures, Stage, type StageLoad, type StageOptions, type Sent } from "./stage.ts";
@@ -17,6 +18,7 @@ export const measurements = {
   recovery: "kill -9 at full load, and the next start",
   memory: "full load for a minute (--long: ten)",
   keys: "full load with a full dedup window",
+  postgres: "full load with the journal in PostgreSQL on the same cores, beside protobuf",
 } as const;
 export type MeasurementName = keyof typeof measurements;
 
@@ -79,6 +81,8 @@ export class Measurer {
         return this.#longLoad();
       case "keys":
         return this.#fullKeys();
+      case "postgres":
+        return this.#inDatabase();
     }
   }
 
@@ -89,7 +93,8 @@ export class Measurer {
         const { startToAcceptedMs } = stage.program;
         await this.#warmUp(stage);
         const figures = await stage.measure({ seconds: this.#extent.seconds });
-        const journalBytesPerEntry = (await stage.finish()) / stage.sent.entries;
+        await stage.finish();
+        const journalBytesPerEntry = stage.journalBytes / stage.sent.entries;
         return { ...numbersOf(figures), startToAcceptedMs, idleBytes, journalBytesPerEntry };
       }),
     );
@@ -104,6 +109,33 @@ export class Measurer {
     const bytes = memoryOf(program.pid, "VmRSS");
     await program.stop(stopTimeoutMs);
     return bytes;
+  }
+
+  /** The full load with the other journal, in multiples of the same with SQLite. */
+  async #inDatabase(): Promise<Numbers> {
+    const embedded = await this.measure("protobuf");
+    const database = await startDatabase();
+    try {
+      const settings = { TS2OTEL_STATE__URL: database.url };
+      return await inPlace((place) =>
+        this.#staged(place, { settings }, async (stage) => {
+          await this.#warmUp(stage);
+          const before = database.cpuSeconds();
+          const numbers = numbersOf(await stage.measure({ seconds: this.#extent.seconds }));
+          const databaseSeconds = database.cpuSeconds() - before;
+          await stage.finish();
+          return {
+            ...numbers,
+            timesRate: (embedded["acceptedPerSecond"] ?? Number.NaN) / (numbers["acceptedPerSecond"] ?? Number.NaN),
+            timesCpu: (numbers["timesFloor"] ?? Number.NaN) / (embedded["timesFloor"] ?? Number.NaN),
+            databaseMicros: (databaseSeconds * 1e6) / (numbers["entries"] ?? Number.NaN),
+            databaseBytesPerEntry: (await database.bytes()) / stage.sent.entries,
+          };
+        }),
+      );
+    } finally {
+      await database.end();
+    }
   }
 
   /** Half of the rate that was accepted under full load. */

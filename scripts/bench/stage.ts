@@ -64,6 +64,7 @@ const childTimeoutMs = 60_000;
 const standstillMs = 60_000;
 const foldTimeoutMs = 120_000;
 const stopTimeoutMs = 25_000;
+const countingLooks = 50;
 
 export class Stage {
   readonly #options: StageOptions;
@@ -195,12 +196,17 @@ export class Stage {
     return sink.read<SinkArrivals>(childTimeoutMs);
   }
 
-  /** Stops the program and compares what arrived with what was sent. Returns the bytes in use in its journal. */
-  async finish(): Promise<number> {
-    const conservation = await this.program.conservation();
+  /** Stops the program and compares what arrived with what was sent. */
+  async finish(): Promise<void> {
+    const { records } = this.sent;
+    let conservation = await this.program.conservation();
+    // A journal that instances share tells of its rows a moment later.
+    for (let look = 0; conservation.accepted < records && look < countingLooks; look++) {
+      await wait(100);
+      conservation = await this.program.conservation();
+    }
     const exitCode = await this.program.stop(stopTimeoutMs);
     if (exitCode !== 0) this.problems.push(`the program ended with ${exitCode ?? "a signal"}`);
-    const { records } = this.sent;
     if (conservation.accepted !== records) this.problems.push(`accepted ${conservation.accepted}, not ${records}`);
     if (conservation.duplicate > this.#repeated * this.#load.recordsPerBody)
       this.problems.push(`${conservation.duplicate} records counted as duplicates`);
@@ -208,6 +214,10 @@ export class Stage {
     else if (conservation.pending !== records)
       this.problems.push(`${conservation.pending} records are pending, not ${records}`);
     if (this.problems.length > 0) this.problems.push(...this.program.lastLines());
+  }
+
+  /** In use in its journal on the disk, once it has ended. */
+  get journalBytes(): number {
     return usedBytesOf(join(this.#options.place.directory, "state/journal.db"));
   }
 
