@@ -13,14 +13,19 @@ export interface Site {
   proxyOf(instance: Instance): CuttingProxy;
   /** By the database's word, while the lease holds. */
   leader(): Promise<Instance | undefined>;
+  /** How many terms there have been. */
+  terms(): Promise<number>;
 }
 
 export interface Fault {
   readonly name: string;
-  /** Whether the backend may get log records again that it has. */
+  /** Whether the backend may get log records again that it has. If not, it still may if the lease was lost meanwhile. */
   readonly repeats: boolean;
   inflict(site: Site, random: Random): Promise<void>;
 }
+
+/** The one that another term follows without anything being repeated. */
+export const cleanStop = "stop of the leader";
 
 export const faults: readonly Fault[] = [
   {
@@ -86,7 +91,7 @@ export const faults: readonly Fault[] = [
     },
   },
   {
-    name: "stop of the leader",
+    name: cleanStop,
     repeats: false,
     async inflict(site, random) {
       const [leader, other] = await roles(site);

@@ -10,7 +10,7 @@ import { askAdmin } from "../support/admin.ts";
 import { startTailnet } from "../support/tailnet/index.ts";
 import { until } from "../support/wait.ts";
 import { openBooks } from "./cluster-books.ts";
-import { type Fault, faults } from "./cluster-faults.ts";
+import { cleanStop, type Fault, faults } from "./cluster-faults.ts";
 import type { Instance } from "./cluster-instance.ts";
 import { createClusterLoad } from "./cluster-load.ts";
 import { type ClusterSite, openSite } from "./cluster-site.ts";
@@ -52,15 +52,16 @@ export async function runLife(options: LifeOptions): Promise<LifeResult> {
   const pending = async (): Promise<number> => {
     const leader = await site.leader();
     if (leader === undefined) return Number.NaN;
-    return askAdmin<RunningStatus>(leader.admin, "status").then(
-      ({ conservation }) => conservation.pending,
+    // It may have ceased to lead, and knows no sums then.
+    return askAdmin<Partial<RunningStatus>>(leader.admin, "status").then(
+      ({ conservation }) => conservation?.pending ?? Number.NaN,
       () => Number.NaN,
     );
   };
 
   async function play({ name, inflict, repeats }: Fault, random: Random): Promise<void> {
     const beganAt = performance.now();
-    const before = { repeats: account.repeats, arrivals: account.arrivals };
+    const before = { repeats: account.repeats, arrivals: account.arrivals, terms: await site.terms() };
     const running = load.begin(round);
     const taken = (instances: readonly Instance[]) =>
       instances.reduce((sum, { base }) => sum + running.takenAt(base), 0);
@@ -74,7 +75,10 @@ export async function runLife(options: LifeOptions): Promise<LifeResult> {
     await books.settled(pending);
     account.violations.push(...(await site.violations()));
     const repeated = account.repeats - before.repeats;
-    if (!repeats && repeated > 0) account.violations.push(`${repeated} log records came twice, for no reason`);
+    // On a busy machine a lease of a second may be lost without any fault: the next leader then sends what was under way.
+    const isLost = (await site.terms()) - before.terms > (name === cleanStop ? 1 : 0);
+    if (!repeats && !isLost && repeated > 0)
+      account.violations.push(`${repeated} log records came twice, for no reason`);
     const seconds = ((performance.now() - beganAt) / 1000).toFixed(1);
     report(`${name}: ${account.arrivals - before.arrivals} log records, ${repeated} of them again, ${seconds} s`);
   }
@@ -128,10 +132,16 @@ function* dealt(random: Random, rounds: number): Generator<Fault> {
 
 /** Both stop by themselves, and what they say of the past adds up. */
 async function end(site: ClusterSite, { account }: Awaited<ReturnType<typeof openBooks>>): Promise<void> {
-  let leader: Instance | undefined;
-  await until(async () => (leader = await site.leader()) !== undefined);
-  const { admin } = leader as Instance;
-  const { conservation } = await askAdmin<RunningStatus>(admin, "status");
+  let found: { readonly admin: string; readonly conservation: RunningStatus["conservation"] } | undefined;
+  await until(async () => {
+    const { admin = "" } = (await site.leader()) ?? {};
+    const { conservation } = await askAdmin<Partial<RunningStatus>>(admin, "status").catch(() => ({
+      conservation: undefined,
+    }));
+    if (conservation !== undefined) found = { admin, conservation };
+    return found !== undefined;
+  });
+  const { admin, conservation } = found as NonNullable<typeof found>;
   compareHistory(account, await askAdmin<Traffic>(admin, "traffic?since=0"), account.accepted());
   const { records } = account.accepted();
   const { accepted, delivered, lost, uncounted } = conservation;

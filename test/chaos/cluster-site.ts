@@ -7,6 +7,7 @@ import type { Edition } from "../support/postgres/programs.ts";
 import type { Tailnet } from "../support/tailnet/index.ts";
 import { programBinary } from "../support/binary.ts";
 import type { Site } from "./cluster-faults.ts";
+import { until } from "../support/wait.ts";
 import { createInstance, type Instance } from "./cluster-instance.ts";
 import { installWitness, testimony } from "./cluster-witness.ts";
 
@@ -77,6 +78,15 @@ export async function openSite({
     async leader() {
       const [row] = (await ask<{ address: string }>(leaderQuery)) ?? [];
       return instances.find(({ admin }) => admin.endsWith(row?.address ?? "nobody"));
+    },
+    async terms() {
+      let terms: number | undefined;
+      await until(async () => {
+        const [row] = (await ask<{ fence: number }>(`SELECT fence::int FROM ${schema}.lease`)) ?? [];
+        terms = row?.fence;
+        return terms !== undefined;
+      });
+      return terms as number;
     },
     async start() {
       await Promise.all(instances.map((instance) => instance.launch()));
