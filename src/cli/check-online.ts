@@ -3,10 +3,10 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, statePathOf, tailnetConfigs } from "../config/index.ts";
+import { type Config, databaseText, statePathOf, tailnetConfigs } from "../config/index.ts";
 import { TailscaledError } from "../http/tailscaled.ts";
 import { obtainKeyPair } from "../http/tls.ts";
-import { inspectJournal } from "../journal/index.ts";
+import { inspectDatabase, inspectJournal } from "../journal/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { silentLogger } from "../lib/logger.ts";
@@ -15,6 +15,7 @@ import { createTailscaleApi } from "../tailscale/index.ts";
 import { checkApi, type OnlineFinding, type OpenApi } from "./check-api.ts";
 import { checkOtlp } from "./check-otlp.ts";
 import { chosenTailnet } from "./tailnet-choice.ts";
+import { counted } from "./terminal.ts";
 
 /** A person is waiting: a server that fails to answer twice within this time counts as unreachable. */
 const maxTimeoutMs = 10_000;
@@ -25,7 +26,7 @@ export async function checkTailnets(config: Config, name: string | undefined): P
   const chosen = name === undefined ? tailnetConfigs(config) : [chosenTailnet(config, name)];
   const found = await Promise.all(
     chosen.map(async ({ name: tailnet, config: own }, index) => {
-      const findings = index === 0 ? await checkOnline(own) : [...(await checkTailscale(own)), checkJournal(own)];
+      const findings = index === 0 ? await checkOnline(own) : [...(await checkTailscale(own)), await checkState(own)];
       return tailnet === "" ? findings : findings.map((one) => ({ ...one, subject: `${tailnet}: ${one.subject}` }));
     }),
   );
@@ -34,12 +35,13 @@ export async function checkTailnets(config: Config, name: string | undefined): P
 
 /** Only reads; all that it sends is an empty export. */
 export async function checkOnline(config: Config): Promise<readonly OnlineFinding[]> {
-  const [api, backend, certificates] = await Promise.all([
+  const [api, backend, certificates, journal] = await Promise.all([
     checkTailscale(config),
     checkOtlp(config),
     checkCertificates(config, systemClock()),
+    checkState(config),
   ]);
-  return [...api, ...backend, ...certificates, checkJournal(config)];
+  return [...api, ...backend, ...certificates, journal];
 }
 
 /** The credentials for Tailscale's API, and what they are used for. */
@@ -73,6 +75,30 @@ export function whyUnusableState(
   const own = tailnets.map((name) => checkJournal({ state: { path: statePathOf(path, name) } }));
   const found = [shared, ...own].find(({ outcome }) => outcome === "failed");
   return found === undefined ? undefined : { message: found.detail, remedy: found.remedy ?? "" };
+}
+
+/** Looks at the journal, wherever it is. */
+async function checkState(config: Config): Promise<OnlineFinding> {
+  if (config.state.url === "") return checkJournal(config);
+  const found = await inspectDatabase(config);
+  const place = databaseText(config.state);
+  const of = { subject: "journal", outcome: "ok" } as const;
+  switch (found.kind) {
+    case "new":
+      return { ...of, detail: `will be created in ${place} (${found.server})` };
+    case "ready":
+      return {
+        ...of,
+        detail: `${counted(found.members, "instance")} and ${counted(found.rows, "row")} in ${place} (${found.server})`,
+      };
+    case "unusable":
+      return {
+        ...of,
+        outcome: "failed",
+        detail: `cannot use ${place}: ${found.reason}`,
+        ...(found.remedy !== undefined && { remedy: found.remedy }),
+      };
+  }
 }
 
 interface StateOnly {

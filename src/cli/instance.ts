@@ -4,7 +4,7 @@ import { createOperations, type Operations } from "../admin/operations.ts";
 import { type InstanceStatus, isFollower, whomToAsk } from "../admin/cluster.ts";
 import { type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, type ConfigSources, loadSections } from "../config/index.ts";
+import { type Config, type ConfigSources, databaseText, loadSections } from "../config/index.ts";
 import { openJournal, primaryDestination } from "../journal/index.ts";
 import { Ledger } from "../ledger/index.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -117,7 +117,9 @@ const elsewhere =
 
 /** Why the journal cannot be opened, and what to do; nothing if it can be. */
 function obstacleTo(config: Config): string | undefined {
-  const { path } = config.state;
+  const { path, url } = config.state;
+  if (url !== "")
+    return `and the journal in ${databaseText(config.state)} may be led by an instance elsewhere. Start the one here, or give the admin address of another with --url.`;
   const { kind, detail, remedy = "" } = checkJournal(config);
   switch (kind) {
     case "ready":

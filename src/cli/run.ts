@@ -9,6 +9,7 @@ import {
   type Inspection,
   isPolled,
   tailnetConfigs,
+  databaseText,
 } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { ListenError } from "../http/listener.ts";
@@ -95,12 +96,22 @@ function polledLogs(all: Config): string | undefined {
 }
 
 /** Where data goes, and where it is kept. */
-function surroundings({ otlp, state }: Config): readonly (readonly [message: string, fields: LogFields])[] {
+function surroundings(all: Config): readonly (readonly [message: string, fields: LogFields])[] {
+  const { otlp } = all;
   return [
     exportingOf(otlp),
     ...otlp.also.map((one) => ["exporting", { destination: one.name, ...addressesOf(one) }] as const),
-    ["keeping state", { in: state.path === memoryPath ? "memory" : state.path }],
+    ["keeping state", { in: placeOf(all) }],
   ];
+}
+
+function placeOf(all: Config): string {
+  const { state } = all;
+  if (state.url !== "") {
+    const schemas = tailnetConfigs(all).map(({ config }) => config.state.schema);
+    return databaseText({ ...state, schema: schemas.join(", ") });
+  }
+  return state.path === memoryPath ? "memory" : state.path;
 }
 
 function exportingOf(otlp: Config["otlp"]): readonly [message: string, fields: LogFields] {

@@ -40,6 +40,7 @@ export {
   readsDevices,
   usesOauth,
 } from "./schema.ts";
+export { databaseText } from "./postgres-url.ts";
 export { statePathOf, type TailnetConfig, tailnetConfigs, tailnetName, tailnetPath } from "./tailnets.ts";
 export { displayUrl, redacted } from "./values.ts";
 

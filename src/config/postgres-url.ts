@@ -48,6 +48,14 @@ export function parsePostgresUrl(url: string): PostgresAddress | string {
   return { hosts, user: decodedUser, password, database: database === "" ? decodedUser : database, sslMode };
 }
 
+/** Servers, database and schema in words, without user and password. The settings are valid. */
+export function databaseText({ url, schema }: { readonly url: string; readonly schema: string }): string {
+  const address = parsePostgresUrl(url);
+  if (typeof address === "string") return `schema ${schema}`;
+  const servers = address.hosts.map(({ host, port }) => `${/^[^/].*:/.test(host) ? `[${host}]` : host}:${port}`);
+  return `postgres://${servers.join(",")}/${address.database}, schema ${schema}`;
+}
+
 function isSslMode(text: string): text is SslMode {
   return (sslModes as readonly string[]).includes(text);
 }

@@ -3,6 +3,7 @@ import { databasePrefix, type JournalConfig, type JournalDeps } from "./deps.ts"
 import type { AppendingJournal, JournalReader } from "./journal.ts";
 import type { moveJournal as MoveJournal } from "./move/index.ts";
 import { inspectJournal, openSqliteJournal, openSqliteReader, takeStateDirectory } from "./sqlite/index.ts";
+import type { inspectDatabase as InspectDatabase } from "./postgres/inspect.ts";
 
 export * from "./batch.ts";
 export type * from "./deps.ts";
@@ -42,6 +43,14 @@ export function openReader(location: string, onFailure?: (error: unknown) => voi
     marks: async (...given) => (await opening).marks(...given),
     close: () => void opening.then((reader) => reader.close()),
   };
+}
+
+/** What a start would find in the database of the settings, of whose client nothing is loaded before. */
+export async function inspectDatabase(
+  ...given: Parameters<typeof InspectDatabase>
+): ReturnType<typeof InspectDatabase> {
+  const found = await import("./postgres/inspect.ts");
+  return found.inspectDatabase(...given);
 }
 
 export type { Move, MoveProgress, Sums } from "./move/index.ts";

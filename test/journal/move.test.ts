@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { inspectDatabase } from "../../src/journal/index.ts";
 import { type MoveProgress, moveJournal } from "../../src/journal/move/index.ts";
 import { type Cluster, startCluster } from "../support/postgres/cluster.ts";
 import { canHavePostgres } from "../support/postgres/programs.ts";
@@ -131,6 +132,27 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
         `SELECT encode(known_flow, 'hex') AS known FROM @look_up('\\x${days(2)}', '\\x${hex(9, 2000)}', '', '[]')`,
       );
       expect(found).toEqual([{ known: hex(9) }]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "can be told from outside: nothing is there, it is under way, it is complete",
+    async () => {
+      await fill();
+      const look = () =>
+        inspectDatabase({ state: { ...configOf({ path: state.path }).state, url: cluster.url(database) } });
+      const server = expect.stringMatching(/^PostgreSQL \d+/);
+      expect(await look()).toEqual({ kind: "new", server });
+      const stop = new AbortController();
+      await move(() => stop.abort(), stop.signal).catch(() => undefined);
+      expect(await look()).toEqual({
+        kind: "unusable",
+        reason: "the schema tailscale2otel is being filled by tailscale2otel move",
+        remedy: "Run the same move again to finish it, or drop the schema to begin anew.",
+      });
+      await move();
+      expect(await look()).toEqual({ kind: "ready", server, rows: 5, members: 0 });
     },
     timeoutMs,
   );

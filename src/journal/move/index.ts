@@ -1,7 +1,7 @@
 /** Copies the SQLite journal of a stopped instance into an empty schema of a database: counters, records, keys and positions go on there. */
 import { hostname } from "node:os";
 import type { Config } from "../../config/schema.ts";
-import { parsePostgresUrl } from "../../config/postgres-url.ts";
+import { databaseText, parsePostgresUrl } from "../../config/postgres-url.ts";
 import { Unavailable } from "../../errors.ts";
 import { silentLogger } from "../../lib/logger.ts";
 import type { KeyClass } from "../journal.ts";
@@ -53,8 +53,7 @@ const keysAtOnce = 65_536;
 export async function moveJournal({ state }: Pick<Config, "state">, deps: MoveDeps): Promise<Move> {
   const address = parsePostgresUrl(state.url);
   if (typeof address === "string") throw new Unavailable(`the address to move to is invalid: ${address}`);
-  const servers = address.hosts.map(({ host, port }) => `${host}:${port}`).join(",");
-  const to = `postgres://${servers}/${address.database}, schema ${state.schema}`;
+  const to = databaseText(state);
   const source = openSource(state.path, deps.now);
   const connection = createDatabase(state, silentLogger).connect(limitMs);
   try {
