@@ -69,10 +69,11 @@ const names: readonly (readonly [name: keyof Sums, words: string])[] = [
   ["minutes", "minutes"],
 ];
 
-function textOf({ from, to, before, after, wasComplete }: Move & { readonly from: string }, { out }: Host): string {
-  const rows = names.map(([name, words]) => [words, String(before[name]), String(after[name])]);
-  const what = wasComplete ? "had been moved before" : "moved";
-  return `${tableText(["", "SQLite", "PostgreSQL"], rows, out)}\n${what} from ${from} to ${to}\nSet state.url (or state.url_file), and start the instances.\n`;
+function textOf({ from, to, sums }: Move & { readonly from: string }, { out }: Host): string {
+  const next = "Set state.url (or state.url_file), and start the instances.";
+  if (sums === undefined) return `${from} was moved to ${to} before: nothing is left to do. ${next}\n`;
+  const rows = names.map(([name, words]) => [words, String(sums[name]), String(sums[name])]);
+  return `${tableText(["", "SQLite", "PostgreSQL"], rows, out)}\nmoved from ${from} to ${to}\n${next}\n`;
 }
 
 const barWidth = 20;

@@ -69,10 +69,9 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
     "carries rows, keys, marks, minutes, state and sums, and leaves the journal locked",
     async () => {
       await fill();
-      const { before, after, to } = await move();
-      expect(after).toEqual(before);
-      expect(before).toMatchObject({ accepted: 9, delivered: 2, deadLettered: 1, pending: 6, records: 9, marks: 2 });
-      expect(before).toMatchObject({ keys: 10, minutes: 1, rows: 5 });
+      const { sums, to } = await move();
+      expect(sums).toMatchObject({ accepted: 9, delivered: 2, deadLettered: 1, pending: 6, records: 9, marks: 2 });
+      expect(sums).toMatchObject({ keys: 10, minutes: 1, rows: 5 });
       expect(to).toBe(`postgres://127.0.0.1:${cluster.port}/${database}, schema tailscale2otel`);
       const [head] = await read<Record<string, unknown>>(
         "SELECT seq, accepted_flow, accepted_audit, accepted_webhook FROM @head",
@@ -171,10 +170,8 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
       // Nothing was noted here yet: who gives up moving can start where it was.
       await state.open().close();
       rmSync(join(state.path, "ballast"), { force: true });
-      const { before, after, wasComplete } = await move();
-      expect(after).toEqual(before);
-      expect(wasComplete).toBe(false);
-      expect((await move()).wasComplete).toBe(true);
+      expect((await move()).sums).toBeDefined();
+      expect((await move()).sums).toBeUndefined();
     },
     timeoutMs,
   );
@@ -189,9 +186,8 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
       await appendNumbers(journal, [10]);
       await finishAll(journal);
       await journal.close();
-      const { before, after } = await move();
-      expect(after).toEqual(before);
-      expect(after).toMatchObject({ accepted: 10, pending: 0, records: 10 });
+      const { sums } = await move();
+      expect(sums).toMatchObject({ accepted: 10, pending: 0, records: 10 });
     },
     timeoutMs,
   );

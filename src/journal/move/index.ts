@@ -18,10 +18,8 @@ export type { Sums } from "./target.ts";
 export interface Move {
   /** Server, database and schema in words, without user and password. */
   readonly to: string;
-  readonly before: Sums;
-  readonly after: Sums;
-  /** It had been completed before: nothing was copied now. */
-  readonly wasComplete: boolean;
+  /** Of both sides, which agree. Absent: it had been completed before, and instances may have gone on there since. */
+  readonly sums?: Sums;
 }
 
 /** Bytes of bodies, and keys. */
@@ -60,9 +58,8 @@ export async function moveJournal({ state }: Pick<Config, "state">, deps: MoveDe
     const target = new Target(connection, state.schema);
     const begun = await target.begin(firstOf(source));
     if (begun !== "moved") await copy(source, target, begun, to, deps);
-    const after = await target.sums(source.sums.accepted);
     noteMoved(state.path, to);
-    return { to, before: source.sums, after, wasComplete: begun === "moved" };
+    return { to, ...(begun !== "moved" && { sums: source.sums }) };
   } finally {
     connection.close();
     source.close();
