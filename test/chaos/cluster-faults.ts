@@ -21,7 +21,8 @@ export interface Fault {
   readonly name: string;
   /** Whether the backend may get log records again that it has. If not, it still may if the lease was lost meanwhile. */
   readonly repeats: boolean;
-  inflict(site: Site, random: Random): Promise<void>;
+  /** `may repeat`: it went otherwise than it should, for want of time. */
+  inflict(site: Site, random: Random): Promise<void | "may repeat">;
 }
 
 /** The one that another term follows without anything being repeated. */
@@ -97,8 +98,10 @@ export const faults: readonly Fault[] = [
       const [leader, other] = await roles(site);
       const code = await leader.stop();
       if (code !== 0) throw new Error(`${leader.name} ended with ${code}`);
+      const isLost = leader.output().includes("does not lead any more");
       if (random.chance(0.5)) await untilLeads(site, other);
       await leader.launch();
+      return isLost ? "may repeat" : undefined;
     },
   },
   {
