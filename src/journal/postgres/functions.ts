@@ -21,7 +21,7 @@ const until = (packed: string, size: number) => `generate_series(0, length(${pac
 const others = `SELECT g.class, g.at, ${other.key} AS key, ${other.word} AS expected, substr(other_keys, 20 * i + 17, 4) AS word
   FROM json_to_recordset(other_groups) AS g(class text, at bigint, first integer, keys integer),
   generate_series(g.first, g.first + g.keys - 1) AS i`;
-const none = String.raw`'\x00000000'`;
+const none = "decode('00000000', 'hex')";
 
 /**
  * One append of several batches. Flow keys that should be new: `flow_days`, two bytes each, and `flow_keys`, 16 bytes each.

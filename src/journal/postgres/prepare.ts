@@ -58,12 +58,15 @@ export async function ensureIdentity(connection: Connection, schema: string, now
 }
 
 async function prepareOnce(connection: Connection, schema: string): Promise<void> {
-  const found = `SELECT to_regnamespace($1) IS NOT NULL AS "hasSchema", to_regclass($2) IS NOT NULL AS "isMade"`;
+  const found = `SELECT to_regnamespace($1) IS NOT NULL AS "hasSchema", to_regclass($2) IS NOT NULL AS "isMade",
+    current_setting('server_encoding') AS encoding`;
   const names = [quoted(schema), `${quoted(schema)}.head`];
-  const [{ hasSchema, isMade } = { hasSchema: false, isMade: false }] = await connection.query<{
-    hasSchema: boolean;
-    isMade: boolean;
-  }>(found, names);
+  const [place] = await connection.query<{ hasSchema: boolean; isMade: boolean; encoding: string }>(found, names);
+  const { hasSchema, isMade, encoding } = place as NonNullable<typeof place>;
+  if (encoding !== "UTF8")
+    throw new Unavailable(
+      `the encoding of the database is ${encoding}: create one with ENCODING 'UTF8' TEMPLATE template0, and name it in state.url`,
+    );
   if (!isMade) {
     try {
       await connection.run([creation(schema, hasSchema ? "schema exists" : "schema is new")]);

@@ -96,6 +96,11 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     expect(`${String(wrong)}${log.join()}`).not.toContain("wrong-word");
   });
 
+  test("refuses a database that cannot hold every text", async () => {
+    await cluster.query("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    await expect(open({ url: cluster.url("latin") })).rejects.toThrow("the encoding of the database is LATIN1");
+  });
+
   test("is full at its limit, and says so", async () => {
     const journal = await open({ maxBytes: 32 * mebibyte });
     await cluster.query(`UPDATE flows.head SET used_bytes = ${16 * mebibyte - 500}`, database);
