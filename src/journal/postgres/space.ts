@@ -55,6 +55,8 @@ export class Space {
   readonly #age: Age;
   /** Rows before it have left, or only marks hold them. */
   #passedSeq = 1;
+  /** Rows before it are of days that have a partition, or only marks hold them. */
+  #straySeq = 1;
   #planned = 0;
   #isWarned = false;
   #marksRestUntil = 0;
@@ -149,9 +151,11 @@ export class Space {
     const { connection, schema: s, writer } = this.#deps;
     const found = await connection.query<{ day: number; first: number; last: number }>(
       `SELECT day, MIN(seq) AS first, MAX(seq) AS last FROM (
-        SELECT day, seq FROM ${s}.batch_default WHERE day <> ${heldDay} AND seq < $1 ORDER BY seq LIMIT ${rowsAtOnce}) b GROUP BY day`,
-      [below],
+        SELECT day, seq FROM ${s}.batch_default WHERE day <> ${heldDay} AND seq >= $1 AND seq < $2
+        ORDER BY seq LIMIT ${rowsAtOnce}) b GROUP BY day`,
+      [this.#straySeq, below],
     );
+    this.#straySeq = Math.max(this.#straySeq, Math.min(below, ...found.map(({ first }) => first)));
     for (const { day, first, last } of found)
       if (this.#isDue(day))
         await writer.write(
