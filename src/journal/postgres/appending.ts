@@ -1,10 +1,8 @@
 /** The half of the journal that every instance has, whether it leads or not: it takes in what arrives. */
 import { randomUUID } from "node:crypto";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
-import { Unavailable } from "../../errors.ts";
 import type { AppendingJournal, Horizon, KeyClass } from "../journal.ts";
 import { type Connection, createDatabase, type Database } from "./connection.ts";
-import { DatabaseError } from "./errors.ts";
 import { type HeadRow, headColumns, Heads } from "./head.ts";
 import { AppendKeys } from "./keys.ts";
 import { ensureIdentity, prepareSchema } from "./prepare.ts";
@@ -53,7 +51,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
   const { schema, url, tls, max_bytes: maxBytes } = state;
   const s = quoted(schema);
   const database = createDatabase(state, logger);
-  const looking = database.connect(lookMs);
+  const looking = database.connect(lookMs, "reads");
   const look = `SELECT ${headColumns(s)}, (SELECT COALESCE(SUM(keys), 0)::bigint FROM ${s}.key_day) AS flow,
       (SELECT json_object_agg(class, n) FROM (SELECT class, COUNT(*) AS n FROM ${s}.other_key GROUP BY class) k) AS others,
       (SELECT json_object_agg(name, convert_from(value, 'UTF8')) FROM ${s}.state WHERE name LIKE 'horizon.%') AS horizons
@@ -71,7 +69,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
   };
   const { identity, first } = await opened().catch((error: unknown) => {
     looking.close();
-    throw error instanceof DatabaseError ? new Unavailable(error.message) : error;
+    throw error;
   });
   let seen = first;
   const heads = new Heads(first);

@@ -22,8 +22,11 @@ export interface Connection {
 
 /** A database whose connections share what is known of it. */
 export interface Database {
-  /** `limitMs`: how long a statement may take. The connection is given up then. */
-  connect(limitMs: number): Connection;
+  /**
+   * `limitMs`: how long a statement may take. The connection is given up then. `reads`: if it was lost since the statement before,
+   * the next one is asked again over another.
+   */
+  connect(limitMs: number, use?: "reads" | "writes"): Connection;
   /** Why it cannot be used now. */
   readonly failure: string | undefined;
 }
@@ -65,7 +68,7 @@ export function createDatabase(settings: DatabaseSettings, logger: Logger): Data
     },
   };
   return {
-    connect: (limitMs) => new LastingConnection(shared, limitMs),
+    connect: (limitMs, use = "writes") => new LastingConnection(shared, limitMs, use),
     get failure() {
       return shared.failure;
     },
@@ -83,6 +86,7 @@ interface Shared {
 class LastingConnection implements Connection {
   readonly #shared: Shared;
   readonly #limitMs: number;
+  readonly #use: "reads" | "writes";
   #client: pg.Client | undefined;
   /** Settles when the statement before is done. */
   #last: Promise<unknown> = Promise.resolve();
@@ -91,9 +95,10 @@ class LastingConnection implements Connection {
   #pausedUntil = 0;
   #pausedFor: DatabaseError | undefined;
 
-  constructor(shared: Shared, limitMs: number) {
+  constructor(shared: Shared, limitMs: number, use: "reads" | "writes") {
     this.#shared = shared;
     this.#limitMs = limitMs;
+    this.#use = use;
   }
 
   query<Row extends object>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
@@ -123,10 +128,14 @@ class LastingConnection implements Connection {
   }
 
   async #asked<Result>(ask: (client: pg.Client) => Promise<Result>): Promise<Result> {
-    const { shared, client } = { shared: this.#shared, client: this.#client ?? (await this.#connected()) };
+    const shared = this.#shared;
+    const mayBeLost = this.#client !== undefined && this.#use === "reads";
+    const client = this.#client ?? (await this.#connected());
     const where = placeOf(shared.address.hosts);
+    let isLate = false;
     try {
       const result = await within(this.#limitMs, ask(client), () => {
+        isLate = true;
         this.#drop();
         return new DatabaseError(`${where}: no answer within ${this.#limitMs / 1000} s`, "away");
       });
@@ -136,6 +145,7 @@ class LastingConnection implements Connection {
       const error = databaseErrorOf(cause, where);
       if (error.kind === "away") {
         this.#drop();
+        if (mayBeLost && !isLate && !this.#isClosed) return this.#asked(ask);
         if (!this.#isClosed) shared.failed(error.message);
       } else if (error.kind === "setup") shared.failed(error.message);
       else shared.answered();

@@ -1,4 +1,5 @@
 /** What errors of a database, and of the way to it, mean for whoever asked: a repeat, a wait, or a person. */
+import { Unavailable } from "../../errors.ts";
 import { reasonOf } from "../batch.ts";
 
 /**
@@ -7,8 +8,8 @@ import { reasonOf } from "../batch.ts";
  */
 export type DatabaseFailure = "away" | "conflict" | "setup" | "statement";
 
-export class DatabaseError extends Error {
-  override readonly name = "DatabaseError";
+/** What was asked for may succeed later, whatever the reason is. */
+export class DatabaseError extends Unavailable {
   readonly kind: DatabaseFailure;
   /** SQLSTATE, if the database said it. */
   readonly code: string | undefined;

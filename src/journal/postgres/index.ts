@@ -5,7 +5,6 @@ import { reasonOf } from "../batch.ts";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { AppendingJournal, Journal } from "../journal.ts";
 import { openAppending } from "./appending.ts";
-import { DatabaseError } from "./errors.ts";
 import { Membership } from "./lease.ts";
 import { quoted } from "./schema.ts";
 import { openTerm, type Term } from "./term.ts";
@@ -62,7 +61,7 @@ export async function openPostgresJournal(
         return term.journal;
       } catch (error) {
         await lease.release();
-        if (!(error instanceof DatabaseError) && !(error instanceof Unavailable)) throw error;
+        if (!(error instanceof Unavailable)) throw error;
         logger.warn("this instance cannot lead yet; trying again", { reason: reasonOf(error) });
         await delay(pauseMs, undefined, { signal });
       }
@@ -73,7 +72,7 @@ export async function openPostgresJournal(
     await membership.register();
   } catch (error) {
     await close();
-    throw error instanceof DatabaseError ? new Unavailable(error.message) : error;
+    throw error;
   }
   const { identity, location, append, knows, keyCount, horizon } = appending;
   return {

@@ -3,7 +3,6 @@ import { Unavailable } from "../../errors.ts";
 import type { Config } from "../../config/schema.ts";
 import { silentLogger } from "../../lib/logger.ts";
 import { createDatabase } from "./connection.ts";
-import { DatabaseError } from "./errors.ts";
 import { quoted, schemaVersion } from "./schema.ts";
 
 export type DatabaseInspection =
@@ -55,7 +54,7 @@ export async function inspectDatabase({ state }: Pick<Config, "state">): Promise
       );
     return { kind: "ready", server, rows: seq, members };
   } catch (error) {
-    if (error instanceof DatabaseError || error instanceof Unavailable) return unusable(error.message);
+    if (error instanceof Unavailable) return unusable(error.message);
     throw error;
   } finally {
     connection.close();

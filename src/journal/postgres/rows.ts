@@ -44,7 +44,7 @@ export function openPostgresReader(
   failed: (error: unknown) => void = () => undefined,
 ): JournalReader {
   const { schema, ...settings } = JSON.parse(location.slice(databasePrefix.length)) as Location;
-  const connection = createDatabase(settings, silentLogger).connect(limitMs);
+  const connection = createDatabase(settings, silentLogger).connect(limitMs, "reads");
   return readerOver(connection, quoted(schema), failed);
 }
 

@@ -9,7 +9,6 @@ import { blobPrefix, keptPrefix, maxStateBytes, redeliveryKey } from "../stored.
 import type { Appending } from "./appending.ts";
 import { Days } from "./days.ts";
 import { Destinations } from "./destinations.ts";
-import { DatabaseError } from "./errors.ts";
 import { KeyRetention } from "./key-retention.ts";
 import type { Lease } from "./lease.ts";
 import { Marks, quarantineStore } from "./marks.ts";
@@ -48,10 +47,10 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
   const { config, appending, lease, logger, clock, steady = () => performance.now() } = deps;
   const { database, heads, turn, location } = appending;
   const schema = quoted(config.state.schema);
-  const connection = database.connect(askMs);
+  const connection = database.connect(askMs, "reads");
   const connections = { connection, schema };
   const writing = database.connect(writeMs);
-  const looking = database.connect(lookMs);
+  const looking = database.connect(lookMs, "reads");
   const closeAll = (): void => [connection, writing, looking].forEach((one) => one.close());
 
   try {
@@ -135,11 +134,7 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
       };
       const asked = async <Result>(ask: () => Promise<Result>): Promise<Result> => {
         mustLead();
-        try {
-          return await ask();
-        } catch (error) {
-          throw error instanceof DatabaseError ? new Unavailable(error.message) : error;
-        }
+        return ask();
       };
 
       async function maintain(): Promise<void> {

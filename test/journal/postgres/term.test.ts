@@ -104,6 +104,23 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
+    "reads on over another connection if one was lost meanwhile",
+    async () => {
+      const journal = await state.open();
+      await appendNumbers(journal, [1]);
+      const reader = journal.openReader();
+      const read = async () =>
+        [await reader.heads(1, 9), await journal.minutes.totals(0, 9, 9)].map(({ length }) => length);
+      expect(await read()).toEqual([1, 0]);
+      const ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tailscale2otel'";
+      await cluster.query(ended);
+      expect(await read()).toEqual([1, 0]);
+      reader.close();
+    },
+    timeoutMs,
+  );
+
+  test(
     "begins with what the one before has committed, at once after a release",
     async () => {
       const [first, second] = [await state.join(), await state.join()];
