@@ -23,7 +23,7 @@ export async function installWitness(query: Query, schema: string): Promise<void
     BEGIN
       INSERT INTO witness.noted (name, value, claimed, fence, query)
         SELECT NEW.name, CASE WHEN NEW.name ~ '^(cursor|poll)' THEN convert_from(NEW.value, 'UTF8') END,
-          substring(current_query() from 'fenced\\((\\d+),')::bigint, l.fence, left(current_query(), 200)
+          substring(current_query() from 'fenced\\((\\d+)[,)]')::bigint, l.fence, left(current_query(), 200)
         FROM ${schema}.lease l;
       RETURN NULL;
     END
