@@ -75,7 +75,7 @@ export async function runLife(options: LifeOptions): Promise<LifeResult> {
     await books.settled(pending);
     account.violations.push(...(await site.violations()));
     const repeated = account.repeats - before.repeats;
-    // On a busy machine a lease of a second may be lost without any fault: the next leader then sends what was under way.
+    // On a busy machine so short a lease may be lost without any fault: the next leader then sends what was under way.
     const isLost = outcome !== undefined || (await site.terms()) - before.terms > (name === cleanStop ? 1 : 0);
     if (!repeats && !isLost && repeated > 0)
       account.violations.push(`${repeated} log records came twice, for no reason`);
@@ -151,7 +151,7 @@ async function end(site: ClusterSite, { account }: Awaited<ReturnType<typeof ope
   }
 }
 
-/** What the leader says, asked again while leadership changes: on a busy machine a lease of a second is lost without any fault. */
+/** What the leader says, asked again while leadership changes: on a busy machine so short a lease is lost without any fault. */
 async function steady<Answer>(
   site: ClusterSite,
   ask: (leader: Instance) => Promise<Answer | undefined>,

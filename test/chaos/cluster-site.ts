@@ -30,7 +30,8 @@ export interface ClusterSite extends Site {
   end(files: "keep" | "remove"): Promise<string | undefined>;
 }
 
-const lease = "1s";
+/** Short, so that rounds are; not so short that a busy machine loses every second one. */
+const lease = "2s";
 
 export async function openSite({
   directory,
