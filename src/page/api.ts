@@ -1,5 +1,6 @@
 /** Requests to the instance that serves this page, and whether this browser has signed in, if the instance requires it. */
 import { type ReadonlySignal, signal } from "@preact/signals";
+import { ofTailnet } from "./tailnet.ts";
 
 /** An answer that is no success, in the instance's own words. */
 export class ApiError extends Error {
@@ -74,7 +75,7 @@ export function troubleOf(error: unknown): string {
 async function ask<Answer>(url: string, init: RequestInit): Promise<Answer> {
   const timeout = AbortSignal.timeout(timeoutMs);
   const stop = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
-  const response = await fetch(url, { ...init, signal: stop });
+  const response = await fetch(ofTailnet(url), { ...init, signal: stop });
   if (response.status === 204) return undefined as Answer;
   const answer = (await response.json().catch(() => undefined)) as { readonly text?: string } | undefined;
   if (response.status === 401) noteSignedOut();

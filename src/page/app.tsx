@@ -11,6 +11,7 @@ import { newVersion } from "./live.ts";
 import { NowView } from "./now/index.tsx";
 import { hrefOf, route, type View, views } from "./route.ts";
 import { SignIn } from "./sign-in.tsx";
+import { showTailnet, shownTailnet, tailnets } from "./tailnet.ts";
 import { chooseTheme, theme, themes } from "./theme.ts";
 
 const shown: Readonly<Record<View, { readonly title: string; readonly view: () => JSX.Element }>> = {
@@ -50,6 +51,7 @@ export function App(): JSX.Element {
         {isSignedOut ? <span class="filter" /> : <NodeFilter />}
         {!isSignedOut && <ConnectionState />}
         {!isSignedOut && <InstanceStateButton />}
+        {!isSignedOut && <TailnetChoice />}
         <ThemeChoice />
         {session.value === "signed_in" && <SignOut />}
       </header>
@@ -100,6 +102,20 @@ function SignOut(): JSX.Element {
         {trouble}
       </span>
     </>
+  );
+}
+
+function TailnetChoice(): JSX.Element | null {
+  const shownOne = shownTailnet();
+  if (tailnets.value.length === 0) return null;
+  return (
+    <select aria-label="Tailnet" value={shownOne} onChange={({ currentTarget }) => showTailnet(currentTarget.value)}>
+      {tailnets.value.map((name) => (
+        <option key={name} value={name}>
+          {name}
+        </option>
+      ))}
+    </select>
   );
 }
 

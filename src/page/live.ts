@@ -5,6 +5,7 @@ import type { Overview } from "../admin/overview.ts";
 import type { RecentTraffic, Traffic, TrafficSample } from "../admin/traffic/index.ts";
 import { ApiError, get, session, troubleOf } from "./api.ts";
 import { addSample, noSamples, type Samples, samplesOf } from "./samples.ts";
+import { ofTailnet, tailnets } from "./tailnet.ts";
 
 /** `closed`: lost, or refused; it is tried again. */
 export type Connection = "open" | "connecting" | "closed";
@@ -99,7 +100,7 @@ function connect(): void {
   disconnect();
   if (session.peek() === "signed_out") return;
   heardAt = performance.now();
-  const opened = new EventSource("/api/v1/live");
+  const opened = new EventSource(ofTailnet("/api/v1/live"));
   source = opened;
   const on = <Data>(name: string, use: (data: Data) => void): void =>
     opened.addEventListener(name, ({ data }: MessageEvent<string>) => {
@@ -112,6 +113,7 @@ function connect(): void {
     state.trouble.value = undefined;
     state.reconnections.value++;
     void loadHistory(opened);
+    void loadTailnets();
   });
   opened.addEventListener("error", () => void lost());
   on<Overview>("overview", useOverview);
@@ -204,6 +206,11 @@ async function loadHistory(opened: EventSource | undefined): Promise<void> {
   for (const sample of arrived) addSample(columns, sample);
   state.samples.value = { columns };
   if (events !== undefined) useEvents(events.events);
+}
+
+async function loadTailnets(): Promise<void> {
+  const status = await answered(get<{ readonly tailnets?: readonly string[] }>("/api/v1/status"));
+  if (status !== undefined) tailnets.value = status.tailnets ?? [];
 }
 
 /** By their own time, as it is shown; one that is known already is left out. */

@@ -1,0 +1,65 @@
+/** The page of an instance with several tailnets, in a real browser: one at a time is shown, and the address says which. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { Browser } from "playwright-core";
+import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
+import { enveloped, flowValue } from "../../support/records.ts";
+import type { RunningProgram } from "../../support/running-program.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+import { timeoutMs, until } from "../../support/wait.ts";
+import { startInstance } from "./instance.ts";
+
+const directory = temporaryDirectory();
+let browser: Browser;
+let program: RunningProgram;
+
+const settings = {
+  TS2OTEL_STREAMING__TOKEN: "",
+  TS2OTEL_TAILNET__0__NAME: "acme",
+  TS2OTEL_TAILNET__0__STREAMING__TOKEN: "token-acme",
+  TS2OTEL_TAILNET__1__NAME: "globex",
+  TS2OTEL_TAILNET__1__STREAMING__TOKEN: "token-globex",
+};
+
+describe.skipIf(!hasBrowser)("on the page of two tailnets", () => {
+  beforeAll(async () => {
+    [browser, program] = await Promise.all([startBrowser(), startInstance({ directory, settings })]);
+    for (const [token, records] of [
+      ["token-acme", 3],
+      ["token-globex", 5],
+    ] as const) {
+      const body = Array.from({ length: records }, (_, n) =>
+        JSON.stringify(enveloped(flowValue({ nodeId: `n${n}CNTRL` }) as never, Date.now() / 1000)),
+      ).join("");
+      const answer = await fetch(program.url, { method: "POST", headers: { authorization: `Splunk ${token}` }, body });
+      expect(answer.status).toBe(200);
+    }
+  }, timeoutMs);
+  afterAll(async () => {
+    await browser.close();
+    await program.stop();
+  }, timeoutMs);
+
+  test(
+    "the first is shown, and the other once it is chosen, with all that is asked for",
+    async () => {
+      const { page, context, problems } = await openPage(browser, `${program.admin}/`, { mayFail: true });
+      const figure = page.locator("dl.figures > div", { hasText: "Records accepted" });
+      const shows = (records: number) => until(async () => (await figure.innerText()).includes(`${records} received`));
+      await shows(3);
+      const choice = page.getByLabel("Tailnet");
+      await until(async () => (await choice.locator("option").allInnerTexts()).join() === "acme,globex");
+      expect(await choice.inputValue()).toBe("acme");
+      const asked: string[] = [];
+      page.on("request", (request) => void asked.push(request.url()));
+      await choice.selectOption("globex");
+      await shows(5);
+      expect(new URL(page.url()).search).toBe("?tailnet=globex");
+      const api = asked.filter((url) => /\/api\/v1\/(?!session|instance)/.test(url));
+      expect(api.length).toBeGreaterThan(2);
+      expect(api.filter((url) => !url.includes("tailnet=globex"))).toEqual([]);
+      expect(problems).toEqual([]);
+      await context.close();
+    },
+    timeoutMs,
+  );
+});
