@@ -18,7 +18,7 @@ export interface ClusterBooks {
 }
 
 /** Far longer than any back-off of a program that runs; without any arrival it is stuck. */
-export const stuckMs = 60_000;
+export const stuckMs = 180_000;
 
 /** Everything is accepted there, and remembered by the books alone. */
 export async function openBooks(): Promise<ClusterBooks> {

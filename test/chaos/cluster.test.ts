@@ -10,7 +10,7 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
     async () => {
       const lines: string[] = [];
       const report = (line: string): void => void lines.push(line);
-      const { violations } = await runRounds({ rounds: 30, seed: 20_261_127, atOnce: 3, report });
+      const { violations } = await runRounds({ rounds: 30, seed: 20_261_127, atOnce: 2, report });
       expect(violations, lines.join("\n")).toEqual([]);
     },
     longTimeoutMs,
