@@ -136,7 +136,11 @@ async function end(site: ClusterSite, { account }: Awaited<ReturnType<typeof ope
     const status = await askAdmin<Partial<RunningStatus>>(admin, "status");
     return status.conservation?.pending === 0 ? status.conservation : undefined;
   });
-  const history = await steady(site, ({ admin }) => askAdmin<Traffic>(admin, "traffic?since=0"));
+  // A new leader may still be reading rows that the minutes lack.
+  const history = await steady(site, async ({ admin }) => {
+    const traffic = await askAdmin<Traffic>(admin, "traffic?since=0");
+    return traffic.isComplete ? traffic : undefined;
+  });
   compareHistory(account, history, account.accepted());
   const { records } = account.accepted();
   const { accepted, delivered, lost, uncounted } = conservation;
