@@ -199,8 +199,8 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
         expect(answer).toMatchObject({ status: 503, code: 9 });
         expect(Number(answer.retryAfter)).toBeGreaterThan(0);
       };
-      refused(await post(one, serials(450, 460)));
-      refused(await post(two, serials(460, 470)));
+      const answers = await Promise.all([post(one, serials(450, 460)), post(two, serials(460, 470))]);
+      for (const answer of answers) refused(answer);
       await until(async () => (await fetch(`${two.admin}/readyz`)).status === 503);
       const { stdout, code } = await runCommand(["status"], {
         directory: join(directory, "two"),
@@ -221,6 +221,45 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
       await untilLeads(leader as RunningProgram);
       await settled(leader as RunningProgram);
       expect((await fetch(`${two.admin}/readyz`)).status).toBe(200);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "an address that leads nowhere ends a start with what to correct, and without the password",
+    async () => {
+      const refusals = [
+        [
+          database.url("missing"),
+          `database "missing" does not exist (3D000). Create the database, or name another one`,
+        ],
+        [
+          database.url(name).replace(database.password, "another-password"),
+          `password authentication failed for user "${database.user}" (28P01). Correct user and password in state.url.`,
+        ],
+      ] as const;
+      const ended = await Promise.all(
+        refusals.map(([url]) => {
+          const settings = {
+            TS2OTEL_STATE__URL: url,
+            TS2OTEL_STREAMING__ENABLED: "true",
+            TS2OTEL_STREAMING__TOKEN: "a-token",
+            TS2OTEL_STREAMING__LISTEN: "127.0.0.1:0",
+            TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0",
+            TS2OTEL_COLLECTORS__FLOWLOGS__SOURCE: "stream",
+            TS2OTEL_COLLECTORS__AUDITLOGS__SOURCE: "stream",
+          };
+          const own = mkdtempSync(join(directory, "refused-"));
+          return runCommand(["run"], { directory: own, settings });
+        }),
+      );
+      for (const [at, { code, stderr }] of ended.entries()) {
+        const last = stderr.trimEnd().split("\n").at(-1);
+        expect(last).toStartWith(`tailscale2otel: the database at 127.0.0.1:${database.port}: ${refusals[at]?.[1]}`);
+        expect(stderr).not.toContain("password@");
+        expect(stderr).not.toMatch(/another-password|database-password/);
+        expect(code).toBe(1);
+      }
     },
     timeoutMs,
   );
