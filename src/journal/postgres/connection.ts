@@ -54,17 +54,21 @@ export function createDatabase(settings: DatabaseSettings, logger: Logger): Data
   const address = parsePostgresUrl(settings.url);
   if (typeof address === "string") throw new Unavailable(`invalid state.url: ${address}`);
   const tls = tlsOf(address, settings.tls);
+  let hasAnswered = false;
   const shared: Shared = {
     address,
     tls,
     failure: undefined,
-    failed(reason) {
-      if (shared.failure === undefined) logger.warn("the database cannot be used; retrying", { reason });
+    failed({ message: reason, kind }) {
+      // What nobody will repeat is said by whoever opens the journal.
+      const isRetried = kind !== "setup" || hasAnswered;
+      if (shared.failure === undefined && isRetried) logger.warn("the database cannot be used; retrying", { reason });
       shared.failure = reason;
     },
     answered() {
       if (shared.failure !== undefined) logger.info("the database can be used again");
       shared.failure = undefined;
+      hasAnswered = true;
     },
   };
   return {
@@ -79,7 +83,7 @@ interface Shared {
   readonly address: PostgresAddress;
   readonly tls: ConnectionOptions | undefined;
   failure: string | undefined;
-  failed(reason: string): void;
+  failed(error: DatabaseError): void;
   answered(): void;
 }
 
@@ -146,8 +150,8 @@ class LastingConnection implements Connection {
       if (error.kind === "away") {
         this.#drop();
         if (mayBeLost && !isLate && !this.#isClosed) return this.#asked(ask);
-        if (!this.#isClosed) shared.failed(error.message);
-      } else if (error.kind === "setup") shared.failed(error.message);
+        if (!this.#isClosed) shared.failed(error);
+      } else if (error.kind === "setup") shared.failed(error);
       else shared.answered();
       throw error;
     }
@@ -175,7 +179,7 @@ class LastingConnection implements Connection {
       this.#pauseMs = Math.min(lastPauseMs, this.#pauseMs === 0 ? firstPauseMs : this.#pauseMs * 2);
       this.#pausedUntil = performance.now() + this.#pauseMs;
       this.#pausedFor = error;
-      if (!this.#isClosed) this.#shared.failed(error.message);
+      if (!this.#isClosed) this.#shared.failed(error);
       throw error;
     }
   }

@@ -34,7 +34,9 @@ export async function prepareSchema(connection: Connection, schema: string, logg
     } catch (error) {
       if (!(error instanceof DatabaseError)) throw error;
       const isAway = error.kind === "away" || error.kind === "conflict";
-      if (!isAway || performance.now() - startedAt > startMs) throw new Unavailable(error.message);
+      if (!isAway) throw error;
+      if (performance.now() - startedAt > startMs)
+        throw new Unavailable(`${error.message}. Start it, or correct the address in state.url.`);
       await delay(pauseMs);
     }
   }
