@@ -42,6 +42,10 @@ const refusals: readonly (readonly [reason: RegExp, remedy: string])[] = [
   [/^the disk of the state directory is full/, "Free space on that disk: records are accepted again at once."],
   [/^the last write failed/, "Check the disk of the state directory; it is tried again every second."],
   [/^another process writes to/, "Stop the other process, then restart this one."],
+  [
+    /^the database at /,
+    "Start the database, or correct what it says: it is asked again and again. Meanwhile senders are told to send again later. tailscale2otel check --online tests it.",
+  ],
   [/is damaged|cannot be read/, "Restart the program: it recovers what can be read."],
   [
     /no TLS certificate from tailscaled/,

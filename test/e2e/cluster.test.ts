@@ -255,7 +255,7 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
       );
       for (const [at, { code, stderr }] of ended.entries()) {
         expect(stderr).not.toContain("retrying");
-      const last = stderr.trimEnd().split("\n").at(-1);
+        const last = stderr.trimEnd().split("\n").at(-1);
         expect(last).toStartWith(`tailscale2otel: the database at 127.0.0.1:${database.port}: ${refusals[at]?.[1]}`);
         expect(stderr).not.toContain("password@");
         expect(stderr).not.toMatch(/another-password|database-password|retrying/);

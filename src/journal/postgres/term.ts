@@ -138,7 +138,7 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
       };
 
       async function maintain(): Promise<void> {
-        if (ended !== undefined) return;
+        if (ended !== undefined || database.failure !== undefined) return;
         for (const [name, cursor] of await asked(() => space.release())) moved(name, cursor);
         await appending.refresh();
       }
