@@ -1,14 +1,11 @@
 /** Which tailnet is shown, of an instance that serves several: it stands in the page's address. */
 import { signal } from "@preact/signals";
 
-/** Absent: the first one. */
-const chosen = new URLSearchParams(location.search).get("tailnet");
-
 /** Names of all, the first one first; empty if there is one, without a name. */
 export const tailnets = signal<readonly string[]>([]);
 
 export function shownTailnet(): string | undefined {
-  return chosen ?? tailnets.value[0];
+  return chosen() ?? tailnets.value[0];
 }
 
 /** Loads the page anew: nothing of one tailnet may be left beside another. */
@@ -21,6 +18,12 @@ const shared = /^\/api\/v1\/(?:session|instance)\b/;
 
 /** A path of the API with its parameters, for the tailnet that is shown. */
 export function ofTailnet(path: string): string {
-  if (chosen === null || shared.test(path)) return path;
-  return `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams({ tailnet: chosen }).toString()}`;
+  const name = chosen();
+  if (name === null || shared.test(path)) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams({ tailnet: name }).toString()}`;
+}
+
+/** Absent: the first one. */
+function chosen(): string | null {
+  return new URLSearchParams(location.search).get("tailnet");
 }
