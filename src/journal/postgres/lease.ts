@@ -63,10 +63,12 @@ const sqlOf = (s: string) => ({
   renew: `UPDATE ${s}.lease SET until_at = ${begun} + $2 WHERE holder = $1 AND fence = $3 RETURNING fence`,
   release: `UPDATE ${s}.lease SET holder = '', until_at = 0 WHERE holder = $1 AND fence = $2`,
   leave: `DELETE FROM ${s}.member WHERE id = $1`,
+  // One row each by LIMIT: without statistics, the planner expects a product of thousands, and compiles it for a second.
   view: `SELECT id, host, m.version, admin_address AS "adminAddress", started_at AS "startedAt", seen_at AS "seenAt",
       id = holder AS "isLeader", fence, until_at - ${now} AS "leaseMs", seq AS "lastSeq",
       (SELECT value FROM ${s}.state WHERE name = 'measured') AS measured, (SELECT value FROM ${s}.state WHERE name = 'cursor') AS cursor
-    FROM ${s}.head h JOIN ${s}.lease l ON h.one AND l.one LEFT JOIN ${s}.member m ON TRUE ORDER BY started_at, id`,
+    FROM (SELECT * FROM ${s}.head LIMIT 1) h CROSS JOIN (SELECT * FROM ${s}.lease LIMIT 1) l
+    LEFT JOIN ${s}.member m ON TRUE ORDER BY started_at, id`,
 });
 
 interface ViewRow extends Omit<Member, "id" | "isLeader"> {
