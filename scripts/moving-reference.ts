@@ -132,7 +132,7 @@ function nameHere({ from, to }: Mapping): string {
 
 /** With its defaults, if both are values of the same kind: `0` stands for one there, and so does the protocol's. */
 function remarkOf({ from, to, initial = "", remark = "" }: Mapping): string {
-  const target = findKey(from.split("."));
+  const target = findKey(from);
   if (from !== to || target?.part !== "value" || /^(?:0s?|http|)$/.test(initial)) return remark;
   const here: unknown = JSON.parse(target.setting.written);
   const written = Array.isArray(here) ? here.join(",") : String(here);

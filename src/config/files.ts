@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { describeOrigin, type Finding, givenAt, type Inspection } from "./diagnosis.ts";
 import { type ConfigSources, configVariable } from "./layers.ts";
-import { settings, valueAt } from "./schema.ts";
+import { settingsOf, valueAt } from "./schema.ts";
 
 const usualFiles = ["tailscale2otel.toml", "/etc/tailscale2otel/config.toml"];
 /** Process substitution, `--config <(sops decrypt …)`: a person waits for the start. */
@@ -126,9 +126,9 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
   const texts = new Map<string, string>();
   const add = (key: string, message: string, remedy: string, onlyAtStart: boolean) =>
     void found.push({ severity: "error", origin: givenAt(origins, key), key, message, remedy, onlyAtStart });
-  for (const { kind, key, path: parts } of settings) {
+  for (const { kind, key, path: parts } of settingsOf(config)) {
     if (kind !== "file" || broken.has(key)) continue;
-    const path = String(valueAt(config, key) ?? "");
+    const path = String(valueAt(config, key));
     const read = path === "" ? { text: "" } : readRegularFile(path);
     if ("text" in read) texts.set(key, read.text);
     // A listener watches its own files, and keeps its certificate if they cannot be used.
@@ -160,9 +160,10 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
 }
 
 /** Secrets that others on this machine can read. */
-export function exposedSecrets({ origins, configFile, mode = 0 }: Inspection): readonly Finding[] {
+export function exposedSecrets({ config, origins, configFile, mode = 0 }: Inspection): readonly Finding[] {
+  const secrets = settingsOf(config).filter(({ isSecret }) => isSecret);
   const given = [...origins].flatMap(([key, origin]) => {
-    const setting = settings.find((one) => one.isSecret && (key === one.key || key.startsWith(`${one.key}.`)));
+    const setting = secrets.find((one) => key === one.key || key.startsWith(`${one.key}.`));
     return setting === undefined || origin.secretFile !== undefined ? [] : [{ key, origin, setting }];
   });
   const found = given

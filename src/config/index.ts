@@ -15,7 +15,7 @@ import { type ConfigFile, openConfigFile } from "./files.ts";
 import { type ConfigSources, type Given, type Layers, readEnvironment, readFlags, type System } from "./layers.ts";
 import { readOtelEnvironment } from "./otel-variables.ts";
 import { judge } from "./rules.ts";
-import { arrayKeys, type Config, configSchema, settings, valueAt } from "./schema.ts";
+import { arrayKeys, type Config, configSchema, settingsOf, settingsWith, valueAt } from "./schema.ts";
 import { overriddenBy } from "./schema-tailnet.ts";
 import type { Setting } from "./setting.ts";
 import { readToml } from "./toml.ts";
@@ -153,14 +153,13 @@ export function effectiveRows({
   origins,
   broken,
 }: Pick<Inspection, "config" | "origins" | "broken">): readonly EffectiveRow[] {
-  return settings.flatMap((setting) => {
+  return settingsOf(config).flatMap((setting) => {
     const { key, kind, isSecret, description } = setting;
     const about = { isSecret, description };
     const row = (of: string, value: string): EffectiveRow => {
       const origin = origins.get(of) ?? defaultOrigin;
       return { key: of, value, origin: describeOrigin(origin), isDefault: origin.from === "default", ...about };
     };
-    if (valueAt(config, key) === undefined && setting.item !== undefined) return [];
     if (broken.has(key)) return [{ key, value: "(invalid)", origin: "see below", isDefault: false, ...about }];
     const value = valueAt(config, key);
     if (kind !== "map") return [row(key, displayValue(setting, value))];
@@ -209,12 +208,12 @@ function settingsIn({ given, tables }: Layers): readonly Setting[] {
     setting: { item },
   } of given)
     if (item !== undefined) counts.set(item.array, Math.max(counts.get(item.array) ?? 0, item.index + 1));
-  return settings.filter(({ item }) => item === undefined || item.index < (counts.get(item.array) ?? 0));
+  return settingsWith((array) => counts.get(array) ?? 0);
 }
 
 /** Only ours, if there are any. Attributes are combined; headers are not, because half a set of credentials is useless. */
 function givenFor(setting: Setting, given: readonly Given[]): readonly Given[] {
-  const all = given.filter((one) => one.setting === setting);
+  const all = given.filter((one) => one.setting.key === setting.key);
   const own = all.filter(({ isStandard }) => isStandard !== true);
   return own.length > 0 && setting.entry !== "attribute" ? own : all;
 }
@@ -225,14 +224,13 @@ function configOf(
   { environment, system, workingDirectory }: ConfigSources,
 ): Config {
   const config: unknown = {};
-  for (const { key, path } of settings) {
+  const tables = [...arrayKeys.keys()].map((key) => [key, []] as const);
+  for (const [key, value] of [...tables, ...values]) {
+    const path = key.split(".");
+    const name = path.pop() ?? key;
     let table = config as Record<string, unknown>;
-    for (const [depth, name] of path.slice(0, -1).entries()) {
-      const isArray = arrayKeys.has(path.slice(0, depth + 1).join("."));
-      table = (table[name] ??= isArray ? [] : {}) as Record<string, unknown>;
-      if (isArray && !values.has(key)) break;
-    }
-    if (values.has(key)) table[path.at(-1) ?? key] = values.get(key);
+    for (const outer of path) table = (table[outer] ??= {}) as Record<string, unknown>;
+    table[name] = value;
   }
   Value.Assert(configSchema, config);
   const { state } = config;

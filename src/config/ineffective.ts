@@ -2,12 +2,12 @@
 import type { Finding } from "./diagnosis.ts";
 import { credentialKeys } from "./rules-inputs.ts";
 import { maxAlso } from "./schema-otlp.ts";
-import { collectedLogs, type Config, hasCredentials, settings, usesOauth, valueAt } from "./schema.ts";
+import { collectedLogs, type Config, hasCredentials, settingsOf, usesOauth, valueAt } from "./schema.ts";
 
 /** One warning for each such setting, with the first cause that applies. Defaults get none: nobody chose them. */
 export function ineffectiveSettings(config: Config, isGiven: (key: string) => boolean): readonly Finding[] {
   const applying = causes.filter(({ when }) => when(config));
-  return settings.flatMap(({ key, default: initial }): readonly Finding[] => {
+  return settingsOf(config).flatMap(({ key, default: initial }): readonly Finding[] => {
     const isDefault = JSON.stringify(valueAt(config, key)) === JSON.stringify(initial);
     const cause = isDefault || !isGiven(key) ? undefined : applying.find(({ covers }) => covers(key));
     if (cause === undefined) return [];

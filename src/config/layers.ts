@@ -1,8 +1,8 @@
 /** The values in each source of settings, not yet read, and which setting a name refers to. */
 import { nearest } from "../lib/text.ts";
 import type { Finding, Origin } from "./diagnosis.ts";
-import { arrayKeys, sections, settings } from "./schema.ts";
-import type { Setting } from "./setting.ts";
+import { arrayKeys, possibleSections, sections, settings } from "./schema.ts";
+import { inTable, type Section, type Setting } from "./setting.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -67,8 +67,8 @@ export function addValue(
   { origin, written, form }: Pick<Given, "origin" | "written" | "form">,
 ): void {
   const key = path.join(".");
-  const names = sectionNames.get(key)?.join(", ");
-  const target = findKey(path);
+  const names = namesIn(key)?.join(", ");
+  const target = findKey(key);
   const fail = (message: string, remedy: string) =>
     void findings.push({ severity: "error", origin, key, message, remedy });
   if (key === "") {
@@ -116,10 +116,12 @@ export function readFlags(assignments: readonly string[], layers: Layers): void 
 
 const prefix = "TS2OTEL_";
 
-/** The names that are allowed in each section. */
-export const sectionNames: ReadonlyMap<string, readonly string[]> = new Map(
-  sections.map(({ key, names }) => [key, names]),
-);
+/** The names that are allowed in a section; nothing if there is no such section. */
+export function namesIn(section: string): readonly string[] | undefined {
+  return sectionNames.get(inFirstTable(section, ".").name);
+}
+
+const sectionNames = new Map(sections.map(({ key, names }) => [key, names]));
 
 const maps = settings.filter(({ kind }) => kind === "map");
 const targets: ReadonlyMap<string, Target> = new Map(
@@ -131,19 +133,35 @@ const targets: ReadonlyMap<string, Target> = new Map(
   ]),
 );
 
-/** By the parts of its key. A map without an entry is found as `value`. */
-export function findKey(path: readonly string[]): Target | undefined {
-  const target = targets.get(path.join("."));
-  if (target !== undefined) return target;
-  const setting = maps.find((map) => map.path.every((name, index) => path[index] === name));
-  return setting && { setting, part: { entry: path.slice(setting.path.length).join(".") } };
+/** What a key refers to. A map without an entry is found as `value`. */
+export function findKey(key: string): Target | undefined {
+  const { name, index } = inFirstTable(key, ".");
+  const map = maps.find((one) => name.startsWith(`${one.key}.`));
+  const target = map ? { setting: map, part: { entry: name.slice(map.key.length + 1) } } : targets.get(name);
+  return target && { ...target, setting: inTable(target.setting, index) };
 }
 
-function findVariable(name: string): Target | undefined {
-  const map = maps.find(({ variable }) => name.startsWith(`${variable}__`) && name.length > variable.length + 2);
-  if (map !== undefined) return { setting: map, part: { entry: name.slice(map.variable.length + 2) } };
-  const target = targets.get(keyOf(name));
-  return target?.setting.kind === "map" || name !== name.toUpperCase() ? undefined : target;
+function findVariable(variable: string): Target | undefined {
+  const { name: rest, index } = inFirstTable(variable.slice(prefix.length), "__");
+  const name = prefix + rest;
+  const map = maps.find((one) => name.startsWith(`${one.variable}__`));
+  const entry = map === undefined ? "" : name.slice(map.variable.length + 2);
+  if (map !== undefined && entry !== "") return { setting: inTable(map, index), part: { entry } };
+  const target = findKey(keyOf(variable));
+  return target?.setting.kind === "map" || variable !== variable.toUpperCase() ? undefined : target;
+}
+
+/** A name as it would be in the first table of its array, which stands for all, and the number of its own table. */
+function inFirstTable(name: string, separator: "." | "__"): { readonly name: string; readonly index: number } {
+  const parts = name.split(separator);
+  for (const [array, most] of arrayKeys) {
+    const path = array.split(".");
+    const index = Number(parts[path.length]);
+    const isIn = path.every((part, depth) => parts[depth]?.toLowerCase() === part);
+    if (isIn && String(index) === parts[path.length] && index >= 0 && index < most)
+      return { name: parts.with(path.length, "0").join(separator), index };
+  }
+  return { name, index: 0 };
 }
 
 function keyOf(variable: string): string {
@@ -154,21 +172,29 @@ function variableOf(key: string): string {
   return prefix + key.replaceAll(".", "__").toUpperCase();
 }
 
+/** Every key of a setting, and of the file of a secret. */
+function keysOf(all: readonly Section[]): readonly string[] {
+  return all.flatMap(({ settings: of }) =>
+    of.flatMap(({ key, kind }) => (kind === "secret" ? [key, `${key}_file`] : [key])),
+  );
+}
+
 /** What to say about a key that does not exist. */
 function unknownKey(path: readonly string[], origin: Origin, hint = ""): Finding {
   const key = path.join(".");
   const unknown = { severity: "error", origin, key, message: "unknown setting" } as const;
   const former = successorOf(key);
   if (former !== undefined) return { ...unknown, ...former };
+  const possible = possibleSections();
   const meant = nearest(
     key,
-    [...targets.keys(), ...sectionNames.keys()].filter((known) => known !== ""),
+    [...keysOf(possible), ...possible.map((one) => one.key)].filter((known) => known !== ""),
   );
   if (meant !== undefined) return { ...unknown, remedy: `${hint}Did you mean ${meant}?`, meant };
   const parents = path.map((_, depth) => path.slice(0, depth).join(".")).reverse();
-  const section = parents.find((parent) => sectionNames.has(parent)) ?? "";
+  const section = parents.find((parent) => namesIn(parent) !== undefined) ?? "";
   const place = section === "" ? "At the top level" : `In [${section}]`;
-  const names = sectionNames.get(section)?.join(", ");
+  const names = namesIn(section)?.join(", ");
   const remedy = `${hint}${place} there are: ${names}. To see every setting, run: tailscale2otel check`;
   return { ...unknown, remedy };
 }
@@ -182,11 +208,13 @@ function unknownVariable(variable: string): Finding {
   const unknown = { severity, origin: { from: "environment", variable: shown }, key: shown } as const;
   const former = successorOf(key);
   if (former !== undefined) return { ...unknown, ...former };
-  if (findKey(key.split("."))?.setting.kind === "map") {
+  if (findKey(key)?.setting.kind === "map") {
     const message = "this variable has no effect: the setting is a map";
     return { ...unknown, message, remedy: `Set one variable per entry: ${variable}__NAME=text.` };
   }
-  const names = [configVariable, ...[...targets.keys()].map(variableOf)].map((name) => name.slice(prefix.length));
+  const names = [configVariable, ...keysOf(possibleSections()).map(variableOf)].map((name) =>
+    name.slice(prefix.length),
+  );
   const meant = nearest(variable.toUpperCase().slice(prefix.length), names);
   const remedy =
     meant === undefined

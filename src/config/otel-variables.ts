@@ -22,7 +22,7 @@ export const otelVariables: readonly (readonly [variable: string, key: string])[
 export function readOtelEnvironment(environment: Environment, { given, findings }: Layers): void {
   for (const [variable, key] of otelVariables) {
     const text = environment[variable]?.trim() ?? "";
-    const target = findKey(key.split("."));
+    const target = findKey(key);
     if (text === "" || target === undefined) continue;
     const { setting, part } = target;
     const origin = { from: "environment", variable } as const;

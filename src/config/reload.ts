@@ -7,9 +7,8 @@ import { readConfig } from "./index.ts";
 import type { ConfigSources } from "./layers.ts";
 import { judge } from "./rules.ts";
 import { usesTls } from "./schema-inputs.ts";
-import { type Config, hasCredentials, settings, valueAt } from "./schema.ts";
-import { maxAlso } from "./schema-otlp.ts";
-import { maxTailnets, overriddenBy } from "./schema-tailnet.ts";
+import { type Config, hasCredentials, settingsOf, valueAt } from "./schema.ts";
+import { overriddenBy } from "./schema-tailnet.ts";
 import type { Setting } from "./setting.ts";
 
 export interface ReloadInspection extends Inspection {
@@ -65,10 +64,10 @@ interface Group {
   readonly waits?: (running: Config, next: Config, merged: Config) => boolean | string;
 }
 
-const groups: readonly Group[] = [
+const groupsOf = ({ tailnet, otlp }: Config): readonly Group[] => [
   { keys: ["log_level"] },
-  ...["", ...Array.from({ length: maxTailnets }, (_, index) => `tailnet.${index}.`)].flatMap(groupsOfTailnet),
-  ...["otlp", ...Array.from({ length: maxAlso }, (_, index) => `otlp.also.${index}`)].map((at): Group => ({
+  ...["", ...tailnet.map((_, index) => `tailnet.${index}.`)].flatMap(groupsOfTailnet),
+  ...["otlp", ...otlp.also.map((_, index) => `otlp.also.${index}`)].map((at): Group => ({
     keys: ["headers", "metrics.headers", "logs.headers", "grafana_cloud.", "tls."].map((name) => `${at}.${name}`),
     waits: (running, next) =>
       ["name", "endpoint", "metrics.endpoint", "logs.endpoint", "protocol"].some((name) =>
@@ -127,11 +126,18 @@ function secretsGroup(
 export function mergeReload(running: Config, next: Config) {
   const merged = structuredClone(running);
   const notices: Finding[] = [];
-  for (const { keys, waits } of groups) {
-    copySettings(keys, next, merged);
+  const settings = settingsOf(running, next);
+  const copy = (keys: readonly string[], from: Config): void =>
+    copySettings(
+      settings.filter(({ key }) => keys.some((one) => (one.endsWith(".") ? key.startsWith(one) : key === one))),
+      from,
+      merged,
+    );
+  for (const { keys, waits } of groupsOf(running)) {
+    copy(keys, next);
     const message = waits?.(running, next, merged) ?? false;
     if (message === false) continue;
-    copySettings(keys, running, merged);
+    copy(keys, running);
     const [key = ""] = keys;
     if (message !== true) notices.push({ severity: "warning", key, message, remedy: "Restart to run without it." });
   }
@@ -155,9 +161,8 @@ function isInherited(setting: Setting, config: Config): boolean {
   return key !== undefined && valueAt(config, key) === valueAt(config, setting.key);
 }
 
-function copySettings(keys: readonly string[], from: Config, to: Config): void {
+function copySettings(settings: readonly Setting[], from: Config, to: Config): void {
   for (const { key, path } of settings) {
-    if (!keys.some((one) => (one.endsWith(".") ? key.startsWith(one) : key === one))) continue;
     const table = path.length === 1 ? to : valueAt(to, path.slice(0, -1).join("."));
     if (table === undefined || valueAt(from, key) === undefined) continue;
     (table as Record<string, unknown>)[path.at(-1) ?? ""] = valueAt(from, key);

@@ -2,7 +2,7 @@
 import type { Rule } from "./diagnosis.ts";
 import { nameShape } from "./rules-otlp.ts";
 import { type Config, settings, type TailnetSection, valueAt } from "./schema.ts";
-import { maxTailnets, overriddenBy } from "./schema-tailnet.ts";
+import { overriddenBy } from "./schema-tailnet.ts";
 import { schemaOf } from "./tailnets.ts";
 
 /** By these a tailnet is known, so no two share them: what a request carries. */
@@ -106,8 +106,8 @@ const singleTailnetRules = settings.flatMap((setting): readonly Rule[] => {
 });
 
 /** For the configuration of all tailnets. */
-export const tailnetRules: readonly Rule[] = [
-  ...Array.from({ length: maxTailnets }, (_, index) => rulesOfSection(index)).flat(),
+export const tailnetRules = ({ tailnet: sections }: Config): readonly Rule[] => [
+  ...sections.flatMap((_, index) => rulesOfSection(index)),
   ...singleTailnetRules,
   {
     severity: "error",

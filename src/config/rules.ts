@@ -18,7 +18,9 @@ export function judge(judged: Inspection): {
 } {
   const views = viewsOf(judged.config);
   const found = [
-    ...tailnetRules.flatMap((rule) => apply(rule, judged, { config: judged.config, keyOf: (key) => key })),
+    ...tailnetRules(judged.config).flatMap((rule) =>
+      apply(rule, judged, { config: judged.config, keyOf: (key) => key }),
+    ),
     ...views.flatMap((view) => rules.flatMap((rule) => apply(rule, judged, view))),
   ];
   // What is shared is wrong for every tailnet alike.

@@ -1,8 +1,8 @@
 /** Every setting, once. Types, defaults, validation, variables, the reference and the example file are derived from this. */
 import type { Static } from "@sinclair/typebox";
 import { collectors, listenerTls, streaming, tailscale, webhook } from "./schema-inputs.ts";
-import { otlp } from "./schema-otlp.ts";
-import { tailnets } from "./schema-tailnet.ts";
+import { maxAlso, otlp } from "./schema-otlp.ts";
+import { maxTailnets, tailnets } from "./schema-tailnet.ts";
 import {
   boolean,
   bytes,
@@ -15,6 +15,7 @@ import {
   map,
   secret,
   section,
+  type Section,
   sectionsOf,
   type Setting,
   text,
@@ -162,15 +163,30 @@ export const configSchema = section("The configuration of tailscale2otel.", {
 /** Every setting with its value. Durations are milliseconds, sizes bytes, files absolute paths. */
 export type Config = Static<typeof configSchema>;
 
-/** All sections and settings, in the order of the schema. */
-export const sections = sectionsOf(configSchema);
+/** Arrays of tables, by key, and how many tables each may have. */
+export const arrayKeys: ReadonlyMap<string, number> = new Map([
+  ["tailnet", maxTailnets],
+  ["otlp.also", maxAlso],
+]);
+
+/** All sections and settings, in the order of the schema. Of an array, the first table stands for all. */
+export const sections = sectionsOf(configSchema, () => 1);
 export const settings: readonly Setting[] = sections.flatMap((one) => one.settings);
 
-/** Arrays of tables, by key, and how many tables each may have. */
-export const arrayKeys: ReadonlyMap<string, number> = sections.reduce(
-  (found, { item }) => (item === undefined ? found : found.set(item.array, item.index + 1)),
-  new Map<string, number>(),
-);
+/** Those of every table that there can be: hundreds, for completion and suggestions only. */
+export function possibleSections(): readonly Section[] {
+  return sectionsOf(configSchema, (_, most) => most);
+}
+
+/** The settings with so many tables in each array. */
+export function settingsWith(tablesIn: (array: string) => number): readonly Setting[] {
+  return sectionsOf(configSchema, tablesIn).flatMap((one) => one.settings);
+}
+
+/** The settings that at least one of the configurations has. */
+export function settingsOf(...configs: readonly Config[]): readonly Setting[] {
+  return settingsWith((array) => Math.max(...configs.map((config) => (valueAt(config, array) as unknown[]).length)));
+}
 
 /** The value of a setting in a configuration, by its key; nothing for a setting of a table that the configuration has not. */
 export function valueAt(config: Config, key: string): unknown {

@@ -62,8 +62,16 @@ export interface Section {
   readonly item?: Item | undefined;
 }
 
-/** Every section in the order of the schema, the root first, each with its own settings. */
-export function sectionsOf(schema: TObject, path: readonly string[] = [], item?: Item): readonly Section[] {
+/**
+ * Every section in the order of the schema, the root first, each with its own settings. `tablesIn`: how many tables of an array,
+ * of which there can be `most`.
+ */
+export function sectionsOf(
+  schema: TObject,
+  tablesIn: (array: string, most: number) => number,
+  path: readonly string[] = [],
+  item?: Item,
+): readonly Section[] {
   const settings: Setting[] = [];
   const names: string[] = [];
   const inner: Section[] = [];
@@ -73,24 +81,34 @@ export function sectionsOf(schema: TObject, path: readonly string[] = [], item?:
     if (property["type"] === "array" && annotation === undefined) {
       const { items, maxItems = 0 } = property as TArray<TObject>;
       const array = [...path, name].join(".");
-      for (let index = 0; index < maxItems; index++)
-        inner.push(...sectionsOf(items, [...path, name, String(index)], { array, index }));
+      for (let index = 0; index < tablesIn(array, maxItems); index++)
+        inner.push(...sectionsOf(items, tablesIn, [...path, name, String(index)], { array, index }));
       continue;
     }
     if (annotation === undefined) {
-      inner.push(...sectionsOf(property as TObject, [...path, name], item));
+      inner.push(...sectionsOf(property as TObject, tablesIn, [...path, name], item));
       continue;
     }
     if (annotation.kind === "secret") names.push(`${name}_file`);
-    settings.push({ ...settingOf([...path, name], annotation, property), item });
+    settings.push({ ...annotation, ...namesOf([...path, name]), ...valueOf(property), item });
   }
   return [{ key: path.join("."), path, description: schema.description ?? "", settings, names, item }, ...inner];
 }
 
-function settingOf(path: readonly string[], annotation: Annotation, schema: TSchema): Setting {
-  const variable = `TS2OTEL_${path.join("__").toUpperCase()}`;
-  const description = schema.description ?? "";
-  return { ...annotation, key: path.join("."), path, variable, description, default: schema.default, schema };
+/** The same setting in another table of its array. */
+export function inTable(setting: Setting, index: number): Setting {
+  const { item, path } = setting;
+  if (item === undefined || item.index === index) return setting;
+  const { array } = item;
+  return { ...setting, ...namesOf(path.with(array.split(".").length, String(index))), item: { array, index } };
+}
+
+function namesOf(path: readonly string[]): Pick<Setting, "key" | "path" | "variable"> {
+  return { key: path.join("."), path, variable: `TS2OTEL_${path.join("__").toUpperCase()}` };
+}
+
+function valueOf(schema: TSchema): Pick<Setting, "description" | "default" | "schema"> {
+  return { description: schema.description ?? "", default: schema.default, schema };
 }
 
 /** A table of settings. */

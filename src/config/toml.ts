@@ -1,7 +1,7 @@
 /** The settings in a TOML file, each with its line. */
 import { parse, TomlError } from "smol-toml";
 import type { Finding } from "./diagnosis.ts";
-import { addValue, findKey, isFormerSection, type Layers, sectionNames } from "./layers.ts";
+import { addValue, findKey, isFormerSection, type Layers, namesIn } from "./layers.ts";
 import { arrayKeys } from "./schema.ts";
 import { redacted } from "./values.ts";
 
@@ -19,10 +19,10 @@ export function readToml(file: string, toml: string, layers: Layers): boolean {
   const visit = (path: readonly string[], written: unknown): void => {
     const key = path.join(".");
     // Dotted names of a map's entries are tables in TOML: `deployment.environment.name = "production"`.
-    const isVisited = sectionNames.has(key) || isFormerSection(key) || findKey(path)?.setting.kind === "map";
+    const isVisited = namesIn(key) !== undefined || isFormerSection(key) || findKey(key)?.setting.kind === "map";
     if (arrayKeys.has(key) && Array.isArray(written) && written.every(isTable)) {
-      layers.tables.set(key, written.length);
       const allowed = arrayKeys.get(key) ?? 0;
+      layers.tables.set(key, Math.min(written.length, allowed));
       if (written.length > allowed)
         layers.findings.push({
           severity: "error",

@@ -88,7 +88,7 @@ function carry(
   values: Map<string, unknown>,
   { directory, workingDirectory }: ConvertDeps,
 ): Trouble | undefined {
-  const target = findKey(to.split("."));
+  const target = findKey(to);
   if (target === undefined) throw new TypeError(`the table names ${to}, which is no setting`);
   const { setting, part } = target;
   const written = given === undefined ? row.initial : given.value;

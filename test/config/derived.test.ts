@@ -118,7 +118,7 @@ test("the JSON Schema describes what is written", () => {
 });
 
 describe("a list", () => {
-  const [events] = sectionsOf(section("Test.", { events: list([], [], "Several.", "[]") }))[0]?.settings ?? [];
+  const [events] = sectionsOf(section("Test.", { events: list([], [], "Several.", "[]") }), () => 0)[0]?.settings ?? [];
   if (events === undefined) throw new Error("no setting");
 
   test("is separated by commas in a variable", () => {

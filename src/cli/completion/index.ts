@@ -1,5 +1,5 @@
 /** `completion`: scripts for shells that ask this program what could come next, and the answers. */
-import { sections, settings } from "../../config/schema.ts";
+import { possibleSections } from "../../config/schema.ts";
 import type { Setting } from "../../config/setting.ts";
 import { type Command, command, repeatable } from "../command.ts";
 import bash from "./bash.txt";
@@ -147,6 +147,8 @@ function valuesOf({ name, choices, hint }: Flag, current: string, prefix: string
 /** `key=` of every setting, and after it the values if there is a closed set of them. */
 function assignmentsOf(current: string, prefix: string): Answer {
   const [, key, value] = /^([^=]*)=(.*)$/s.exec(current) ?? [];
+  const sections = possibleSections();
+  const settings = sections.flatMap((one) => one.settings);
   const setting =
     key === undefined ? undefined : settings.find((one) => one.key === key.replace(/_file$/, "") || one.key === key);
   if (setting !== undefined && value !== undefined) {
