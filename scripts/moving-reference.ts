@@ -19,8 +19,8 @@ alerts about them go on working. This page says how to move, and what is differe
 
 Some things do not move. The Go program also exports inventories of the tailnet: devices, users, keys, the policy, DNS, services,
 posture and more. This program does not. If you need them, keep the Go program for them, with \`collectors.flowlogs.enabled\` and
-\`collectors.auditlogs.enabled\` set to \`false\` there. Traces, Headscale, logs in S3, and several tailnets in one process do not exist here
-either: run one instance per tailnet.
+\`collectors.auditlogs.enabled\` set to \`false\` there. Traces, Headscale and logs in S3 do not exist here
+either. \`init --from\` converts one tailnet at a time; [tailnets.md](tailnets.md) says how one process serves several.
 
 ## Convert the configuration
 

@@ -74,14 +74,14 @@ export async function leaderText(cluster: Cluster): Promise<string> {
 
 /** The same from what a follower has answered. */
 export function whomToAsk({ member, members, trouble }: ClusterStatus): string {
-  const own = "this instance takes records in and does not lead";
+  const own = "this instance is a follower";
   if (members === undefined)
-    return `${own}; which one leads is not known: ${trouble ?? "the database does not answer"}`;
+    return `${own}; which instance leads is not known: ${trouble ?? "the database does not answer"}`;
   const leader = members.find(({ isLeader }) => isLeader);
   if (leader === undefined || leader.id === member)
     return `${own}; no instance leads at the moment: ask again in a few seconds`;
   const name = leader.host === "" ? leader.id : leader.host;
   return leader.adminAddress === ""
-    ? `${own}: ask ${name}, which leads and shows no address: admin.enabled is false there, or admin.listen has no fixed port`
-    : `${own}: ask ${name}, which leads, at ${leader.adminAddress}`;
+    ? `${own}; the leader, ${name}, has no address to ask: admin.enabled is false there, or admin.listen has no fixed port`
+    : `${own}: ask the leader, ${name}, at ${leader.adminAddress}`;
 }

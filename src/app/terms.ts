@@ -68,7 +68,7 @@ export function createTerms<Half extends Led>({ journal, logger, make, pauseMs =
       const { reason } = led.lost as { readonly reason: unknown };
       if (!ending.signal.aborted)
         logger.warn(
-          "this instance does not lead any more: another one counts and delivers; it goes on taking records in",
+          "this instance no longer leads: it goes on accepting records, and another one counts and delivers",
           {
             reason: reasonOf(reason),
           },

@@ -95,7 +95,7 @@ async function checkState(config: Config): Promise<OnlineFinding> {
       return {
         ...of,
         outcome: "failed",
-        detail: `cannot use ${place}: ${found.reason}`,
+        detail: found.reason,
         ...(found.remedy !== undefined && { remedy: found.remedy }),
       };
   }

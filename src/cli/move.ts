@@ -65,8 +65,8 @@ const names: readonly (readonly [name: keyof Sums, words: string])[] = [
   ["records", "records in them"],
   ["bytes", "bytes in them"],
   ["keys", "keys"],
-  ["marks", "marks"],
-  ["minutes", "minutes"],
+  ["marks", "quarantine and dead letters"],
+  ["minutes", "minutes of history"],
 ];
 
 function textOf({ from, to, sums }: Move & { readonly from: string }, { out }: Host): string {

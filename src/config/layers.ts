@@ -185,6 +185,7 @@ function unknownKey(path: readonly string[], origin: Origin, hint = ""): Finding
   const unknown = { severity: "error", origin, key, message: "unknown setting" } as const;
   const former = successorOf(key);
   if (former !== undefined) return { ...unknown, ...former };
+  if (key === "tailnets") return { ...unknown, remedy: `${hint}Did you mean [[tailnet]]?` };
   const possible = possibleSections();
   const meant = nearest(
     key,
@@ -255,6 +256,8 @@ function successorOf(key: string): Pick<Finding, "message" | "remedy"> | undefin
       message: "this is one setting for all tailnets",
       remedy: `Set ${shared} instead (${variableOf(shared)}).`,
     };
+  if (shared !== key && sectionNames.has(shared))
+    return { message: "all tailnets share this section", remedy: `Move it out of [[tailnet]], to [${shared}].` };
   const isHiding = key.startsWith("pii_filter");
   const sameName = key.replace(/^pii_filter\./, "privacy.");
   const section = Object.keys(formerSettings).find((former) => former.endsWith(".") && `${key}.`.startsWith(former));

@@ -65,6 +65,16 @@ function rulesOfSection(index: number): readonly Rule[] {
         `${schemaOf(state.schema, tailnet[index]?.name ?? "")} is longer than the ${maxIdentifierLength} characters that PostgreSQL keeps of a schema's name`,
       remedy: "Shorten state.schema.",
     },
+    {
+      severity: "warning",
+      keys: [`${at}.tailscale.auth`],
+      when({ tailnet }) {
+        const section = tailnet[index];
+        return section !== undefined && tailnet.slice(0, index).some((other) => asksTheSame(section, other));
+      },
+      message: "another tailnet has these credentials, so both read the logs and devices of the same tailnet",
+      remedy: "Give each tailnet credentials of its own.",
+    },
     ...(["streaming", "webhook"] as const).map((receiver): Rule => ({
       severity: "error",
       keys: [`${at}.${receiver}.enabled`],
@@ -88,6 +98,16 @@ function rulesOfSection(index: number): readonly Rule[] {
       }),
     ),
   ];
+}
+
+/** Whether both ask Tailscale about the same tailnet with the same credentials. */
+function asksTheSame({ tailscale: one }: TailnetSection, { tailscale: other }: TailnetSection): boolean {
+  const { oauth, apikey } = one.auth;
+  if (one.tailnet !== other.tailnet) return false;
+  return (
+    (oauth.client_id !== "" && oauth.client_id === other.auth.oauth.client_id) ||
+    (apikey !== "" && apikey === other.auth.apikey)
+  );
 }
 
 /** Credentials, tokens and secrets of a single tailnet: whose they are among several, nobody could tell. */

@@ -219,7 +219,7 @@ const kinds: Readonly<Record<Setting["kind"], KindRules>> = {
   map: { noun: "table", allowed: ({ entry }) => `${entry === "header" ? "header names" : "names"} with a text each` },
   route: { noun: "path", allowed: () => "a path that begins with /, without a query" },
   secret: { noun: "secret", allowed: () => "printable ASCII without spaces" },
-  text: { noun: "text", allowed: () => "one line of text" },
+  text: { noun: "text", allowed: ({ key }) => (key === "state.schema" ? "a-z, 0-9 and _" : "one line of text") },
   url: {
     noun: "URL",
     allowed: () => "a URL that begins with http:// or https://",

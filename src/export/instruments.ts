@@ -82,7 +82,7 @@ const maxOwnSeries = 1_000;
 
 /**
  * How many observations each callback of a metric made when it was last called. The SDK goes on reporting the last totals of one that
- * makes none: those of an instance that does not lead any more.
+ * makes none: those of an instance that no longer leads.
  */
 type Observations = Map<string, number[]>;
 

@@ -98,7 +98,7 @@ export const faults: readonly Fault[] = [
       const [leader, other] = await roles(site);
       const code = await leader.stop();
       if (code !== 0) throw new Error(`${leader.name} ended with ${code}`);
-      const isLost = leader.output().includes("does not lead any more");
+      const isLost = leader.output().includes("no longer leads");
       if (random.chance(0.5)) await untilLeads(site, other);
       await leader.launch();
       return isLost ? "may repeat" : undefined;

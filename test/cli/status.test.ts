@@ -480,13 +480,13 @@ describe("of instances that share a journal", () => {
   });
 
   test("a follower names the leader to those who ask for what only that one knows", () => {
-    const own = "this instance takes records in and does not lead";
-    expect(whomToAsk(cluster)).toBe(`${own}: ask host-a, which leads, at http://192.0.2.1:9091`);
+    const own = "this instance is a follower";
+    expect(whomToAsk(cluster)).toBe(`${own}: ask the leader, host-a, at http://192.0.2.1:9091`);
     expect(whomToAsk({ ...cluster, members: [] })).toBe(
       `${own}; no instance leads at the moment: ask again in a few seconds`,
     );
     expect(whomToAsk({ member: "m2", isLeading: false, trouble: "refused" })).toBe(
-      `${own}; which one leads is not known: refused`,
+      `${own}; which instance leads is not known: refused`,
     );
   });
 });

@@ -206,6 +206,13 @@ describe("it is a mistake if", () => {
       section('name = "a"', 'streaming.listen = ":1"'),
       "tailnet.0.streaming.listen: this is one setting for all tailnets. Set streaming.listen instead (TS2OTEL_STREAMING__LISTEN).",
     ],
+    [
+      "a section of all is in a section",
+      section('name = "a"', 'state.path = "/srv/acme"'),
+      "tailnet.0.state: all tailnets share this section. Move it out of [[tailnet]], to [state].",
+    ],
+    ["its name is in the plural", '[[tailnets]]\nname = "a"\n', "tailnets: unknown setting. Did you mean [[tailnet]]?"],
+    ["the schema of all cannot be a name", 'state.schema = "My-Schema"\n', "Use a-z, 0-9 and _, for example"],
     ["it is one table", '[tailnet]\nname = "a"\n', "tailnet: this is an array of tables. Write [[tailnet]]"],
     ["it is a text", 'tailnet = "a"\n', "tailnet: this is an array of tables. Write [[tailnet]]"],
     [
@@ -345,4 +352,15 @@ describe("a reload", () => {
     });
     expect(waiting).toEqual(["collectors.flowlogs.enabled"]);
   });
+});
+
+test("two tailnets with the same credentials are warned of, unless they name different tailnets", () => {
+  const section = (name: string, tailnet: string) =>
+    `[[tailnet]]\nname = "${name}"\nstreaming.token = "token-${name}"\nwebhook.secret = "tskey-webhook-${name}"\ntailscale.tailnet = "${tailnet}"\ntailscale.auth.oauth.client_id = "kSame"\ntailscale.auth.oauth.client_secret = "secret"\n`;
+  const warned = (toml: string) =>
+    inspect({ toml }).warnings.filter((text) => text.includes("another tailnet has these credentials"));
+  expect(warned(section("acme", "-") + section("globex", "-"))).toEqual([
+    "tailnet.1.tailscale.auth: another tailnet has these credentials, so both read the logs and devices of the same tailnet. Give each tailnet credentials of its own.",
+  ]);
+  expect(warned(section("acme", "a.example.com") + section("globex", "b.example.com"))).toEqual([]);
 });

@@ -136,7 +136,7 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
       const overview = await fetch(`${two.admin}/api/v1/overview`);
       expect([overview.status, ((await overview.json()) as { text: string }).text]).toEqual([
         503,
-        expect.stringMatching(new RegExp(`^this instance takes records in .*which leads, at ${one.admin}$`)),
+        expect.stringMatching(new RegExp(`^this instance is a follower: ask the leader, .*, at ${one.admin}$`)),
       ]);
       const ready = await Promise.all(["readyz", "healthz", "metrics"].map((path) => fetch(`${two.admin}/${path}`)));
       expect(ready.map(({ status }) => status)).toEqual([200, 200, 200]);
@@ -145,7 +145,7 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
         settings: settingsOf("two"),
       });
       expect(listing).toMatchObject({ code: 1, stdout: "" });
-      expect(listing.stderr).toContain(`which leads, at ${one.admin}`);
+      expect(listing.stderr).toMatch(new RegExp(`ask the leader, .*, at ${one.admin}\n$`));
     },
     timeoutMs,
   );

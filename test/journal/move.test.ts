@@ -206,4 +206,16 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
     },
     timeoutMs,
   );
+
+  test(
+    "refuses another place than the one it was moved to",
+    async () => {
+      await fill();
+      await move();
+      database = await cluster.createDatabase();
+      await expect(move()).rejects.toThrow(/was moved to postgres:.*\/test_\d+, schema tailscale2otel before/);
+      expect(await read("SELECT FROM pg_namespace WHERE nspname = 'tailscale2otel'")).toHaveLength(0);
+    },
+    timeoutMs,
+  );
 });

@@ -1,5 +1,6 @@
 /** Copies the SQLite journal of a stopped instance into an empty schema of a database: counters, records, keys and positions go on there. */
 import { hostname } from "node:os";
+import { join } from "node:path";
 import type { Config } from "../../config/schema.ts";
 import { databaseText, parsePostgresUrl } from "../../config/postgres-url.ts";
 import { Unavailable } from "../../errors.ts";
@@ -8,7 +9,7 @@ import type { KeyClass } from "../journal.ts";
 import { keyBits, keyWords } from "../keys.ts";
 import { createDatabase } from "../postgres/connection.ts";
 import { rowBytes, unknownDay } from "../postgres/storage.ts";
-import { noteMoved } from "../sqlite/moved.ts";
+import { notedMove, noteMoved } from "../sqlite/moved.ts";
 import type { StoredRow } from "../sqlite/tables.ts";
 import { type KeyStep, openSource, type Source } from "./source.ts";
 import { type Copied, type Sums, Target } from "./target.ts";
@@ -52,6 +53,12 @@ export async function moveJournal({ state }: Pick<Config, "state">, deps: MoveDe
   const address = parsePostgresUrl(state.url);
   if (typeof address === "string") throw new Unavailable(`the address to move to is invalid: ${address}`);
   const to = databaseText(state);
+  const earlier = notedMove(state.path);
+  // Two copies would deliver the same records, under the same identity.
+  if (earlier !== undefined && earlier !== to)
+    throw new Unavailable(
+      `the journal in ${state.path} was moved to ${earlier} before: use that; or, if nothing was received there, drop its schema, delete ${join(state.path, "moved-to")}, and move it again`,
+    );
   const source = openSource(state.path, deps.now);
   const connection = createDatabase(state, silentLogger).connect(limitMs);
   try {

@@ -42,6 +42,12 @@ const remedies: readonly (readonly [codes: RegExp, remedy: string])[] = [
   [/^53300$/, "Raise max_connections of the server, or use a pooler."],
 ];
 
+/** The same for what has no SQLSTATE: a repeat gives the same answer. */
+const misfits: readonly (readonly [message: RegExp, remedy: string])[] = [
+  [/does not support SSL/, "Set up TLS in the database, or use sslmode=prefer or sslmode=disable in state.url."],
+  [/client password must be/, "Put the password into state.url."],
+];
+
 /** The error as whoever asked gets it. `where`: the server, in words. */
 export function databaseErrorOf(error: unknown, where: string): DatabaseError {
   if (error instanceof DatabaseError) return error;
@@ -51,9 +57,11 @@ export function databaseErrorOf(error: unknown, where: string): DatabaseError {
       `${where}: its certificate is not trusted: ${reasonOf(error)}. Correct the host or sslmode in state.url, or state.tls.ca_file.`,
       "setup",
     );
+  const said = reasonOf(error);
+  const misfit = code === undefined ? misfits.find(([message]) => message.test(said))?.[1] : undefined;
+  if (misfit !== undefined) return new DatabaseError(`${where}: ${said}. ${misfit}`, "setup");
   const kind = code === undefined ? "away" : (kinds.find(([codes]) => codes.test(code))?.[1] ?? "statement");
   const remedy = code === undefined ? undefined : remedies.find(([codes]) => codes.test(code))?.[1];
-  const said = reasonOf(error);
   const reason = `${where}: ${said}${code === undefined ? "" : ` (${code})`}`;
   return new DatabaseError(remedy === undefined ? reason : `${reason}. ${remedy}`, kind, code);
 }

@@ -106,7 +106,7 @@ async function settingsOf(connection: Connection): Promise<Settings> {
 }
 
 function warnOfLosses({ synchronousCommit, fsync, standbys }: Settings, logger: Logger): void {
-  const warn = (message: string): void => logger.warn(`${message}, so what senders were told is safe may be lost`);
+  const warn = (message: string): void => logger.warn(`${message}, so records that were answered with 200 may be lost`);
   if (fsync === "off") warn("fsync is off in the database: a power failure can destroy it");
   if (synchronousCommit === "off")
     warn("synchronous_commit is off in the database: a crash loses the last commits; set it to on");

@@ -115,7 +115,7 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
       turn.fence = lease.fence;
       const failedOver = (): void => lease.lose("the database has failed over");
       heads.failovers.add(failedOver);
-      lease.lost.addEventListener("abort", () => void end("this instance does not lead any more"), { once: true });
+      lease.lost.addEventListener("abort", () => void end("this instance no longer leads"), { once: true });
 
       /** Nothing is written any more; what was reported before is, unless the term is lost. */
       async function end(why: string): Promise<void> {
@@ -158,7 +158,7 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
         lost: lease.lost,
         tail,
         async release() {
-          await end("this instance does not lead any more");
+          await end("this instance no longer leads");
           await lease.release();
         },
 

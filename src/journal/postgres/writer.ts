@@ -130,7 +130,7 @@ export class Writer {
     /** Whether a try before may have been committed although it was not answered. */
     let isOpen = false;
     for (let tries = 1; ; tries++) {
-      if (lease.isOver) throw new Unavailable("this instance does not lead any more");
+      if (lease.isOver) throw new Unavailable("this instance no longer leads");
       try {
         await connection.run(text);
         return;

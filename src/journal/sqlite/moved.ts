@@ -10,9 +10,14 @@ export function noteMoved(directory: string, to: string): void {
   writePrivateFile(join(directory, movedName), `${to}\n`);
 }
 
+/** The place that was noted, in its words. */
+export function notedMove(directory: string): string | undefined {
+  return readPrivateFile(join(directory, movedName))?.trim();
+}
+
 /** Why the journal may not be used here, and what to do; nothing if it was not moved. */
 export function movedProblem(directory: string): DirectoryProblem | undefined {
-  const to = readPrivateFile(join(directory, movedName))?.trim();
+  const to = notedMove(directory);
   return to === undefined
     ? undefined
     : {
