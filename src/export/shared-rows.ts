@@ -1,12 +1,5 @@
 /** The rows of the journal as the destinations read them: decoded once for all of those that get every type. */
-import {
-  type Awaitable,
-  inQueue,
-  type JournalReader,
-  type Redelivery,
-  type Row,
-  type RowHead,
-} from "../journal/index.ts";
+import type { Awaitable, JournalReader, Redelivery, Row, RowHead } from "../journal/index.ts";
 import { EndBook } from "../processors/ends.ts";
 import { FlowDescriber } from "../processors/flow.ts";
 import type { Directory, ProcessorSettings } from "../processors/index.ts";
@@ -29,7 +22,7 @@ export class SharedRows {
   readonly #ofSomeTypes: RowSource[] = [];
 
   constructor(reader: JournalReader, settings: ProcessorSettings) {
-    this.#reader = inQueue(reader);
+    this.#reader = reader;
     this.describer = new FlowDescriber(settings, new EndBook(settings));
     this.#context = { decoder: new FlowRowDecoder(new ClaimTable()), describer: this.describer, settings };
     this.#ofAllTypes = new RowSource(this.#reader, this.#context);

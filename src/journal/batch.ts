@@ -180,6 +180,19 @@ export interface Row extends RowHead {
   readonly damage: string | undefined;
 }
 
+/** A row's columns, as far as readers need them. */
+export interface StoredBatch {
+  readonly seq: number;
+  readonly accepted_at: number;
+  readonly records: number;
+  readonly length: number;
+  readonly source: string;
+  readonly type: string;
+  readonly tally: string | null;
+  readonly left_out: Uint8Array | null;
+  readonly body: Uint8Array | null;
+}
+
 /** Something stored is not what was written. */
 export class Damaged extends Error {
   override readonly name = "Damaged";
@@ -188,12 +201,35 @@ export class Damaged extends Error {
 /** Level 1: about a tenth of the size for flow records, at 0.57 times the cost of parsing them. */
 const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
+/** A row inflates to no more: a part is cut at 1 MiB behind a record, and a record has at most 16 MiB. */
+const maxLength = 32 * 1024 * 1024;
+
 /** The smallest chunk that `node:zlib` accepts. One chunk for all of a text spares joining them. */
 const minChunkBytes = 64;
 
 /** Packs text (UTF-8) as one frame. */
 export function packText(text: Uint8Array): Uint8Array {
   return zstdCompressSync(text, level);
+}
+
+/** The row, or what is wrong with it: as its text and tally tell, or `damage` if that is known. */
+export function rowOf(stored: StoredBatch, damage?: string): Row {
+  const { seq, accepted_at: acceptedAt, source, type, records, tally, left_out: leftOut } = stored;
+  const row = { seq, acceptedAt, source: source as Source, type: type as Row["type"], records };
+  try {
+    if (damage !== undefined) throw new Damaged(damage);
+    const parsed = tally === null ? undefined : (JSON.parse(tally) as Tally);
+    return { ...row, text: textOf(stored), leftOut: leftOut ?? undefined, tally: parsed, damage };
+  } catch (error) {
+    const found = error instanceof Damaged ? error.message : "its tally is not what was written";
+    return { ...row, text: new Uint8Array(), leftOut: undefined, tally: undefined, damage: found };
+  }
+}
+
+/** The text of a row. @throws {Damaged} */
+export function textOf({ length, body }: Pick<StoredBatch, "length" | "body">): Uint8Array {
+  if (length > maxLength) throw new Damaged(`its text has ${length} bytes`);
+  return body === null ? new Uint8Array() : unpackText(body, length);
 }
 
 /**

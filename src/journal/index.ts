@@ -8,7 +8,6 @@ import type { inspectDatabase as InspectDatabase } from "./postgres/inspect.ts";
 export * from "./batch.ts";
 export type * from "./deps.ts";
 export * from "./journal.ts";
-export { inQueue } from "./queue.ts";
 export { inspectJournal, isDamage } from "./sqlite/index.ts";
 
 /**
@@ -31,12 +30,12 @@ export async function openJournal(config: JournalConfig, deps: JournalDeps): Pro
 }
 
 /**
- * Opens the journal at that `location` for reading, in any thread. `onFailure` is called with what a read throws, before it is
- * thrown: damage has to reach the journal itself (`damaged`).
+ * Opens the journal at that `location` for reading, in any thread. `onFailure` is called with what a read of files throws, before
+ * it is thrown: damage has to reach the journal itself (`damaged`).
  */
 export function openReader(location: string, onFailure?: (error: unknown) => void): JournalReader {
   if (!location.startsWith(databasePrefix)) return openSqliteReader(location, onFailure);
-  const opening = import("./postgres/rows.ts").then((rows) => rows.openPostgresReader(location, onFailure));
+  const opening = import("./postgres/rows.ts").then((rows) => rows.openPostgresReader(location));
   return {
     read: async (...given) => (await opening).read(...given),
     heads: async (...given) => (await opening).heads(...given),

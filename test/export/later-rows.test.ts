@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { DeliveryRow, Unread } from "../../src/export/requests.ts";
 import { RowSource } from "../../src/export/rows.ts";
 import { StepQueue, taken } from "../../src/export/steps.ts";
-import { type Awaitable, inQueue, type JournalReader, type Row } from "../../src/journal/index.ts";
+import type { Awaitable, JournalReader, Row } from "../../src/journal/index.ts";
 import { contextWith, flowOf, readerOf, rowOf } from "./journal-rows.ts";
 
 const rows: readonly Row[] = Array.from({ length: 6 }, (_, place) => rowOf(place + 1, [flowOf(1, place + 1)]));
@@ -42,31 +42,6 @@ test("what was read while names changed is decoded with the new ones", async () 
 test("a journal that cannot be read is told apart from a row that has left it", async () => {
   const failing = new RowSource({ read: () => Promise.reject(new Error("the server is gone")) }, contextWith());
   await expect(failing.next(1) as Promise<unknown>).rejects.toBeInstanceOf(Unread);
-});
-
-test("a reader in a queue is asked one thing at a time, in order, and at once if nothing is under way", async () => {
-  const asked: string[] = [];
-  const answers: ((given: readonly never[]) => void)[] = [];
-  const ask = (name: string): Awaitable<readonly never[]> => {
-    asked.push(name);
-    return new Promise((resolve) => answers.push(resolve));
-  };
-  const reader = inQueue({
-    read: () => ask("read"),
-    heads: () => ask("heads"),
-    marks: () => [],
-    close() {},
-  });
-  expect(reader.marks({}, { afterId: 0, marks: 1 })).toEqual([]);
-  const all = Promise.all([reader.read(1, { rows: 1, bytes: 1 }), reader.heads(1, 1), reader.heads(2, 1)]);
-  for (const names of [["read"], ["read", "heads"], ["read", "heads", "heads"]]) {
-    await new Promise(setImmediate);
-    expect(asked).toEqual(names);
-    answers[names.length - 1]?.([]);
-  }
-  await all;
-  await new Promise(setImmediate);
-  expect(reader.marks({}, { afterId: 0, marks: 1 })).toEqual([]);
 });
 
 test("work in steps is done at once, and in order once something before it waits; a failure is told", async () => {

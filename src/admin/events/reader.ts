@@ -2,14 +2,7 @@
 import type { LogEvent } from "../../catalogue/log-event.ts";
 import { formatRfc3339 } from "../../lib/rfc3339.ts";
 import { Refusal } from "../../errors.ts";
-import {
-  type Awaitable,
-  inQueue,
-  type Journal,
-  type JournalReader,
-  type LogPosition,
-  type RowHead,
-} from "../../journal/index.ts";
+import type { Awaitable, Journal, JournalReader, LogPosition, RowHead } from "../../journal/index.ts";
 import type { ProcessorSettings } from "../../processors/index.ts";
 import type { RecordType, Source } from "../../records/types.ts";
 import { timeText } from "../redeliveries.ts";
@@ -59,7 +52,7 @@ export class EventReader {
 
   constructor({ journal, settings }: EventReaderDeps) {
     this.#journal = journal;
-    this.#reader = inQueue(journal.openReader());
+    this.#reader = journal.openReader();
     this.#rows = new EventRows(settings);
   }
 

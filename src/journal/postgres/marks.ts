@@ -14,12 +14,12 @@ import {
   storedName,
   truncated,
 } from "../items.ts";
-import { Damaged } from "../batch.ts";
+import { Damaged, textOf } from "../batch.ts";
 import { type NewMark, primaryDestination, type QuarantineCount, type Redelivery } from "../journal.ts";
 import type { MarkPlace, QuarantineStore } from "../quarantine.ts";
 import type { Connection } from "./connection.ts";
 import { numbers, textLiteral, textOrNull } from "./literals.ts";
-import { conditionOf, markColumns, textOf } from "./rows.ts";
+import { conditionOf, markColumns } from "./rows.ts";
 import type { Change } from "./state.ts";
 import { heldDay } from "./storage.ts";
 import type { Writer } from "./writer.ts";

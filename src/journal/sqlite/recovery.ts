@@ -13,7 +13,7 @@ import { Destinations, isDestination, salvagedDestination } from "./destinations
 import { createPrivately, databaseName, rescuedPath } from "./directory.ts";
 import { isDamage } from "./errors.ts";
 import { readHeader, sizeOf } from "./inspection.ts";
-import { textOf } from "./rows.ts";
+import { soundTextOf } from "./rows.ts";
 import { blobPrefix, polledTypes } from "../stored.ts";
 import { State } from "./state.ts";
 import {
@@ -183,7 +183,7 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
     rows.last = row.seq;
     /** Older rows are delivered and measured. */
     const isNeeded = row.seq >= firstSeq || marked.has(row.seq);
-    return isNeeded && attempt(() => textOf(table, row)) !== undefined;
+    return isNeeded && attempt(() => soundTextOf(table, row)) !== undefined;
   };
   for (const { seq } of copied("batch", from, to, isWanted, lastKnown)) {
     rows.saved++;

@@ -1,9 +1,8 @@
 /** What rows hold: as readers in any thread get it, over read-only connections and by short statements, and for the quarantine. */
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import type { Source } from "../../records/types.ts";
 import { freeBuffer } from "../../runtime/process.ts";
-import { Damaged, type Row, type RowHead, type Tally, unpackText } from "../batch.ts";
+import { Damaged, type Row, type RowHead, rowOf, textOf } from "../batch.ts";
 import { markOf, type StoredMark } from "../items.ts";
 import type { JournalReader, QuarantineCount } from "../journal.ts";
 import type { QuarantineStore } from "../quarantine.ts";
@@ -11,30 +10,13 @@ import { conditionOf, Marks } from "./marks.ts";
 import { unlessDamaged } from "./state.ts";
 import { type StoredRow, Table } from "./tables.ts";
 
-/** A row inflates to no more: a part is cut at 1 MiB behind a record, and a record has at most 16 MiB. */
-const maxLength = 32 * 1024 * 1024;
-
 /** The text of a stored row. @throws {Damaged} if the row is not what was written. */
-export function textOf(table: Table<"batch">, row: StoredRow<"batch">): Uint8Array {
-  if (!table.isSound(row)) throw new Damaged("its checksum does not match");
-  if (row.length > maxLength) throw new Damaged(`its text has ${row.length} bytes`);
-  return row.body === null ? new Uint8Array() : unpackText(row.body, row.length);
+export function soundTextOf(table: Table<"batch">, row: StoredRow<"batch">): Uint8Array {
+  if (!table.isSound(row)) throw new Damaged(noMatch);
+  return textOf(row);
 }
 
-function rowOf(table: Table<"batch">, stored: StoredRow<"batch">): Row {
-  const { seq, accepted_at: acceptedAt, source, records, tally, left_out: leftOut } = stored;
-  const type = stored.type as Row["type"];
-  const row = { seq, acceptedAt, source: source as Source, type, records };
-  try {
-    const text = textOf(table, stored);
-    const isBatch = type !== "invalid" && type !== "sample" && tally !== null;
-    const parsed = isBatch ? (JSON.parse(tally) as Tally) : undefined;
-    return { ...row, text, leftOut: leftOut ?? undefined, tally: parsed, damage: undefined };
-  } catch (error) {
-    if (!(error instanceof Damaged)) throw error;
-    return { ...row, text: new Uint8Array(), leftOut: undefined, tally: undefined, damage: error.message };
-  }
-}
+const noMatch = "its checksum does not match";
 
 /**
  * Opens the journal at that `location` for reading, in any thread. `failed` is called with what SQLite throws, before it is
@@ -77,7 +59,7 @@ export function openSqliteReader(location: string, failed: (error: unknown) => v
           for (let seq = fromSeq; rows.length < limit.rows && bytes < limit.bytes;) {
             const stored = next.get(seq) as StoredRow<"batch"> | undefined;
             if (stored === undefined) break;
-            const row = rowOf(table, stored);
+            const row = rowOf(stored, table.isSound(stored) ? undefined : noMatch);
             if (stored.body !== null && stored.body.buffer !== row.text.buffer) freeBuffer(stored.body);
             rows.push(row);
             bytes += row.text.length;
@@ -116,7 +98,7 @@ export function quarantineStore(
     nearest: (id) => nearest.get(id) as Pick<StoredMark, "seq" | "from_line"> | undefined,
     text(seq) {
       const row = readRow.get(seq) as StoredRow<"batch"> | undefined;
-      return (row && unlessDamaged(() => textOf(table, row))) ?? new Uint8Array();
+      return (row && unlessDamaged(() => soundTextOf(table, row))) ?? new Uint8Array();
     },
     remove: (ids) => write(() => ids.filter((id) => marks.removeItem(id)).length),
   };

@@ -6,7 +6,7 @@ import type { Append, Committed } from "../../../src/journal/index.ts";
 import { createDatabase } from "../../../src/journal/postgres/connection.ts";
 import { type HeadRow, headColumns, Heads } from "../../../src/journal/postgres/head.ts";
 import { AppendKeys } from "../../../src/journal/postgres/keys.ts";
-import { readerOver } from "../../../src/journal/postgres/rows.ts";
+import { locationOf, openPostgresReader } from "../../../src/journal/postgres/rows.ts";
 import { creation, quoted } from "../../../src/journal/postgres/schema.ts";
 import { Turn } from "../../../src/journal/postgres/turn.ts";
 import { type CuttingProxy, startCuttingProxy } from "../../support/cutting-proxy.ts";
@@ -63,9 +63,9 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
   }
 
   function reader() {
-    const connection = createDatabase({ url: cluster.url(), tls }, logger).connect(5000);
-    opened.push(connection);
-    return readerOver(connection, quoted(schema), () => undefined);
+    const own = openPostgresReader(locationOf({ url: cluster.url(), tls, schema }));
+    opened.push(own);
+    return own;
   }
 
   async function numbersStored(): Promise<number[]> {
