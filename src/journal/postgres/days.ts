@@ -1,15 +1,7 @@
 /** The partitions of days: they are made before their day, and dropped with all that they hold once that may leave. */
-import type { Connection } from "./connection.ts";
 import type { DayTable } from "./schema.ts";
 import { heldDay } from "./storage.ts";
-import type { Writer } from "./writer.ts";
-
-export interface DaysDeps {
-  readonly connection: Connection;
-  /** Quoted. */
-  readonly schema: string;
-  readonly writer: Pick<Writer, "write">;
-}
+import type { Leading } from "./writer.ts";
 
 export const dayMs = 86_400_000;
 
@@ -20,11 +12,11 @@ const around: Readonly<Record<DayTable, readonly number[]>> = { batch: [0, 1], f
 const movedAtOnce = 500;
 
 export class Days {
-  readonly #deps: DaysDeps;
+  readonly #deps: Leading;
   readonly #made: Readonly<Record<DayTable, Set<number>>> = { batch: new Set(), flow_key: new Set() };
   #isRead = false;
 
-  constructor(deps: DaysDeps) {
+  constructor(deps: Leading) {
     this.#deps = deps;
   }
 

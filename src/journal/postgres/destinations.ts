@@ -5,17 +5,9 @@
 import { type RecordType, recordTypes } from "../../records/types.ts";
 import { advanced, type DestinationAccount, type DestinationRule, type LogCursor, startOfJournal } from "../journal.ts";
 import { destinationPrefix, noLoss, redeliveryKey } from "../stored.ts";
-import type { Connection } from "./connection.ts";
-import { acceptedIn, type HeadRow, headColumns, type Heads } from "./head.ts";
+import { acceptedIn, type HeadRow, headColumns } from "./head.ts";
 import type { Change, CountedDestination, State } from "./state.ts";
-
-export interface DestinationsDeps {
-  readonly connection: Connection;
-  /** Quoted. */
-  readonly schema: string;
-  readonly state: State;
-  readonly heads: Heads;
-}
+import type { Leading } from "./writer.ts";
 
 /** Rows looked at in one step of an eviction. */
 const maxRowsEvicted = 5000;
@@ -31,14 +23,14 @@ export interface Position {
 }
 
 export class Destinations {
-  readonly #deps: DestinationsDeps;
+  readonly #deps: Leading;
   /** The last committed report of each: only what its sums have grown by is counted. The primary one has no name. */
   readonly #reported = new Map<string | undefined, LogCursor>();
   #names: readonly string[];
   /** When the oldest record that waits was received, as of the last look. */
   readonly #since = new Map<string | undefined, number | undefined>();
 
-  constructor(deps: DestinationsDeps) {
+  constructor(deps: Leading) {
     this.#deps = deps;
     const { state } = deps;
     this.#names = state.named(destinationPrefix);

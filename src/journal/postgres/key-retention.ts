@@ -3,18 +3,8 @@ import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
 import { isPolledClass, type KeyLimits, keyLimitsOf, type KeySettings, oldestKept } from "../key-limits.ts";
 import { keyBits } from "../keys.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { Connection } from "./connection.ts";
-import type { Change, State } from "./state.ts";
-import type { Writer } from "./writer.ts";
-
-export interface KeyRetentionDeps {
-  readonly connection: Connection;
-  /** Quoted. */
-  readonly schema: string;
-  readonly writer: Pick<Writer, "write">;
-  readonly state: State;
-  readonly logger: Logger;
-}
+import type { Change } from "./state.ts";
+import type { Leading } from "./writer.ts";
 
 /** Keys that leave with one write, unless they are of one day. */
 const keysAtOnce = 5000;
@@ -35,11 +25,11 @@ interface Leaving {
 }
 
 export class KeyRetention {
-  readonly #deps: KeyRetentionDeps;
+  readonly #deps: Leading & { readonly logger: Logger };
   readonly #limits: Readonly<Record<KeyClass, KeyLimits>>;
   #isWarned = false;
 
-  constructor(settings: KeySettings, deps: KeyRetentionDeps) {
+  constructor(settings: KeySettings, deps: Leading & { readonly logger: Logger }) {
     this.#deps = deps;
     this.#limits = keyLimitsOf(settings);
   }

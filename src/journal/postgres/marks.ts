@@ -17,20 +17,11 @@ import {
 import { Damaged, textOf } from "../batch.ts";
 import { type NewMark, primaryDestination, type QuarantineCount, type Redelivery } from "../journal.ts";
 import type { MarkPlace, QuarantineStore } from "../quarantine.ts";
-import type { Connection } from "./connection.ts";
 import { numbers, textLiteral, textOrNull } from "./literals.ts";
 import { conditionOf, markColumns } from "./rows.ts";
 import type { Change } from "./state.ts";
 import { heldDay } from "./storage.ts";
-import type { Writer } from "./writer.ts";
-
-export interface MarksDeps {
-  readonly connection: Connection;
-  /** Quoted. */
-  readonly schema: string;
-  readonly writer: Pick<Writer, "write">;
-  readonly maxBytes: number;
-}
+import type { Leading } from "./writer.ts";
 
 /** What leaves at once for want of room. */
 const leavingAtOnce = 500;
@@ -43,11 +34,13 @@ interface Leaving extends QuarantineCount {
 }
 
 export class Marks {
-  readonly #deps: MarksDeps;
+  readonly #deps: Leading;
+  readonly #maxBytes: number;
   readonly #evicted = new Map<string, QuarantineCount>();
 
-  constructor(deps: MarksDeps) {
+  constructor(deps: Leading, maxBytes: number) {
     this.#deps = deps;
+    this.#maxBytes = maxBytes;
   }
 
   /** Items that have left for want of room, since the term began. */
@@ -81,7 +74,6 @@ export class Marks {
    * share. Dead letters that a running retry may still come to stay. How many dead letters have left.
    */
   async evict(retries: readonly Redelivery[]): Promise<number> {
-    const { maxBytes } = this.#deps;
     const from = Math.min(...retries.map(({ cursor }) => cursor.seq));
     const until = Math.max(0, ...retries.map(({ untilSeq }) => untilSeq));
     const isRetried = Number.isFinite(from) ? `m.seq >= ${from} AND m.id < ${until}` : "FALSE";
@@ -89,7 +81,7 @@ export class Marks {
     const ofDelivered = await this.#evictAbove(
       deliveredClasses,
       `b.day = ${heldDay} AND NOT (${isRetried})`,
-      maxBytes * markedShare,
+      this.#maxBytes * markedShare,
     );
     const leaving = [...(await this.#tooManyNotes()), ...ofQuarantine, ...ofDelivered];
     if (leaving.length === 0) return 0;
@@ -130,8 +122,7 @@ export class Marks {
 }
 
 /** Quarantined texts and marks, for the list of them. */
-export function quarantineStore(deps: MarksDeps, marks: Marks): QuarantineStore {
-  const { connection, schema: s, writer } = deps;
+export function quarantineStore({ connection, schema: s, writer }: Leading, marks: Marks): QuarantineStore {
   const select = `SELECT ${markColumns} FROM ${s}.mark`;
   const find = async (itemId: string): Promise<StoredMark | undefined> => {
     const named = parseItemId(itemId);

@@ -1,15 +1,8 @@
 /** The minutes of the history. They are written with each snapshot of the counters, so that no row is in them twice or missing. */
 import type { MinuteGap, Minutes, Snapshot, StoredMinute } from "../journal.ts";
-import type { Connection } from "./connection.ts";
 import { blobLiteral, numbers } from "./literals.ts";
-import type { Change, State } from "./state.ts";
-
-export interface MinuteDeps {
-  readonly connection: Connection;
-  /** Quoted. */
-  readonly schema: string;
-  readonly state: State;
-}
+import type { Change } from "./state.ts";
+import type { Leading } from "./writer.ts";
 
 /** What a minute takes besides its detail, about. */
 const minuteBytes = 400;
@@ -20,9 +13,9 @@ const deletedAtOnce = 500;
 const always = { since: 0, before: Number.MAX_SAFE_INTEGER };
 
 export class MinuteTable implements Minutes {
-  readonly #deps: MinuteDeps;
+  readonly #deps: Leading;
 
-  constructor(deps: MinuteDeps) {
+  constructor(deps: Leading) {
     this.#deps = deps;
   }
 

@@ -2,17 +2,12 @@
 import { recordTypes } from "../../records/types.ts";
 import { storedName } from "../items.ts";
 import { primaryDestination, type QuarantineFilter, type Redelivery, startOfJournal } from "../journal.ts";
-import type { Connection } from "./connection.ts";
 import type { Destinations } from "./destinations.ts";
 import { conditionOf } from "./rows.ts";
-import type { State } from "./state.ts";
 import { heldDay } from "./storage.ts";
+import type { Leading } from "./writer.ts";
 
-export interface PlanDeps {
-  readonly connection: Connection;
-  /** Quoted. */
-  readonly schema: string;
-  readonly state: State;
+interface PlanDeps extends Leading {
   readonly destinations: Destinations;
 }
 
@@ -49,7 +44,7 @@ export async function planReplay(
 
 /** A retry of the present dead letters that match. */
 export async function planRetry(
-  { connection, schema }: Pick<PlanDeps, "connection" | "schema">,
+  { connection, schema }: Leading,
   filter: QuarantineFilter,
   id: number,
 ): Promise<Redelivery> {

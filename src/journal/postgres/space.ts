@@ -5,24 +5,15 @@ import { Age, aheadMs } from "../age.ts";
 import { markedShare } from "../items.ts";
 import type { LogCursor, Redelivery } from "../journal.ts";
 import { redeliveryKey } from "../stored.ts";
-import type { Connection } from "./connection.ts";
 import { type Days, dayMs } from "./days.ts";
 import type { Destinations } from "./destinations.ts";
-import type { Heads } from "./head.ts";
 import type { KeyRetention } from "./key-retention.ts";
 import type { Marks } from "./marks.ts";
 import type { MinuteTable } from "./minutes.ts";
-import type { State } from "./state.ts";
 import { heldDay, reserveBytes } from "./storage.ts";
-import type { Writer } from "./writer.ts";
+import type { Leading } from "./writer.ts";
 
-export interface SpaceDeps {
-  readonly connection: Connection;
-  /** Quoted. */
-  readonly schema: string;
-  readonly state: State;
-  readonly heads: Heads;
-  readonly writer: Pick<Writer, "write">;
+export interface SpaceDeps extends Leading {
   readonly days: Days;
   readonly destinations: Destinations;
   readonly marks: Marks;

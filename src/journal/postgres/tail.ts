@@ -1,16 +1,12 @@
 /** The tail of the journal: looks at the head again and again, and tells how it has grown, whichever instance has appended. */
 import { recordTypes } from "../../records/types.ts";
 import type { Tail } from "../journal.ts";
-import type { Connection } from "./connection.ts";
 import type { Destinations } from "./destinations.ts";
-import { acceptedIn, type HeadRow, headColumns, type Heads } from "./head.ts";
+import { acceptedIn, type HeadRow, headColumns } from "./head.ts";
+import type { Leading } from "./writer.ts";
 
-export interface TailDeps {
-  /** Used by nothing else. */
-  readonly connection: Connection;
-  /** Quoted. */
-  readonly schema: string;
-  readonly heads: Heads;
+/** The connection is used by nothing else. */
+interface TailDeps extends Pick<Leading, "connection" | "schema" | "heads"> {
   readonly destinations: Destinations;
 }
 

@@ -19,7 +19,7 @@ import { quoted } from "./schema.ts";
 import { Space } from "./space.ts";
 import { readState } from "./state.ts";
 import { HeadTail } from "./tail.ts";
-import { Writer } from "./writer.ts";
+import { type Leading, Writer } from "./writer.ts";
 
 export interface TermDeps extends Pick<JournalDeps, "logger" | "clock" | "steady"> {
   readonly config: JournalConfig;
@@ -48,7 +48,6 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
   const { database, heads, turn, location } = appending;
   const schema = quoted(config.state.schema);
   const connection = database.connect(askMs, "reads");
-  const connections = { connection, schema };
   const writing = database.connect(writeMs);
   const looking = database.connect(lookMs, "reads");
   const closeAll = (): void => [connection, writing, looking].forEach((one) => one.close());
@@ -56,9 +55,6 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
   try {
     const { state, head } = await readState(connection, schema);
     heads.see(head);
-    const shared = { ...connections, state, heads };
-    const destinations = new Destinations(shared);
-    const minutes = new MinuteTable(shared);
     const writer = new Writer({
       connection: writing,
       schema,
@@ -78,26 +74,15 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
         }
       },
     });
-    const written = { ...shared, writer };
     const { max_bytes: maxBytes, retention: retentionMs } = config.state;
-    const marks = new Marks({ ...written, maxBytes });
-    const quarantine = createQuarantine(quarantineStore({ ...written, maxBytes }, marks));
-    const keys = new KeyRetention(config, { ...written, logger });
-    const days = new Days(written);
-    const parts = {
-      ...written,
-      days,
-      destinations,
-      marks,
-      minutes,
-      keys,
-      clock,
-      steady,
-      logger,
-      maxBytes,
-      retentionMs,
-    };
-    const space = new Space(parts);
+    const parts: Leading = { connection, schema, state, heads, writer };
+    const destinations = new Destinations(parts);
+    const minutes = new MinuteTable(parts);
+    const marks = new Marks(parts, maxBytes);
+    const quarantine = createQuarantine(quarantineStore(parts, marks));
+    const keys = new KeyRetention(config, { ...parts, logger });
+    const kept = { days: new Days(parts), destinations, marks, minutes, keys };
+    const space = new Space({ ...parts, ...kept, clock, steady, logger, maxBytes, retentionMs });
     const tail = new HeadTail({ connection: looking, schema, heads, destinations });
     await writer.write(async (change) => {
       await destinations.begin(change);
@@ -110,7 +95,6 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
       let ended: string | undefined;
       let maintaining: Promise<void> | undefined;
       let moved: Parameters<Journal["useDestinations"]>[1] = () => undefined;
-      const planDeps = { ...shared, destinations };
 
       turn.fence = lease.fence;
       const failedOver = (): void => lease.lose("the database has failed over");
@@ -195,8 +179,8 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
         },
 
         redelivery: (name, destination) => state.get(redeliveryKey({ name, destination })),
-        planReplay: (...given) => asked(() => space.holding(() => planReplay(planDeps, ...given))),
-        planRetry: (...given) => asked(() => planRetry(planDeps, ...given)),
+        planReplay: (...given) => asked(() => space.holding(() => planReplay({ ...parts, destinations }, ...given))),
+        planRetry: (...given) => asked(() => planRetry(parts, ...given)),
         beginRedelivery: (redelivery) => writer.write((change) => change.set(redeliveryKey(redelivery), redelivery)),
         cancelRedelivery: (name, destination) =>
           writer.write((change) => {

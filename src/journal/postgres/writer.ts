@@ -8,10 +8,22 @@ import type { Logger } from "../../lib/logger.ts";
 import type { Awaitable, Report } from "../journal.ts";
 import type { Connection } from "./connection.ts";
 import { DatabaseError, databaseErrorOf } from "./errors.ts";
+import type { Heads } from "./head.ts";
 import { raised } from "./storage.ts";
 import type { Lease } from "./lease.ts";
 import { textLiteral } from "./literals.ts";
 import { Change, type State } from "./state.ts";
+
+/** What the parts of one leader's term share. */
+export interface Leading {
+  /** For what they ask. */
+  readonly connection: Connection;
+  /** Quoted. */
+  readonly schema: string;
+  readonly state: State;
+  readonly heads: Heads;
+  readonly writer: Pick<Writer, "write">;
+}
 
 export interface WriterDeps {
   /** Used by nothing else. */
