@@ -2,12 +2,14 @@
 import { endsOfObjects } from "../records/json.ts";
 import type { QuarantineLine } from "./batch.ts";
 import {
+  type Awaitable,
   type Mark,
   type MarkReason,
   primaryDestination,
   type QuarantineCount,
+  type QuarantineFilter,
   type QuarantineItem,
-} from "./delivery.ts";
+} from "./journal.ts";
 
 /** A mark's columns. */
 export interface StoredMark {
@@ -25,6 +27,21 @@ export interface StoredMark {
   readonly destination: string | null;
 }
 
+/** The columns that readers need. */
+export const markColumns =
+  "id, seq, from_line, to_line, log_records, at, class, type, source, why, message, destination";
+
+export type SqlValue = string | number | null;
+
+/** The table of marks. Statements have a place `?` for each value. */
+export interface MarkTable {
+  /** SQL that selects the texts of a list, whose JSON is the value. */
+  readonly listed: string;
+  /** Marks that are what was written. `rest`: what follows the table's name in a SELECT. */
+  marks(rest: string, values: readonly SqlValue[]): Awaitable<readonly StoredMark[]>;
+  query<Row extends object>(columns: string, rest: string, values: readonly SqlValue[]): Awaitable<readonly Row[]>;
+}
+
 export const quarantinedClasses = ["invalid", "sample"] as const;
 export const deliveredClasses = ["dead_letter", "note"] as const;
 
@@ -33,9 +50,6 @@ export const maxNotes = 100;
 
 /** Bytes that all rows of quarantined texts share. */
 export const maxQuarantinedBytes = 64 * 1024 * 1024;
-
-/** The part of `state.max_bytes` that rows may take that only marks hold. */
-export const markedShare = 1 / 4;
 
 /** Counted for a mark beside its row, and for a row beside its body, which bounds their number too. */
 export const overheadBytes = 256;
@@ -56,6 +70,26 @@ export function isNote(why: MarkReason): boolean {
 /** The primary destination has no name in what is stored. */
 export function storedName(destination: string): string | null {
   return destination === primaryDestination ? null : destination;
+}
+
+/** The filter as a condition of SQL. */
+export function conditionOf(
+  { ids, class: itemClass, reason, type, before, destination }: QuarantineFilter,
+  { listed }: Pick<MarkTable, "listed">,
+): { readonly where: string; readonly values: readonly SqlValue[] } {
+  const given: readonly (readonly [sql: string, value: SqlValue | undefined])[] = [
+    [`('m' || id) IN (${listed})`, ids && JSON.stringify(ids)],
+    ["class = ?", itemClass],
+    ["why = ?", reason],
+    ["type = ?", type],
+    ["at < ?", before],
+    [`COALESCE(destination, '${primaryDestination}') = ?`, destination],
+  ];
+  const conditions = given.filter((one): one is readonly [string, SqlValue] => one[1] !== undefined);
+  return {
+    where: ["TRUE", ...conditions.map(([sql]) => sql)].join(" AND "),
+    values: conditions.map(([, value]) => value),
+  };
 }
 
 export function truncated(message: string): string {

@@ -1,34 +1,39 @@
 /** Quarantined texts and marks as one list, newest row first, page by page, over what an engine finds. */
 import type { QuarantineLine } from "./batch.ts";
 import {
+  conditionOf,
   isQuarantine,
   itemOf,
   itemOfLine,
   type Lines,
   linesOf,
+  type MarkTable,
   maxTexts,
   parseItemId,
+  quarantinedClasses,
   type StoredMark,
   textsOf,
 } from "./items.ts";
-import type { Awaitable, Quarantine, QuarantineFilter, QuarantineItem } from "./journal.ts";
+import type { Awaitable, Quarantine, QuarantineCount, QuarantineFilter, QuarantineItem } from "./journal.ts";
 
 /** Marks in the order of their rows, of their first lines, and of their numbers. */
-export type MarkPlace = readonly [seq: number, line: number, id: number];
+type MarkPlace = readonly [seq: number, line: number, id: number];
 
 /** What an engine does for the list. */
-export interface QuarantineStore extends Pick<Quarantine, "counts" | "remove" | "evicted"> {
-  /** Some marks that match, from the last one before that place on, backwards. */
-  before(place: MarkPlace, filter: QuarantineFilter): Awaitable<readonly StoredMark[]>;
+export interface QuarantineStore extends Pick<Quarantine, "remove" | "evicted"> {
+  readonly table: MarkTable;
   /** The mark that an item's id names, or of a text the one that covers it. */
   find(itemId: string): Awaitable<StoredMark | undefined>;
-  /** Where the mark of that number is, or the one made before it. */
-  nearest(id: number): Awaitable<Pick<StoredMark, "seq" | "from_line"> | undefined>;
   /** A row's text; empty if it is damaged or gone. */
   text(seq: number): Awaitable<Uint8Array>;
 }
 
+/** Lines of quarantined texts are items each, marks on accepted records are one. */
+const counted = `class, why AS reason,
+  SUM(CASE WHEN class IN ('${quarantinedClasses.join("', '")}') THEN to_line - from_line ELSE 1 END) AS items`;
+
 export function createQuarantine(store: QuarantineStore): Quarantine {
+  const { table } = store;
   /** The row that was read last: marks of one row stand together. */
   let last: { readonly seq: number; readonly lines: Lines } | undefined;
 
@@ -44,12 +49,24 @@ export function createQuarantine(store: QuarantineStore): Quarantine {
     if (line !== undefined) return [seq, line, 0];
     const id = Number(itemId.slice(1));
     /** If the mark is gone, the one made before it tells. */
-    const { seq: row = 0, from_line: from = 0 } = (await store.nearest(id)) ?? {};
-    return [row, from, id];
+    const [nearest] = await table.query<Pick<StoredMark, "seq" | "from_line">>(
+      "seq, from_line",
+      "WHERE id <= ? ORDER BY id DESC LIMIT 1",
+      [id],
+    );
+    return [nearest?.seq ?? 0, nearest?.from_line ?? 0, id];
+  }
+
+  /** Some marks that match, from the last one before that place on, backwards. */
+  function marksBefore(place: MarkPlace, filter: QuarantineFilter): Awaitable<readonly StoredMark[]> {
+    const { where, values } = conditionOf(filter, table);
+    const isBefore = "(seq, from_line, id) < (CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint))";
+    const order = "ORDER BY seq DESC, from_line DESC, id DESC LIMIT 100";
+    return table.marks(`WHERE ${where} AND ${isBefore} ${order}`, [...values, ...place]);
   }
 
   async function* itemsBefore(filter: QuarantineFilter, first: MarkPlace): AsyncGenerator<QuarantineItem> {
-    for (let found = await store.before(first, filter); found.length > 0;) {
+    for (let found = await marksBefore(first, filter); found.length > 0;) {
       for (const mark of found) {
         const { seq, from_line: from, to_line: to } = mark;
         const texts = isQuarantine(mark.class)
@@ -59,7 +76,7 @@ export function createQuarantine(store: QuarantineStore): Quarantine {
         if (!isQuarantine(mark.class)) yield itemOf(mark);
       }
       const { seq, from_line: from, id } = found.at(-1) as StoredMark;
-      found = await store.before([seq, from, id], filter);
+      found = await marksBefore([seq, from, id], filter);
     }
   }
 
@@ -67,7 +84,11 @@ export function createQuarantine(store: QuarantineStore): Quarantine {
     get evicted() {
       return store.evicted;
     },
-    counts: (filter) => store.counts(filter),
+    async counts(filter) {
+      const { where, values } = conditionOf(filter, table);
+      const rest = `WHERE ${where} GROUP BY class, why ORDER BY class, why`;
+      return (await table.query<QuarantineCount>(counted, rest, values)).map((count) => ({ ...count }));
+    },
     remove: (ids) => store.remove(ids),
     async page(filter, { beforeId, limit }) {
       const first: MarkPlace = beforeId === undefined ? [Number.MAX_SAFE_INTEGER, 0, 0] : await placeOf(beforeId);

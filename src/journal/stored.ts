@@ -1,15 +1,14 @@
 /** What a journal keeps under names, in the form that every engine stores, so that a journal can be moved from one to another: JSON. */
 import type { PollCursor, PolledType } from "./batch.ts";
-import {
-  type DestinationRule,
-  type Horizon,
-  type JournalIdentity,
-  type KeyClass,
-  type LogCursor,
-  type Loss,
-  type MinuteGap,
-  primaryDestination,
-  type Redelivery,
+import type {
+  DestinationRule,
+  Horizon,
+  JournalIdentity,
+  KeyClass,
+  LogCursor,
+  Loss,
+  MinuteGap,
+  Redelivery,
 } from "./journal.ts";
 
 /** Values that are JSON. */
@@ -54,11 +53,3 @@ export const destinationPrefix = "destination.";
 
 /** The largest value of `writeState`. */
 export const maxStateBytes = 8 * 1024 * 1024;
-
-export interface RedeliveryName extends Pick<Redelivery, "name"> {
-  readonly destination?: string | undefined;
-}
-
-export function redeliveryKey({ name, destination = primaryDestination }: RedeliveryName): `redelivery.${string}` {
-  return destination === primaryDestination ? `redelivery.${name}` : `redelivery.${name}.${destination}`;
-}

@@ -2,13 +2,13 @@
 import { randomUUID } from "node:crypto";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { AppendingJournal, Horizon, KeyClass } from "../journal.ts";
+import { fullText, reserveBytes } from "../retention.ts";
 import { type Connection, createDatabase, type Database } from "./connection.ts";
 import { type HeadRow, headColumns, Heads } from "./head.ts";
 import { AppendKeys } from "./keys.ts";
 import { ensureIdentity, prepareSchema } from "./prepare.ts";
 import { locationOf } from "./rows.ts";
 import { quoted } from "./schema.ts";
-import { reserveBytes } from "./storage.ts";
 import { Turn } from "./turn.ts";
 
 /** What an instance has before it leads, with the parts that its leading half is built from. */
@@ -84,8 +84,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
 
   const full = (bytes: number): string | undefined => {
     const used = heads.current.used_bytes;
-    if (used + bytes <= maxBytes - reserveBytes) return undefined;
-    return `the journal is full: it has ${used} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved`;
+    return used + bytes > maxBytes - reserveBytes ? fullText(used, maxBytes) : undefined;
   };
   /** What the last refused append needed: while there is no room for as much, the next is refused too. */
   let wanted = 0;

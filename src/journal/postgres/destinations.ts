@@ -4,7 +4,8 @@
  */
 import { type RecordType, recordTypes } from "../../records/types.ts";
 import { advanced, type DestinationAccount, type DestinationRule, type LogCursor, startOfJournal } from "../journal.ts";
-import { destinationPrefix, noLoss, redeliveryKey } from "../stored.ts";
+import { redeliveryKey } from "../redelivery.ts";
+import { destinationPrefix, noLoss } from "../stored.ts";
 import { acceptedIn, type HeadRow, headColumns } from "./head.ts";
 import type { Change, CountedDestination, State } from "./state.ts";
 import type { Leading } from "./writer.ts";

@@ -4,7 +4,6 @@ import {
   addCount,
   deliveredClasses,
   isNote,
-  markedShare,
   maxNotes,
   maxQuarantinedBytes,
   overheadBytes,
@@ -16,9 +15,10 @@ import {
 } from "../items.ts";
 import { Damaged, textOf } from "../batch.ts";
 import { type NewMark, primaryDestination, type QuarantineCount, type Redelivery } from "../journal.ts";
-import type { MarkPlace, QuarantineStore } from "../quarantine.ts";
+import type { QuarantineStore } from "../quarantine.ts";
+import { markedShare } from "../retention.ts";
 import { numbers, textLiteral, textOrNull } from "./literals.ts";
-import { conditionOf, markColumns } from "./rows.ts";
+import { markTable } from "./rows.ts";
 import type { Change } from "./state.ts";
 import { heldDay } from "./storage.ts";
 import type { Leading } from "./writer.ts";
@@ -121,43 +121,28 @@ export class Marks {
   }
 }
 
-/** Quarantined texts and marks, for the list of them. */
+/** What the list of quarantined texts and marks asks of the database. */
 export function quarantineStore({ connection, schema: s, writer }: Leading, marks: Marks): QuarantineStore {
-  const select = `SELECT ${markColumns} FROM ${s}.mark`;
+  const table = markTable(connection, s);
+  const isQuarantined = `class IN (${list(quarantinedClasses)})`;
   const find = async (itemId: string): Promise<StoredMark | undefined> => {
     const named = parseItemId(itemId);
     if (named === undefined) return undefined;
-    const classes = list(quarantinedClasses);
     const [found] =
       typeof named === "number"
-        ? await connection.query<StoredMark>(`${select} WHERE id = $1 AND class NOT IN (${classes})`, [named])
-        : await connection.query<StoredMark>(
-            `${select} WHERE seq = $1 AND from_line <= $2 AND to_line > $2 AND class IN (${classes})`,
-            [named.seq, named.line],
-          );
+        ? await table.marks(`WHERE id = ? AND NOT ${isQuarantined}`, [named])
+        : await table.marks(`WHERE seq = ? AND from_line <= ? AND to_line > ? AND ${isQuarantined}`, [
+            named.seq,
+            named.line,
+            named.line,
+          ]);
     return found;
   };
   return {
+    table,
+    find,
     get evicted() {
       return marks.evicted;
-    },
-    counts(filter) {
-      const { where, values } = conditionOf(filter);
-      const items = `SUM(CASE WHEN class IN (${list(quarantinedClasses)}) THEN to_line - from_line ELSE 1 END)`;
-      const sql = `SELECT class, why AS reason, ${items} AS items FROM ${s}.mark WHERE ${where} GROUP BY class, why ORDER BY class, why`;
-      return connection.query<QuarantineCount>(sql, values);
-    },
-    before(place: MarkPlace, filter) {
-      const { where, values } = conditionOf(filter);
-      const [seq, line, id] = [1, 2, 3].map((n) => `$${values.length + n}::bigint`);
-      const order = `(seq, from_line, id) < (${seq}, ${line}, ${id}) ORDER BY seq DESC, from_line DESC, id DESC LIMIT 100`;
-      return connection.query<StoredMark>(`${select} WHERE ${where} AND ${order}`, [...values, ...place]);
-    },
-    find,
-    async nearest(id) {
-      const sql = `SELECT seq, from_line FROM ${s}.mark WHERE id <= $1 ORDER BY id DESC LIMIT 1`;
-      const [found] = await connection.query<Pick<StoredMark, "seq" | "from_line">>(sql, [id]);
-      return found;
     },
     async text(seq) {
       const sql = `SELECT length, body FROM ${s}.batch WHERE seq = $1`;

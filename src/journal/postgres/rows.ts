@@ -1,11 +1,10 @@
 /** What rows hold, as readers in any thread get it: each over a connection of its own. */
 import { silentLogger } from "../../lib/logger.ts";
 import { type RowHead, rowOf, type StoredBatch } from "../batch.ts";
-import { markOf, type StoredMark } from "../items.ts";
-import type { JournalReader, QuarantineFilter } from "../journal.ts";
+import { conditionOf, markColumns, markOf, type MarkTable, type SqlValue, type StoredMark } from "../items.ts";
+import type { JournalReader } from "../journal.ts";
 import { databasePrefix } from "../deps.ts";
-import { primaryDestination } from "../journal.ts";
-import { createDatabase, type DatabaseSettings } from "./connection.ts";
+import { type Connection, createDatabase, type DatabaseSettings } from "./connection.ts";
 import { quoted } from "./schema.ts";
 
 /** A reader's statement may take so long; it is asked for at most some megabytes. */
@@ -15,9 +14,6 @@ const limitMs = 20_000;
 export type Location = Pick<DatabaseSettings, "url" | "tls"> & { readonly schema: string };
 
 const rowColumns = "b.seq, b.accepted_at, b.records, b.length, b.source, b.type, b.tally, b.left_out, b.body";
-export const markColumns =
-  "id, seq, from_line, to_line, log_records, at, class, type, source, why, message, destination";
-
 export function locationOf(location: Location): string {
   return databasePrefix + JSON.stringify(location);
 }
@@ -27,6 +23,7 @@ export function openPostgresReader(location: string): JournalReader {
   const { schema, ...settings } = JSON.parse(location.slice(databasePrefix.length)) as Location;
   const connection = createDatabase(settings, silentLogger).connect(limitMs, "reads");
   const s = quoted(schema);
+  const table = markTable(connection, s);
   const sql = {
     heads: `SELECT seq, accepted_at AS "acceptedAt", type, records FROM ${s}.batch WHERE seq >= $1 ORDER BY seq LIMIT $2`,
     // Lengths come first, so that no more text is fetched than was asked for.
@@ -42,28 +39,24 @@ export function openPostgresReader(location: string): JournalReader {
       return found.map((stored) => rowOf(stored));
     },
     async marks(filter, { afterId, marks }) {
-      const { where, values } = conditionOf(filter);
-      const [after, limit] = [values.length + 1, values.length + 2];
-      const text = `SELECT ${markColumns} FROM ${s}.mark WHERE ${where} AND id > $${after} ORDER BY id LIMIT $${limit}`;
-      return (await connection.query<StoredMark>(text, [...values, afterId, marks])).map(markOf);
+      const { where, values } = conditionOf(filter, table);
+      const found = await table.marks(`WHERE ${where} AND id > ? ORDER BY id LIMIT ?`, [...values, afterId, marks]);
+      return found.map(markOf);
     },
     close: () => connection.close(),
   };
 }
 
-/** The filter as a condition of SQL on `mark`, with places from $1 on. */
-export function conditionOf({ ids, class: itemClass, reason, type, before, destination }: QuarantineFilter) {
-  const given: readonly (readonly [sql: string, value: unknown])[] = [
-    ["('m' || id) IN (SELECT json_array_elements_text(?::json))", ids && JSON.stringify(ids)],
-    ["class = ?", itemClass],
-    ["why = ?", reason],
-    ["type = ?", type],
-    ["at < ?", before],
-    [`COALESCE(destination, '${primaryDestination}') = ?`, destination],
-  ];
-  const conditions = given.filter(([, value]) => value !== undefined);
+/** The marks of a schema, which is quoted. */
+export function markTable(connection: Connection, schema: string): MarkTable {
+  const query = <Row extends object>(columns: string, rest: string, values: readonly SqlValue[]): Promise<Row[]> => {
+    let place = 0;
+    const numbered = rest.replaceAll("?", () => `$${++place}`);
+    return connection.query<Row>(`SELECT ${columns} FROM ${schema}.mark ${numbered}`, values);
+  };
   return {
-    where: ["TRUE", ...conditions.map(([sql], n) => sql.replace("?", `$${n + 1}`))].join(" AND "),
-    values: conditions.map(([, value]) => value),
+    listed: "SELECT json_array_elements_text(?::json)",
+    query,
+    marks: (rest, values) => query<StoredMark>(markColumns, rest, values),
   };
 }

@@ -1,16 +1,16 @@
 /** Room: which rows, marks, minutes and keys leave the database, and when. Called about once a second, by the leader. */
+import { recordTypes } from "../../records/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { Age, aheadMs } from "../age.ts";
-import { markedShare } from "../items.ts";
-import type { LogCursor, Redelivery } from "../journal.ts";
-import { redeliveryKey } from "../stored.ts";
+import { type LogCursor, primaryDestination, type Redelivery } from "../journal.ts";
+import { type Planned, replayOf, runningRedeliveries } from "../redelivery.ts";
+import { Age, aheadMs, evictedShare, isShort, markedShare, minutesMs, minutesShare } from "../retention.ts";
 import { type Days, dayMs } from "./days.ts";
 import type { Destinations } from "./destinations.ts";
 import type { KeyRetention } from "./key-retention.ts";
 import type { Marks } from "./marks.ts";
 import type { MinuteTable } from "./minutes.ts";
-import { heldDay, reserveBytes } from "./storage.ts";
+import { heldDay } from "./storage.ts";
 import type { Leading } from "./writer.ts";
 
 export interface SpaceDeps extends Leading {
@@ -26,16 +26,11 @@ export interface SpaceDeps extends Leading {
   readonly retentionMs: number;
 }
 
-/** The part of `state.max_bytes` that a destination which is not required gives up at once. */
-const evictedShare = 1 / 16;
-
-/** The part of `state.max_bytes` that minutes may take, and for how long they stay even if rows do not. */
-const minutesShare = 1 / 16;
-const minutesMs = 3_600_000;
-
 /** Rows released by one write, and how long one call may go on with it. */
 const rowsAtOnce = 256;
 const rowsMs = 500;
+
+const maxInteger = 2 ** 31 - 1;
 
 /** What is looked for takes no more than such a part of the time, once it takes long. */
 const restShare = 30;
@@ -48,6 +43,7 @@ export class Space {
   #passedSeq = 1;
   /** Rows before it are of days that have a partition, or only marks hold them. */
   #straySeq = 1;
+  /** Replays that are being planned. */
   #planned = 0;
   #isWarned = false;
   #marksRestUntil = 0;
@@ -61,14 +57,29 @@ export class Space {
   /** Whether delivered rows leave before their time. */
   get isShort(): boolean {
     const { heads, maxBytes } = this.#deps;
-    return heads.current.used_bytes > (maxBytes - reserveBytes) * 0.9;
+    return isShort(heads.current.used_bytes, maxBytes);
   }
 
-  /** No row leaves while `plan` works. */
-  async holding<Result>(plan: () => Promise<Result>): Promise<Result> {
+  /** Plans a replay of the rows that the destination has, as far as they were received in that range. None leaves meanwhile. */
+  async planReplay(
+    range: NonNullable<Redelivery["range"]>,
+    id: number,
+    destination = primaryDestination,
+  ): Promise<Redelivery> {
+    const { connection, schema, state, destinations } = this.#deps;
+    const { since, until } = range;
+    const account = destinations.accounts.find(({ name }) => name === destination);
+    const types = JSON.stringify(account?.types ?? recordTypes);
+    const dayOf = (at: number): number => Math.max(0, Math.min(maxInteger, Math.floor(at / dayMs)));
     this.#planned++;
     try {
-      return await plan();
+      const [found] = await connection.query<Planned>(
+        `SELECT MIN(seq) AS first, MAX(seq) AS last, COALESCE(SUM(records), 0)::bigint AS total FROM ${schema}.batch
+          WHERE seq < $1 AND accepted_at BETWEEN $2 AND $3 AND (day BETWEEN $4 AND $5 OR day = ${heldDay})
+            AND type IN (SELECT json_array_elements_text($6::json))`,
+        [(account ?? state).cursor.seq, Math.ceil(since), Math.floor(until), dayOf(since), dayOf(until), types],
+      );
+      return replayOf(found as Planned, range, id, destination);
     } finally {
       this.#planned--;
     }
@@ -89,13 +100,9 @@ export class Space {
     return moved;
   }
 
-  /** What runs under a name, for any destination. */
   #running(name: Redelivery["name"]): readonly Redelivery[] {
     const { state, destinations } = this.#deps;
-    const all = [undefined, ...destinations.names].map((destination) =>
-      state.get(redeliveryKey({ name, destination })),
-    );
-    return all.filter((one) => one !== undefined && one.endedAt === undefined) as Redelivery[];
+    return runningRedeliveries(state, name, destinations.names);
   }
 
   /** No row from here on may leave, whatever a destination that is not required still waits for. */

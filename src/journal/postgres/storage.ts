@@ -20,6 +20,3 @@ export const raised = { fenced: "TS001", gone: "TS002", written: "TS004", failed
  * longer than this is told so (55P03) and repeats.
  */
 export const plans = "SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off";
-
-/** The part of `state.max_bytes` that is kept free for what leads out of "full": cursor, marks, snapshot. */
-export const reserveBytes = 16 * 1024 * 1024;

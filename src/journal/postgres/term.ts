@@ -5,7 +5,8 @@ import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { Cluster, Journal } from "../journal.ts";
 import { primaryDestination } from "../journal.ts";
 import { createQuarantine } from "../quarantine.ts";
-import { blobPrefix, keptPrefix, maxStateBytes, redeliveryKey } from "../stored.ts";
+import { cancelRedelivery, planRetry, redeliveryKey, reportRedeliveries } from "../redelivery.ts";
+import { blobPrefix, keptPrefix, maxStateBytes } from "../stored.ts";
 import type { Appending } from "./appending.ts";
 import { Days } from "./days.ts";
 import { Destinations } from "./destinations.ts";
@@ -13,7 +14,6 @@ import { KeyRetention } from "./key-retention.ts";
 import type { Lease } from "./lease.ts";
 import { Marks, quarantineStore } from "./marks.ts";
 import { MinuteTable } from "./minutes.ts";
-import { planReplay, planRetry } from "./redelivery.ts";
 import { openPostgresReader } from "./rows.ts";
 import { quoted } from "./schema.ts";
 import { Space } from "./space.ts";
@@ -66,12 +66,7 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
         const name = destination === primaryDestination ? undefined : destination;
         if (cursor !== undefined) destinations.advance(change, name, cursor);
         marks.add(change, made, destination);
-        for (const { id, cursor: to, taken, isOver, ...of } of redelivered) {
-          const known = change.get(redeliveryKey(of));
-          if (known?.id !== id || known.endedAt !== undefined) continue;
-          change.set(redeliveryKey(of), { ...known, cursor: to, ...(isOver && { endedAt: clock() }) });
-          marks.remove(change, taken);
-        }
+        marks.remove(change, reportRedeliveries(change, redelivered, clock()));
       },
     });
     const { max_bytes: maxBytes, retention: retentionMs } = config.state;
@@ -79,7 +74,8 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
     const destinations = new Destinations(parts);
     const minutes = new MinuteTable(parts);
     const marks = new Marks(parts, maxBytes);
-    const quarantine = createQuarantine(quarantineStore(parts, marks));
+    const quarantined = quarantineStore(parts, marks);
+    const quarantine = createQuarantine(quarantined);
     const keys = new KeyRetention(config, { ...parts, logger });
     const kept = { days: new Days(parts), destinations, marks, minutes, keys };
     const space = new Space({ ...parts, ...kept, clock, steady, logger, maxBytes, retentionMs });
@@ -179,17 +175,11 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
         },
 
         redelivery: (name, destination) => state.get(redeliveryKey({ name, destination })),
-        planReplay: (...given) => asked(() => space.holding(() => planReplay({ ...parts, destinations }, ...given))),
-        planRetry: (...given) => asked(() => planRetry(parts, ...given)),
+        planReplay: (...given) => asked(() => space.planReplay(...given)),
+        planRetry: (...given) => asked(() => planRetry(quarantined.table, ...given)),
         beginRedelivery: (redelivery) => writer.write((change) => change.set(redeliveryKey(redelivery), redelivery)),
         cancelRedelivery: (name, destination) =>
-          writer.write((change) => {
-            const key = redeliveryKey({ name, destination });
-            const known = change.get(key);
-            if (known === undefined || known.endedAt !== undefined) return false;
-            change.set(key, { ...known, endedAt: clock(), isCancelled: true });
-            return true;
-          }),
+          writer.write((change) => cancelRedelivery(change, { name, destination }, clock())),
 
         pollCursor: (type) => state.get(`poll.${type}`),
         setPollCursor: (type, cursor) =>

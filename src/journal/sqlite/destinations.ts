@@ -5,7 +5,8 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { RecordType } from "../../records/types.ts";
 import { advanced, type DestinationAccount, type DestinationRule, type LogCursor, startOfJournal } from "../journal.ts";
-import { destinationPrefix as prefix, redeliveryKey, type StoredDestination } from "../stored.ts";
+import { redeliveryKey } from "../redelivery.ts";
+import { destinationPrefix as prefix, type StoredDestination } from "../stored.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements } from "./tables.ts";
 

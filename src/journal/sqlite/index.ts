@@ -6,7 +6,8 @@ import { Damaged, reasonOf, pollCursorOf } from "../batch.ts";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { Journal } from "../journal.ts";
 import { createQuarantine } from "../quarantine.ts";
-import { keptPrefix, maxStateBytes, polledTypes, redeliveryKey } from "../stored.ts";
+import { cancelRedelivery, planRetry, redeliveryKey } from "../redelivery.ts";
+import { keptPrefix, maxStateBytes, polledTypes } from "../stored.ts";
 import { Destinations } from "./destinations.ts";
 import { type StateDirectory, takeStateDirectory } from "./directory.ts";
 import { isDamage } from "./errors.ts";
@@ -16,7 +17,6 @@ import { Marks } from "./marks.ts";
 import { MinuteTable } from "./minutes.ts";
 import { openDatabase } from "./recovery.ts";
 import { refuseMoved } from "./moved.ts";
-import { planReplay, planRetry } from "./redelivery.ts";
 import { openSqliteReader, quarantineStore } from "./rows.ts";
 import { SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
@@ -187,11 +187,11 @@ function createJournal(
     redelivery: (name, destination) => state.getReadable(redeliveryKey({ name, destination })),
     async planReplay(...given) {
       health.mustBeOpen();
-      return planReplay({ ...parts, space }, ...given);
+      return space.planReplay(...given);
     },
     planRetry(filter, id) {
       health.mustBeOpen();
-      return planRetry(database, filter, id);
+      return planRetry(marks, filter, id);
     },
     beginRedelivery(redelivery) {
       health.mustBeOpen();
@@ -201,10 +201,7 @@ function createJournal(
     cancelRedelivery(name, destination) {
       health.mustBeOpen();
       turn.run();
-      const of = { name, destination };
-      const running = state.runningRedelivery(of);
-      turn.write(() => running && state.set(redeliveryKey(of), { ...running, endedAt: clock(), isCancelled: true }));
-      return running !== undefined;
+      return turn.write(() => cancelRedelivery(state.redeliveries, { name, destination }, clock()));
     },
 
     pollCursor: (type) => state.get(`poll.${type}`),

@@ -1,20 +1,22 @@
 /** Marks: ranges of lines on rows that are kept for a person, each of which pins its row. Dead letters, notes, quarantined texts. */
-import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { QuarantinePart } from "../batch.ts";
 import {
   addCount,
   deliveredClasses,
   isNote,
   isQuarantine,
+  type MarkTable,
   maxNotes,
   maxQuarantinedBytes,
   overheadBytes,
   parseItemId,
   quarantinedClasses,
+  type SqlValue,
   storedName,
   truncated,
 } from "../items.ts";
-import type { NewMark, QuarantineCount, QuarantineFilter, Redelivery } from "../journal.ts";
+import type { NewMark, QuarantineCount, Redelivery } from "../journal.ts";
 import { primaryDestination } from "../journal.ts";
 import { type NewRow, prepare, type Statements, type StoredRow, Table } from "./tables.ts";
 
@@ -45,7 +47,8 @@ const sqlOf = (columns: string) => ({
 });
 
 /** Changes are in the caller's transaction. */
-export class Marks {
+export class Marks implements MarkTable {
+  readonly listed = "SELECT value FROM json_each(?)";
   readonly #database: DatabaseSync;
   readonly #rows: Table<"batch">;
   readonly #table: Table<"mark">;
@@ -125,22 +128,14 @@ export class Marks {
     return mark !== undefined && this.#table.isSound(mark) ? mark : undefined;
   }
 
-  /** Marks that match, from the oldest on, behind that id. */
-  after(id: number, filter: QuarantineFilter, limit: number): StoredMark[] {
-    return this.#select("mark NOT INDEXED", filter, "id > ? ORDER BY id LIMIT ?", [id, limit]);
-  }
-
-  /** Marks that match, from the newest row and its last line on, before that place. */
-  before(place: readonly [seq: number, line: number, id: number], filter: QuarantineFilter): StoredMark[] {
-    const order = "(seq, from_line, id) < (?, ?, ?) ORDER BY seq DESC, from_line DESC, id DESC LIMIT 100";
-    return this.#select("mark", filter, order, place);
-  }
-
   /** Passes over those whose checksum does not match. */
-  #select(table: string, filter: QuarantineFilter, more: string, given: readonly SQLInputValue[]): StoredMark[] {
-    const { where, values } = conditionOf(filter);
-    const found = this.#database.prepare(`SELECT ${this.#table.columns} FROM ${table} WHERE ${where} AND ${more}`);
-    return (found.all(...values, ...given) as unknown as StoredMark[]).filter((mark) => this.#table.isSound(mark));
+  marks(rest: string, values: readonly SqlValue[]): StoredMark[] {
+    const found = this.query<StoredMark>(this.#table.columns, rest, values);
+    return found.filter((mark) => this.#table.isSound(mark));
+  }
+
+  query<Row extends object>(columns: string, rest: string, values: readonly SqlValue[]): Row[] {
+    return this.#database.prepare(`SELECT ${columns} FROM mark ${rest}`).all(...values) as Row[];
   }
 
   /** Deletes a mark, and its row if nothing else holds it. What it was, if it was there. */
@@ -223,23 +218,6 @@ export class Marks {
   #pinsOf(seq: number, limit: number): number {
     return (this.#sql.pins.get(seq, limit) as { marks: number }).marks;
   }
-}
-
-/** The filter as a condition of SQL on `mark`. */
-export function conditionOf({ ids, class: itemClass, reason, type, before, destination }: QuarantineFilter) {
-  const given: readonly (readonly [sql: string, value: SQLInputValue | undefined])[] = [
-    ["('m' || id) IN (SELECT value FROM json_each(?))", ids && JSON.stringify(ids)],
-    ["class = ?", itemClass],
-    ["why = ?", reason],
-    ["type = ?", type],
-    ["at < ?", before],
-    [`COALESCE(destination, '${primaryDestination}') = ?`, destination],
-  ];
-  const conditions = given.filter((one): one is readonly [string, SQLInputValue] => one[1] !== undefined);
-  return {
-    where: ["TRUE", ...conditions.map(([sql]) => sql)].join(" AND "),
-    values: conditions.map(([, value]) => value),
-  };
 }
 
 function kindOf(itemClass: ItemClass): keyof typeof sharing {

@@ -3,10 +3,10 @@ import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { freeBuffer } from "../../runtime/process.ts";
 import { Damaged, type Row, type RowHead, rowOf, textOf } from "../batch.ts";
-import { markOf, type StoredMark } from "../items.ts";
-import type { JournalReader, QuarantineCount } from "../journal.ts";
+import { conditionOf, markOf } from "../items.ts";
+import type { JournalReader } from "../journal.ts";
 import type { QuarantineStore } from "../quarantine.ts";
-import { conditionOf, Marks } from "./marks.ts";
+import { Marks } from "./marks.ts";
 import { unlessDamaged } from "./state.ts";
 import { type StoredRow, Table } from "./tables.ts";
 
@@ -67,7 +67,12 @@ export function openSqliteReader(location: string, failed: (error: unknown) => v
           }
           return rows;
         }),
-      marks: (filter, { afterId, marks: limit }) => watched(() => marks.after(afterId, filter, limit).map(markOf)),
+      marks: (filter, { afterId, marks: limit }) =>
+        watched(() => {
+          const { where, values } = conditionOf(filter, marks);
+          const rest = `NOT INDEXED WHERE ${where} AND id > ? ORDER BY id LIMIT ?`;
+          return marks.marks(rest, [...values, afterId, limit]).map(markOf);
+        }),
       close: () => database.close(),
     };
   });
@@ -81,21 +86,12 @@ export function quarantineStore(
 ): QuarantineStore {
   const table = new Table(database, "batch");
   const readRow = database.prepare(`SELECT ${table.columns} FROM batch WHERE seq = ?`);
-  const nearest = database.prepare("SELECT seq, from_line FROM mark WHERE id <= ? ORDER BY id DESC LIMIT 1");
   return {
+    table: marks,
     get evicted() {
       return marks.evicted;
     },
-    counts(filter) {
-      const { where, values } = conditionOf(filter);
-      const items = "SUM(iif(class IN ('invalid', 'sample'), to_line - from_line, 1))";
-      const sql = `SELECT class, why AS reason, ${items} AS items FROM mark WHERE ${where} GROUP BY class, why ORDER BY class, why`;
-      const found = database.prepare(sql).all(...values) as unknown as QuarantineCount[];
-      return found.map((count) => ({ ...count }));
-    },
-    before: (place, filter) => marks.before(place, filter),
     find: (itemId) => marks.find(itemId),
-    nearest: (id) => nearest.get(id) as Pick<StoredMark, "seq" | "from_line"> | undefined,
     text(seq) {
       const row = readRow.get(seq) as StoredRow<"batch"> | undefined;
       return (row && unlessDamaged(() => soundTextOf(table, row))) ?? new Uint8Array();

@@ -2,11 +2,22 @@
  * Room: what an append is refused for want of it, which rows, marks and keys leave when, and how pages go back to the disk.
  * Deletion is bounded by time, not by a number of rows, so it keeps up with whatever append accepts.
  */
+import { recordTypes } from "../../records/types.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { Age, aheadMs } from "../age.ts";
 import { type Append, reasonOf } from "../batch.ts";
-import { markedShare } from "../items.ts";
-import type { JournalSpace, LogCursor, Redelivery } from "../journal.ts";
+import { type JournalSpace, type LogCursor, primaryDestination, type Redelivery } from "../journal.ts";
+import { type Planned, replayOf, runningRedeliveries } from "../redelivery.ts";
+import {
+  Age,
+  aheadMs,
+  evictedShare,
+  fullText,
+  isShort,
+  markedShare,
+  minutesMs,
+  minutesShare,
+  reserveBytes,
+} from "../retention.ts";
 import type { Destinations } from "./destinations.ts";
 import type { Health, HealthDeps } from "./health.ts";
 import type { Marks } from "./marks.ts";
@@ -14,9 +25,6 @@ import type { MinuteTable } from "./minutes.ts";
 import type { SeenKeys } from "./seen-keys.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements } from "./tables.ts";
-
-/** Kept free for what leads out of "full": cursor, marks, snapshot, deletion. */
-const reserveBytes = 16 * 1024 * 1024;
 
 /** A log of this size is part of the reserve: it is checkpointed at 4 MiB, and one transaction can write as much again. */
 const usualLogBytes = 8 * 1024 * 1024;
@@ -29,13 +37,6 @@ const keyBytes = 32;
 /** The largest batch that is usual: of 1 MiB. */
 const maxWantedBytes = 1024 * 1024 + batchBytes;
 
-/** The part of `state.max_bytes` that a destination which is not required gives up at once. */
-const evictedShare = 1 / 16;
-
-/** The part of `state.max_bytes` that minutes may take, and for how long they stay even if rows do not. */
-const minutesShare = 1 / 16;
-const minutesMs = 3_600_000;
-
 /** How long one call may take for rows and marks, and for keys. */
 const rowsMs = 5;
 const keysMs = 3;
@@ -43,8 +44,12 @@ const keysMs = 3;
 /** Rows deleted by one statement: a millisecond for rows of 44 KB. */
 const rowsAtOnce = 64;
 
+/** Rows of a replay that are looked at before others get a turn. */
+const rowsPlannedAtOnce = 2000;
+
 /** Pages given back to the disk in one go (1 MiB), how often if it is full, and from which share of the file on otherwise. */
 const vacuumPages = 256;
+const vacuum = `PRAGMA incremental_vacuum(${vacuumPages})`;
 const timesIfFull = 16;
 const vacuumAbove = 1 / 5;
 
@@ -68,6 +73,9 @@ const sql = {
     "SELECT seq FROM batch WHERE seq >= ? AND seq < ? AND accepted_at >= ? AND accepted_at <= ? ORDER BY seq LIMIT 1",
   pinned: "SELECT MIN(seq) AS seq FROM mark WHERE seq >= ?",
   delete: "DELETE FROM batch WHERE seq >= ? AND seq < ?",
+  ahead: "SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1 OFFSET ?",
+  inRange: `SELECT MIN(seq) AS first, MAX(seq) AS last, COALESCE(SUM(records), 0) AS total FROM batch
+    WHERE seq >= ? AND seq < ? AND accepted_at BETWEEN ? AND ? AND type IN (SELECT value FROM json_each(?))`,
 };
 
 export class Space {
@@ -108,7 +116,7 @@ export class Space {
   /** Whether delivered rows leave before their time. As of the last `measure`: every append calls it. */
   get isShort(): boolean {
     const { ballast, storage } = this.#deps;
-    return !ballast.isHeld || this.#usedBytes > (storage.maxBytes - reserveBytes) * 0.9;
+    return !ballast.isHeld || isShort(this.#usedBytes, storage.maxBytes);
   }
 
   /** Looks how many bytes are used by the database, and by a log that is longer than usual. */
@@ -135,7 +143,7 @@ export class Space {
     }
     const behind = this.#deps.destinations.furthestBehind(this.#deps.state.cursor.seq);
     const holder = behind === undefined ? "" : `; the destination ${behind} is furthest behind`;
-    return `the journal is full: it has ${this.#usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved${holder}`;
+    return fullText(this.#usedBytes, maxBytes) + holder;
   }
 
   /** Deletes what may leave, in the caller's transaction and for some milliseconds. Whether that was all. */
@@ -152,21 +160,42 @@ export class Space {
     return areRowsDone && areKeysDone;
   }
 
-  /** No row leaves while `plan` works. */
-  async holding<Result>(plan: () => Promise<Result>): Promise<Result> {
+  /**
+   * Plans a replay of the rows that the destination has, as far as they were received in that range. They are looked at in
+   * steps, and none leaves meanwhile. @throws {Unavailable} if the journal is closed before it is done.
+   */
+  async planReplay(
+    range: NonNullable<Redelivery["range"]>,
+    id: number,
+    destination = primaryDestination,
+  ): Promise<Redelivery> {
+    const { state, destinations, health } = this.#deps;
+    const account = destinations.accounts.find(({ name }) => name === destination);
+    const types = JSON.stringify(account?.types ?? recordTypes);
+    const end = (account ?? state).cursor.seq;
+    const plan = { first: null as number | null, last: 0, total: 0 };
     this.#planned++;
     try {
-      return await plan();
+      for (let from = 1; from < end;) {
+        const next = this.#sql.ahead.get(from, rowsPlannedAtOnce) as { seq: number } | undefined;
+        const to = Math.min(next?.seq ?? end, end);
+        const found = this.#sql.inRange.get(from, to, range.since, range.until, types) as unknown as Planned;
+        plan.first ??= found.first;
+        plan.last = found.last ?? plan.last;
+        plan.total += found.total;
+        from = to;
+        if (from < end) await new Promise(setImmediate);
+        health.mustBeOpen();
+      }
+      return replayOf(plan, range, id, destination);
     } finally {
       this.#planned--;
     }
   }
 
-  /** What runs under a name, for any destination. */
   #running(name: Redelivery["name"]): readonly Redelivery[] {
     const { state, destinations } = this.#deps;
-    const named = destinations.names.map((destination) => ({ name, destination }));
-    return [{ name }, ...named].flatMap((one) => state.runningRedelivery(one) ?? []);
+    return runningRedeliveries(state.redeliveries, name, destinations.names);
   }
 
   /** No row from here on may leave, whatever a destination that is not required still waits for. */
@@ -225,7 +254,7 @@ export class Space {
 
   /** Reserves the ballast again if there is room, and gives free pages to the disk if they are many or it is full. */
   giveBack(): void {
-    const { ballast, logger } = this.#deps;
+    const { database, ballast, logger } = this.#deps;
     const wasHeld = ballast.isHeld;
     ballast.reserve();
     if (!wasHeld && ballast.isHeld) logger.info("the disk of the state directory has room again");
@@ -234,15 +263,11 @@ export class Space {
       /** Pages that move go through the log: unless it is truncated each time, the disk stays full. */
       this.#truncateLog();
       for (let time = 0; time < timesIfFull && this.#readPages().free > 0; time++) {
-        this.#vacuum();
+        database.exec(vacuum);
         this.#truncateLog();
       }
-    } else if (free > vacuumPages && free > pages * vacuumAbove) this.#vacuum();
+    } else if (free > vacuumPages && free > pages * vacuumAbove) database.exec(vacuum);
     else if (this.#logExcess > 0) this.#truncateLog();
-  }
-
-  #vacuum(): void {
-    this.#deps.database.exec(`PRAGMA incremental_vacuum(${vacuumPages})`);
   }
 
   /** Gives the log's space back to the disk, unless a reader is using it: then the next time. */

@@ -6,16 +6,9 @@ import { randomBytes, randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { Damaged } from "../batch.ts";
-import type { JournalIdentity, LogCursor, Redelivery, Snapshot } from "../journal.ts";
-import { type RedeliveryProgress, startOfJournal } from "../journal.ts";
-import {
-  blobPrefix,
-  noLoss,
-  type RedeliveryName,
-  redeliveryKey,
-  type StoredLoss,
-  type StoredValues,
-} from "../stored.ts";
+import { type JournalIdentity, type LogCursor, type Snapshot, startOfJournal } from "../journal.ts";
+import type { StoredRedeliveries } from "../redelivery.ts";
+import { blobPrefix, noLoss, type StoredLoss, type StoredValues } from "../stored.ts";
 import { acceptedRows, prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
 
 /** Values that are JSON. */
@@ -60,6 +53,10 @@ export class State {
   readonly #replaced = new Map<string, unknown>();
   /** Records accepted since the series began, as the cursor counts. */
   #accepted = 0;
+  readonly redeliveries: StoredRedeliveries = {
+    get: (name) => this.getReadable(name),
+    set: (name, value) => this.set(name, value),
+  };
 
   constructor(database: DatabaseSync) {
     this.#database = database;
@@ -124,22 +121,6 @@ export class State {
     };
     if (this.get("identity") === undefined) this.set("identity", made);
     this.committed();
-  }
-
-  /** The redelivery of that name and destination, unless it has ended. */
-  runningRedelivery(of: RedeliveryName): Redelivery | undefined {
-    const known = this.getReadable(redeliveryKey(of));
-    return known?.endedAt === undefined ? known : undefined;
-  }
-
-  /** Writes how redeliveries go on. Returns the ids of marks that leave. */
-  redelivered(reports: readonly RedeliveryProgress[], now: number): number[] {
-    return reports.flatMap(({ id, cursor, taken, isOver, ...of }) => {
-      const running = this.runningRedelivery(of);
-      if (running?.id !== id) return [];
-      this.set(redeliveryKey(of), { ...running, cursor, ...(isOver && { endedAt: now }) });
-      return taken;
-    });
   }
 
   /** Adds up how many records were accepted. @throws {Damaged} */

@@ -3,6 +3,7 @@ import { Unavailable } from "../../errors.ts";
 import { type Append, type Committed, pollCursorOf, reasonOf } from "../batch.ts";
 import { advanced, type LogCursor, primaryDestination, type Report } from "../journal.ts";
 import { Judgement } from "../judge.ts";
+import { reportRedeliveries } from "../redelivery.ts";
 import type { Space, SpaceDeps } from "./space.ts";
 import { Table, transaction } from "./tables.ts";
 
@@ -164,7 +165,7 @@ export class Turn {
     if (cursor !== undefined && destination !== primaryDestination) destinations.advance(destination, cursor);
     else if (cursor !== undefined) state.set("cursor", advanced(state.cursor, this.#reported, cursor));
     marks.add(made, destination);
-    for (const id of state.redelivered(redelivered, clock())) marks.remove(id);
+    for (const id of reportRedeliveries(state.redeliveries, redelivered, clock())) marks.remove(id);
   }
 
   /** @throws {Error} if the quarantined line that it retries is gone. */

@@ -1,5 +1,27 @@
-/** The clock by which rows and keys age: a machine's clock that is wrong for an hour must not make a journal forget. */
+/** How long and how much every engine keeps: shares of `state.max_bytes`, and the clock by which rows and keys age. */
 import type { Clock } from "../lib/clock.ts";
+
+/** Kept free for what leads out of "full": cursor, marks, snapshot, deletion. */
+export const reserveBytes = 16 * 1024 * 1024;
+
+/** The part of `state.max_bytes` that rows may take that only marks hold. */
+export const markedShare = 1 / 4;
+
+/** The part of `state.max_bytes` that a destination which is not required gives up at once. */
+export const evictedShare = 1 / 16;
+
+/** The part of `state.max_bytes` that minutes may take, and for how long they stay even if rows do not. */
+export const minutesShare = 1 / 16;
+export const minutesMs = 3_600_000;
+
+/** Whether delivered rows leave before their time. */
+export function isShort(usedBytes: number, maxBytes: number): boolean {
+  return usedBytes > (maxBytes - reserveBytes) * 0.9;
+}
+
+export function fullText(usedBytes: number, maxBytes: number): string {
+  return `the journal is full: it has ${usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved`;
+}
 
 /** How much faster than time it may go to catch up after a pause, and how often it is to be stored. */
 const pace = 2;
@@ -8,6 +30,7 @@ const saveEveryMs = 60_000;
 /** Rows from further ahead come from a clock that was wrong: they count as old. */
 export const aheadMs = 24 * 3_600_000;
 
+/** A machine's clock that is wrong for an hour must not make a journal forget. */
 export class Age {
   readonly #clock: Clock;
   readonly #steady: Clock;
