@@ -383,7 +383,7 @@ test("a database of version 1 is upgraded, with its marks", async () => {
   expect(item).toMatchObject({ class: "dead_letter", detail: "too old" });
   expect(item).not.toHaveProperty("destination");
   again.close();
-  expect(state.open().quarantine.counts({ destination: "primary" })).toHaveLength(1);
+  expect(await state.open().quarantine.counts({ destination: "primary" })).toHaveLength(1);
 });
 
 describe("a database of another kind", () => {
