@@ -1,12 +1,11 @@
 /** Who may use the admin listener: programs with the token, and its own page with the token's cookie; on loopback without a token, all of this machine. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import { createSecretCheck, readAuthorization } from "../http/auth.ts";
+import { createSecretCheck, isForeign, namesThisMachine, readAuthorization } from "../http/auth.ts";
 import { type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 import type { Handler } from "../http/router.ts";
 import type { Clock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
 import { createAttempts } from "./attempts.ts";
-import { isForeign, namesThisMachine } from "./origin.ts";
 import { createSessions } from "./session.ts";
 
 export interface AccessDeps {
@@ -18,22 +17,8 @@ export interface AccessDeps {
   readonly speaksTls: boolean;
 }
 
-export interface Access {
-  /** A handler that only answers those who may ask. */
-  guarded(handler: Handler): Handler;
-  /** A handler for everyone but pages of other origins. */
-  sameOrigin(handler: Handler): Handler;
-  /** Whether a token is required, and whether this browser has a session. Not a way to try tokens. */
-  state(exchange: Exchange): { readonly required: boolean; readonly signedIn: boolean };
-  /** Begins a session for a browser whose user knows the token. */
-  signIn(exchange: Exchange, token: string): HttpAnswer;
-  signOut(exchange: Exchange): HttpAnswer;
-  /** From now on. */
-  useToken(token: string): void;
-}
-
 /** With an empty token, none is required. */
-export function createAccess(initial: string, deps: AccessDeps): Access {
+export function createAccess(initial: string, deps: AccessDeps) {
   const { telemetry, logger, clock } = deps;
   const attempts = createAttempts();
   const once = createOncePerMinute<string>(clock);
@@ -83,19 +68,24 @@ export function createAccess(initial: string, deps: AccessDeps): Access {
     deps.speaksTls || headers.get("origin")?.startsWith("https:") === true ? "secure" : "plain";
 
   return {
+    /** A handler for everyone but pages of other origins. */
     sameOrigin,
-    guarded: (handler) => sameOrigin((exchange) => whyNot(exchange) ?? handler(exchange)),
-    state: ({ request: { headers } }) => ({
+    /** A handler that only answers those who may ask. */
+    guarded: (handler: Handler): Handler => sameOrigin((exchange) => whyNot(exchange) ?? handler(exchange)),
+    /** Whether a token is required, and whether this browser has a session. Not a way to try tokens. */
+    state: ({ request: { headers } }: Exchange) => ({
       required: token !== "",
       signedIn: token === "" || sessions.isValid(headers.get("cookie")),
     }),
-    signIn(exchange, candidate) {
+    /** Begins a session for a browser whose user knows the token. */
+    signIn(exchange: Exchange, candidate: string): HttpAnswer {
       if (token === "") return noContent({});
       const refusal = refusalOf(Buffer.from(candidate), exchange);
       return refusal ?? noContent({ "set-cookie": sessions.begin(connectionOf(exchange)) });
     },
-    signOut: (exchange) => noContent({ "set-cookie": sessions.end(connectionOf(exchange)) }),
-    useToken(next) {
+    signOut: (exchange: Exchange): HttpAnswer => noContent({ "set-cookie": sessions.end(connectionOf(exchange)) }),
+    /** From now on. */
+    useToken(next: string): void {
       if (next === token) return;
       token = next;
       isToken = createSecretCheck([token]);

@@ -7,12 +7,6 @@ export interface Guesser {
   readonly named: "this machine" | "another host";
 }
 
-export interface Attempts {
-  /** Whether there were so many wrong guesses that the next one is not looked at. */
-  isExhausted(guesser: Guesser): boolean;
-  failed(guesser: Guesser): void;
-}
-
 /** Wrong guesses that are free, and how many more there are per second. */
 const burst = 20;
 const perSecond = 1;
@@ -21,7 +15,7 @@ const perSecond = 1;
 const maxNetworks = 4096;
 
 /** A token bucket for each network; `now` is in milliseconds and never goes back. */
-export function createAttempts(now: () => number = () => performance.now()): Attempts {
+export function createAttempts(now: () => number = () => performance.now()) {
   const buckets = new Map<string, { wrong: number; at: number }>();
 
   function levelOf(network: string): number {
@@ -31,8 +25,9 @@ export function createAttempts(now: () => number = () => performance.now()): Att
   }
 
   return {
-    isExhausted: (guesser) => levelOf(keyOf(guesser)) > burst - 1,
-    failed(guesser) {
+    /** Whether there were so many wrong guesses that the next one is not looked at. */
+    isExhausted: (guesser: Guesser): boolean => levelOf(keyOf(guesser)) > burst - 1,
+    failed(guesser: Guesser): void {
       const network = keyOf(guesser);
       const wrong = levelOf(network) + 1;
       buckets.delete(network);

@@ -1,6 +1,6 @@
 /** How the instances that share a journal stand, for `/api/v1/status`, and which of them to ask for what only the leader knows. */
 import { type Cluster, type ClusterView, type Member, reasonOf } from "../journal/index.ts";
-import { timeText } from "./redeliveries.ts";
+import { timeText } from "../lib/rfc3339.ts";
 import type { Health, RunningStatus } from "./status.ts";
 
 /** Times are RFC 3339. */

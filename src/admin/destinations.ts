@@ -1,7 +1,7 @@
 /** How the further destinations fare: their accounts in the journal, and the export to each. */
 import { type Journal, primaryDestination } from "../journal/index.ts";
+import { timeText } from "../lib/rfc3339.ts";
 import type { RecordType } from "../records/types.ts";
-import { timeText } from "./redeliveries.ts";
 
 /** The state of the export of a signal. It may come from another version of the program, so `kind` may be unknown. */
 export interface SignalHealth {

@@ -10,8 +10,9 @@ import { leafOf, type TlsSource, tlsSourceOf } from "../http/tls.ts";
 import type { Clock } from "../lib/clock.ts";
 import { shownListen, urlOfListen } from "../lib/listen.ts";
 import type { Logger } from "../lib/logger.ts";
+import { messageOf } from "../lib/system-error.ts";
 import { createAccess } from "./access.ts";
-import type { Instance, Listening } from "./instance.ts";
+import type { Instance } from "./instance.ts";
 import type { InstanceFile } from "./instance-file.ts";
 import { NotPossible } from "./operations.ts";
 import { pageRoutes } from "./page/index.ts";
@@ -45,18 +46,10 @@ export function adminOptionsOf({ admin, tailscale }: Pick<Config, "admin" | "tai
   return { ...admin, tls: tlsSourceOf(admin.tls, tailscale) };
 }
 
-export interface Admin extends Listening {
-  /** The bound port; before `start`, the configured one. */
-  readonly port: number;
-  /** @throws {ListenError} if the address cannot be bound. @throws {ConfigError} if the certificate cannot be used. */
-  start(): Promise<void>;
-  /** The next request is checked against this token; the certificate is read again. */
-  reload(options: Omit<AdminOptions, "listen">): Promise<void>;
-  stop(deadlineMs: number): Promise<void>;
-}
+export type Admin = ReturnType<typeof createAdmin>;
 
 /** @throws {ConfigError} if `listen` is no address. */
-export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDeps): Admin {
+export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDeps) {
   const { tailnets, instanceFile, logger } = deps;
   const scheme = tls === undefined ? "http" : "https";
   const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
@@ -124,7 +117,7 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
     },
   );
   return {
-    name: "admin",
+    name: "admin" as const,
     get certificate() {
       return server.certificate;
     },
@@ -132,14 +125,17 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
       const address = shownListen(listen, scheme, server.port);
       return server.isWaiting ? `${address} (closed until there is a TLS certificate)` : address;
     },
+    /** The bound port; before `start`, the configured one. */
     get port() {
       return server.port;
     },
-    async start() {
+    /** @throws {ListenError} if the address cannot be bound. @throws {ConfigError} if the certificate cannot be used. */
+    async start(): Promise<void> {
       instanceFile.remove();
       await server.start();
     },
-    async reload(next) {
+    /** The next request is checked against this token; the certificate is read again. */
+    async reload(next: Omit<AdminOptions, "listen">): Promise<void> {
       if (next.token !== token) {
         ({ token } = next);
         access.useToken(token);
@@ -149,7 +145,7 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
       }
       await server.reload(next.tls);
     },
-    async stop(deadlineMs) {
+    async stop(deadlineMs: number): Promise<void> {
       for (const { leading } of tailnets) leading?.live.close();
       await server.stop(deadlineMs);
       if (announced !== undefined) instanceFile.remove();
@@ -211,7 +207,7 @@ function answerTo(error: unknown, logger: Logger): HttpAnswer {
   if (error instanceof NotPossible) return jsonResponse(409, { text: error.message });
   if (error instanceof Refusal) return jsonResponse(statusOf[error.reason] ?? 400, { text: error.message });
   if (error instanceof Unavailable) return jsonResponse(503, { text: error.message });
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = messageOf(error);
   logger.error("a request to the admin listener failed", { reason });
   return jsonResponse(500, { text: `the request failed: ${reason}` });
 }

@@ -6,6 +6,7 @@ import { memoryPath } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import { attempt, type Logger } from "../lib/logger.ts";
 import { readPrivateFile, writePrivateFile } from "../lib/private-file.ts";
+import { messageOf } from "../lib/system-error.ts";
 import { isObject } from "../records/members.ts";
 
 /** The content of the file. */
@@ -30,12 +31,7 @@ export interface Announced {
   readonly certificates: readonly string[];
 }
 
-export interface InstanceFile {
-  /** Written whole, readable for its owner alone. A failure is logged: without the file, commands need `--url` or `admin.*`. */
-  write(listener: Announced): void;
-  /** Removes the file of this process, or what one that was killed has left. */
-  remove(): void;
-}
+export type InstanceFile = ReturnType<typeof createInstanceFile>;
 
 export function instanceFilePath(statePath: string): string {
   return join(statePath, "instance.json");
@@ -45,12 +41,14 @@ export function instanceFilePath(statePath: string): string {
 export function createInstanceFile(
   statePath: string,
   { version, clock, logger }: { readonly version: string; readonly clock: Clock; readonly logger: Logger },
-): InstanceFile {
-  if (statePath === memoryPath) return { write() {}, remove() {} };
+) {
+  const isInMemory = statePath === memoryPath;
   const path = instanceFilePath(statePath);
   const startedAt = new Date(clock()).toISOString();
   return {
-    write({ admin, token, certificates }) {
+    /** Written whole, readable for its owner alone. A failure is logged: without the file, commands need `--url` or `admin.*`. */
+    write({ admin, token, certificates }: Announced): void {
+      if (isInMemory) return;
       const record: InstanceRecord = {
         pid: process.pid,
         version,
@@ -62,11 +60,15 @@ export function createInstanceFile(
       try {
         writePrivateFile(path, `${JSON.stringify(record)}\n`);
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        logger.warn("other commands find this instance only with --url or admin.listen and admin.token", { reason });
+        logger.warn("other commands find this instance only with --url or admin.listen and admin.token", {
+          reason: messageOf(error),
+        });
       }
     },
-    remove: () => attempt("cannot remove the instance file", logger, () => rmSync(path, { force: true })),
+    /** Removes the file of this process, or what one that was killed has left. */
+    remove(): void {
+      if (!isInMemory) void attempt("cannot remove the instance file", logger, () => rmSync(path, { force: true }));
+    },
   };
 }
 

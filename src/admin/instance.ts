@@ -3,8 +3,8 @@ import type { Telemetry } from "../catalogue/telemetry.ts";
 import { effectiveRows, type EffectiveRow, type Inspection } from "../config/index.ts";
 import type { HttpServer } from "../http/server.ts";
 import type { Clock } from "../lib/clock.ts";
+import { timeText } from "../lib/rfc3339.ts";
 import type { Build } from "../version.ts";
-import { timeText } from "./redeliveries.ts";
 import type { Trouble } from "./status.ts";
 
 /** Times are RFC 3339. */

@@ -9,6 +9,7 @@ import {
   type Redelivery,
 } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
+import { timeText } from "../lib/rfc3339.ts";
 import { whyNoDestination } from "./destinations.ts";
 import type { RetryRecord } from "../pipeline/index.ts";
 import { privacyOf } from "../processors/outgoing.ts";
@@ -19,7 +20,6 @@ import {
   type RedeliveryReport,
   redeliveryReports,
   reportOf,
-  timeText,
 } from "./redeliveries.ts";
 
 /** The request cannot be carried out; the message says why. */

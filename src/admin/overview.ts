@@ -2,8 +2,8 @@
 import type { Clock } from "../lib/clock.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Talker } from "../ledger/talkers.ts";
+import { timeText } from "../lib/rfc3339.ts";
 import type { Conservation } from "../pipeline/observe.ts";
-import { timeText } from "./redeliveries.ts";
 import type { CounterState, Health, Status } from "./status.ts";
 import { degradedReasons } from "./troubles.ts";
 

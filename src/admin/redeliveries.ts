@@ -1,6 +1,7 @@
 /** Replays and retries of dead letters: their progress, and how they resume after a restart. */
 import { type Journal, primaryDestination, type Redelivery } from "../journal/index.ts";
 import type { Logger } from "../lib/logger.ts";
+import { timeText } from "../lib/rfc3339.ts";
 
 export const redeliveryNames: readonly Redelivery["name"][] = ["replay", "retry"];
 
@@ -80,8 +81,4 @@ export function reportOf(redelivery: Redelivery, { troubleOf }: Pick<RedeliveryD
 
 export function isInProgress({ endedAt }: Redelivery): boolean {
   return endedAt === undefined;
-}
-
-export function timeText(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -3,11 +3,11 @@ import { Unavailable } from "../errors.ts";
 import { type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 import type { Handler, Route } from "../http/router.ts";
 import type { Awaitable } from "../journal/index.ts";
+import { timeText } from "../lib/rfc3339.ts";
 import type { EventFeed, EventPage } from "./events/index.ts";
 import type { Live } from "./live.ts";
 import { NotPossible, type Operations } from "./operations.ts";
 import type { Overview } from "./overview.ts";
-import { timeText } from "./redeliveries.ts";
 import {
   cancelOf,
   eventIdOf,

@@ -2,15 +2,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../lib/clock.ts";
 
-export interface Sessions {
-  /** For `Set-Cookie`. */
-  begin(connection: "secure" | "plain"): string;
-  /** The same, to end the session of this browser. */
-  end(connection: "secure" | "plain"): string;
-  /** Whether the `Cookie` header has a session that is valid now. */
-  isValid(cookies: string | null): boolean;
-}
-
 const lifetimeSeconds = 12 * 3600;
 
 /** Cookies are shared by all ports of a host. */
@@ -20,7 +11,7 @@ export interface SessionsDeps {
 }
 
 /** Another token ends all sessions, because it is the key of their signatures. */
-export function createSessions(token: string, { port, clock }: SessionsDeps): Sessions {
+export function createSessions(token: string, { port, clock }: SessionsDeps) {
   const signatureOf = (expiry: string): Buffer =>
     createHmac("sha256", token).update(`tailscale2otel session until ${expiry}`).digest();
   const cookie = (value: string, seconds: number, connection: "secure" | "plain"): string => {
@@ -28,12 +19,15 @@ export function createSessions(token: string, { port, clock }: SessionsDeps): Se
     return `${nameAt(port())}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`;
   };
   return {
-    begin(connection) {
+    /** For `Set-Cookie`. */
+    begin(connection: "secure" | "plain"): string {
       const expiry = String(Math.floor(clock() / 1000) + lifetimeSeconds);
       return cookie(`${expiry}.${signatureOf(expiry).toString("base64url")}`, lifetimeSeconds, connection);
     },
-    end: (connection) => cookie("", 0, connection),
-    isValid(cookies) {
+    /** The same, to end the session of this browser. */
+    end: (connection: "secure" | "plain"): string => cookie("", 0, connection),
+    /** Whether the `Cookie` header has a session that is valid now. */
+    isValid(cookies: string | null): boolean {
       const name = nameAt(port());
       for (const one of (cookies ?? "").split(";")) {
         const match = /^\s*([^=\s]+)=(\d{1,12})\.([\w-]{43})\s*$/.exec(one);

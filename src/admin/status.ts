@@ -3,13 +3,14 @@ import type { Config } from "../config/schema.ts";
 import type { Journal, JournalSpace, PolledType } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Clock } from "../lib/clock.ts";
+import { timeText } from "../lib/rfc3339.ts";
 import type { Counting } from "../pipeline/counting.ts";
 import { type Conservation, conservationOf, horizonMs } from "../pipeline/observe.ts";
 import { recordTypes, type RecordType } from "../records/types.ts";
 import type { TailnetTrouble } from "../tailscale/index.ts";
 import type { ScrapeStatus } from "../tailscale/scrape.ts";
 import { type DestinationStatus, type SignalHealth, writtenTimes } from "./destinations.ts";
-import { type RedeliveryDeps, type RedeliveryReport, redeliveryReports, timeText } from "./redeliveries.ts";
+import { type RedeliveryDeps, type RedeliveryReport, redeliveryReports } from "./redeliveries.ts";
 
 export type { SignalHealth } from "./destinations.ts";
 

@@ -1,5 +1,5 @@
 /** What is wrong with a running instance, and what to do about it: the same words for `/readyz`, `status` and the live page. */
-import { timeText } from "./redeliveries.ts";
+import { timeText } from "../lib/rfc3339.ts";
 import type { Health, PollHealth, SignalHealth, Trouble } from "./status.ts";
 
 /** All of it, the worst first. It quotes nobody else, because `/readyz` shows it without a token. */

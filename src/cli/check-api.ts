@@ -1,5 +1,6 @@
 /** `check --online`, Tailscale: the credentials, each scope, the tailnet, the clock, and what is registered for this instance. */
 import { type Config, displayUrl, hasCredentials, isPolled, readsDevices, usesOauth } from "../config/index.ts";
+import { messageOf } from "../lib/system-error.ts";
 import { isSameAddress, isSentTo, publicAddress } from "../tailnet/log-streams.ts";
 import { webhookSecretFile } from "../tailnet/webhook.ts";
 import { type LogName, type TailscaleApi, TailscaleError } from "../tailscale/index.ts";
@@ -17,8 +18,7 @@ export interface OnlineFinding {
 
 /** A finding from a thrown error. */
 export function failure(subject: string, error: unknown): OnlineFinding {
-  const detail = error instanceof Error ? error.message : String(error);
-  const failed = { subject, outcome: "failed", detail } as const;
+  const failed = { subject, outcome: "failed", detail: messageOf(error) } as const;
   return error instanceof TailscaleError ? { ...failed, remedy: error.remedy } : failed;
 }
 

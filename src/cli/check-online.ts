@@ -14,7 +14,7 @@ import { formatBytes } from "../lib/units.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";
 import { checkApi, type OnlineFinding, type OpenApi } from "./check-api.ts";
 import { checkOtlp } from "./check-otlp.ts";
-import { chosenTailnet } from "./tailnet-choice.ts";
+import { chosenTailnet } from "./flags.ts";
 import { counted } from "./terminal.ts";
 
 /** A person is waiting: a server that fails to answer twice within this time counts as unreachable. */

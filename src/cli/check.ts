@@ -10,8 +10,7 @@ import {
 import type { OnlineFinding } from "./check-api.ts";
 import { checkTailnets, whyUnusableState } from "./check-online.ts";
 import { command } from "./command.ts";
-import { configFlags, jsonFlag, toggle } from "./flags.ts";
-import { tailnetFlag } from "./tailnet-choice.ts";
+import { configFlags, jsonFlag, tailnetFlag, toggle } from "./flags.ts";
 import { counted, type Output, paint } from "./terminal.ts";
 
 export const checkCommand = command({

@@ -1,4 +1,5 @@
 /** Flags that several commands share, and the values that people write for them. */
+import { type Config, type TailnetConfig, tailnetConfigs } from "../config/index.ts";
 import { millisOfHrTime } from "../lib/clock.ts";
 import { parseDuration } from "../lib/units.ts";
 import { parseRfc3339 } from "../lib/rfc3339.ts";
@@ -34,6 +35,11 @@ export const configFlags = {
   set: option("key=value", "One setting; overrides file and environment. Can be repeated."),
 } as const;
 
+/** Which of several tailnets a command is about. */
+export const tailnetFlag = {
+  tailnet: option("name", "A tailnet of [[tailnet]]. (Default: the only one)"),
+} as const;
+
 export const jsonFlag = { json: toggle("Print JSON instead of text.") } as const;
 
 /** Epoch milliseconds of `8h` (that long before `now`) or of an RFC 3339 time. @throws {UsageError} */
@@ -57,4 +63,18 @@ export function wholeNumberOf(text: string, flag: string, [from, to]: readonly [
 export function urlOf(text: string): URL {
   if (/^https?:\/\//i.test(text) && URL.canParse(text)) return new URL(text);
   throw new UsageError(`--url must be an address that begins with http:// or https://, not ${JSON.stringify(text)}`);
+}
+
+/** @throws {UsageError} with the names if there are several and none of them is given, or if the given one is none of them. */
+export function chosenTailnet(config: Config, given: string | undefined): TailnetConfig {
+  const all = tailnetConfigs(config);
+  const names = config.tailnet.map(({ name }) => name).join(", ");
+  if (given === undefined) {
+    if (all.length === 1) return all[0];
+    throw new UsageError(`there are several tailnets: choose one with --tailnet (${names})`);
+  }
+  if (names === "") throw new UsageError("there is one tailnet, without a [[tailnet]] section: leave --tailnet out");
+  const chosen = all.find(({ name }) => name === given);
+  if (chosen !== undefined) return chosen;
+  throw new UsageError(`there is no tailnet ${JSON.stringify(given)}; there are: ${names}`);
 }

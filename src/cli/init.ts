@@ -6,7 +6,7 @@ import process from "node:process";
 import { type Config, describeFinding, findConfigFile, inspectConfig, type Inspection } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { foldLines } from "../lib/fold.ts";
-import { fileErrorReason } from "../lib/system-error.ts";
+import { fileErrorReason, messageOf } from "../lib/system-error.ts";
 import { writePrivateFile } from "../lib/private-file.ts";
 import { type Answers, freshToken } from "../setup/answers.ts";
 import { consoleSteps, streamAddressOf } from "../setup/console.ts";
@@ -148,7 +148,7 @@ async function write(path: string, text: string, { out }: Host): Promise<void> {
   try {
     writePrivateFile(path, text);
   } catch (error) {
-    throw unwritable(error instanceof Error ? error.message : String(error), error);
+    throw unwritable(messageOf(error), error);
   }
 }
 

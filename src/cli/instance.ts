@@ -19,8 +19,7 @@ import { build } from "../version.ts";
 import { adminAddresses, urlFlag } from "./admin-address.ts";
 import { type AdminClient, findInstance, NoAnswer } from "./admin-client.ts";
 import { checkJournal } from "./check-online.ts";
-import { configFlags, jsonFlag } from "./flags.ts";
-import { chosenTailnet, tailnetFlag } from "./tailnet-choice.ts";
+import { chosenTailnet, configFlags, jsonFlag, tailnetFlag } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 export const instanceFlags = {

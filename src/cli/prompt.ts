@@ -11,18 +11,10 @@ export class Interrupted extends Error {
   }
 }
 
-export interface Prompt {
-  /** The line that is typed in answer, without spaces around it. @throws {Interrupted} */
-  ask(question: string): Promise<string>;
-  /** The same, without showing what is typed. @throws {Interrupted} */
-  askSecret(question: string): Promise<string>;
-  /** Rejects with `Interrupted` as soon as the person has had enough, also between two questions. */
-  readonly interrupted: Promise<never>;
-  close(): void;
-}
+export type Prompt = NonNullable<ReturnType<typeof openPrompt>>;
 
 /** Lines that are typed or pasted ahead answer the next questions. `undefined` if nobody can be asked. */
-export function openPrompt(): Prompt | undefined {
+export function openPrompt() {
   const { stdin, stderr } = process;
   if (!stdin.isTTY || !stderr.isTTY) return undefined;
   let isHidden = false;
@@ -55,8 +47,10 @@ export function openPrompt(): Prompt | undefined {
   }
 
   return {
+    /** The line that is typed in answer, without spaces around it. @throws {Interrupted} */
     ask: next,
-    async askSecret(question) {
+    /** The same, without showing what is typed. @throws {Interrupted} */
+    async askSecret(question: string): Promise<string> {
       stderr.write(question);
       isHidden = true;
       try {
@@ -66,7 +60,8 @@ export function openPrompt(): Prompt | undefined {
         stderr.write("\n");
       }
     },
+    /** Rejects with `Interrupted` as soon as the person has had enough, also between two questions. */
     interrupted: interruption.promise,
-    close: () => reader.close(),
+    close: (): void => reader.close(),
   };
 }

@@ -4,22 +4,16 @@ import { type ConfigSources, describeFinding, type Inspection } from "../config/
 import { appliedAfter, inspectReload, secretFilesOf } from "../config/reload.ts";
 import { createFileWatch } from "../lib/file-watch.ts";
 import type { Log } from "../lib/log.ts";
+import { messageOf } from "../lib/system-error.ts";
 
-export interface Reload {
-  /** The app runs: from now on, and if it was asked for before, the configuration is read again. */
-  begin(app: Pick<App, "reload" | "refuseReload">): void;
-  /** Reads everything again. Before `begin`, the request is remembered. */
-  ask(reason: string): void;
-  /** Nothing is applied from now on. */
-  stop(): void;
-}
+type Reloading = Pick<App, "reload" | "refuseReload">;
 
 const watchMs = 1000;
 
-export function createReload(started: Inspection, sources: ConfigSources, log: Log): Reload {
+export function createReload(started: Inspection, sources: ConfigSources, log: Log) {
   const knownWarnings = new Set(started.warnings.map(describeFinding));
   const watch = createFileWatch(watchMs, () => ask("the file of a secret or certificate has changed"));
-  const begun = Promise.withResolvers<Pick<App, "reload" | "refuseReload">>();
+  const begun = Promise.withResolvers<Reloading>();
   let files = secretFilesOf(started);
   let running: Pick<Inspection, "config" | "origins"> = started;
   let isAsked = false;
@@ -32,10 +26,10 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
     last = last
       .then(() => begun.promise)
       .then((app) => readAgain(reason, app))
-      .catch(fail);
+      .catch((error: unknown) => log.error(`not reloaded: ${messageOf(error)}`));
   }
 
-  async function readAgain(reason: string, app: Pick<App, "reload" | "refuseReload">): Promise<void> {
+  async function readAgain(reason: string, app: Reloading): Promise<void> {
     isAsked = false;
     await watch.watch(files);
     if (isStopped) return;
@@ -69,14 +63,13 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
     await watch.watch(files);
   }
 
-  function fail(error: unknown): void {
-    log.error(`not reloaded: ${error instanceof Error ? error.message : String(error)}`);
-  }
-
   return {
-    begin: begun.resolve,
+    /** The app runs: from now on, and if it was asked for before, the configuration is read again. */
+    begin: (app: Reloading): void => begun.resolve(app),
+    /** Reads everything again. Before `begin`, the request is remembered. */
     ask,
-    stop() {
+    /** Nothing is applied from now on. */
+    stop(): void {
       isStopped = true;
       watch.stop();
     },

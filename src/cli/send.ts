@@ -1,15 +1,14 @@
 /** `send hec` and `send webhook`: one realistic request to a receiver, wherever it is, and its answer. */
 import { type Config, type ConfigSources, displayUrl, loadSections, tailnetPath, usesTls } from "../config/index.ts";
 import { certificateName } from "../http/tailscaled.ts";
-import { connectionError } from "../lib/system-error.ts";
+import { connectionError, messageOf } from "../lib/system-error.ts";
 import { urlOfListen } from "../lib/listen.ts";
 import { printable } from "../lib/text.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { readText } from "../tailscale/client.ts";
 import { webhookSecretFile } from "../tailnet/webhook.ts";
 import { type Command, command } from "./command.ts";
-import { configFlags, option, urlOf } from "./flags.ts";
-import { chosenTailnet, tailnetFlag } from "./tailnet-choice.ts";
+import { chosenTailnet, configFlags, option, tailnetFlag, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 const shared = {
@@ -74,8 +73,9 @@ function storedSecret(statePath: string) {
   try {
     return webhookSecretFile(statePath).read();
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`${reason}. Run this as the user of the service, or set webhook.secret.`, { cause: error });
+    throw new Error(`${messageOf(error)}. Run this as the user of the service, or set webhook.secret.`, {
+      cause: error,
+    });
   }
 }
 
@@ -142,7 +142,11 @@ async function post(sending: Sending, { out }: Host): Promise<number> {
     const scheme = why.startsWith("TLS") ? " A receiver without TLS needs http:// in the address." : "";
     throw new Error(`no answer: ${why}. ${next}${scheme}`);
   });
-  const text = printable((await readText(response, maxAnswerBytes).catch(whyUnread)).trim());
+  // An answer that is endless, broken off or no text is replaced by why.
+  const read = await readText(response, maxAnswerBytes).catch(
+    (error: unknown) => `(cannot be read: ${messageOf(error)})`,
+  );
+  const text = printable(read.trim());
   const tookMs = Math.round(performance.now() - beganMs);
   const shown = text.length > maxShownCharacters ? `${text.slice(0, maxShownCharacters)}…` : text;
   const lines = [`${response.status} ${printable(response.statusText)} in ${tookMs} ms`, shown];
@@ -150,11 +154,6 @@ async function post(sending: Sending, { out }: Host): Promise<number> {
     [...lines, fixFor(response.status, sending)].map((line) => (line === "" ? "" : `${line}\n`)).join(""),
   );
   return response.ok ? 0 : 1;
-}
-
-/** In place of an answer that is endless, broken off or no text. */
-function whyUnread(error: unknown): string {
-  return `(cannot be read: ${error instanceof Error ? error.message : String(error)})`;
 }
 
 /** What to do about an answer; empty if that is not known here. */

@@ -2,6 +2,7 @@
 import { parse } from "node:path";
 import process from "node:process";
 import { type ConfigSources, loadSections } from "../config/index.ts";
+import { messageOf } from "../lib/system-error.ts";
 import {
   assertReachable,
   type Installation,
@@ -184,6 +185,6 @@ async function instanceHealth(sources: ConfigSources, host: Host) {
       return { text: healthText(found, host.out), isAccepting: found.notReady.length === 0 };
     });
   } catch (error) {
-    return { text: `unknown: ${error instanceof Error ? error.message : String(error)}`, isAccepting: false };
+    return { text: `unknown: ${messageOf(error)}`, isAccepting: false };
   }
 }

@@ -11,6 +11,7 @@ import { instanceFlags, withInstance } from "./instance.ts";
 import {
   ageText,
   backlogText,
+  clusterRows,
   countersText,
   destinationText,
   pollText,
@@ -19,7 +20,6 @@ import {
   spaceText,
   sumTexts,
 } from "../screen/status-text.ts";
-import { clusterRows } from "../screen/cluster-text.ts";
 import { type Output, paint } from "./terminal.ts";
 
 /** `address`: the admin listener of an instance that runs. */

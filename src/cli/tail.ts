@@ -3,6 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { maxEvents, maxTextCharacters } from "../admin/events/index.ts";
 import type { AcceptedEvent, EventPage, EventQuery, Gap } from "../admin/events/index.ts";
 import { type Severity, severityNumbers } from "../catalogue/log-event.ts";
+import { messageOf } from "../lib/system-error.ts";
 import { cutColumns, printable } from "../lib/text.ts";
 import { recordTypes, type RecordType } from "../records/types.ts";
 import { onSignal } from "../runtime/process.ts";
@@ -116,9 +117,7 @@ function grepOf(wanted: string | undefined): (event: AcceptedEvent, text: string
       const expression = new RegExp(pattern[1] ?? "", pattern[2]);
       contains = (text) => expression.test(text);
     } catch (error) {
-      throw new UsageError(
-        `--grep is not a valid regular expression: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      throw new UsageError(`--grep is not a valid regular expression: ${messageOf(error)}`);
     }
   }
   return ({ body, attributes }, text) =>

@@ -11,8 +11,7 @@ import {
 import { ConfigError } from "../errors.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createTailscaleApi, type TailscaleApi } from "../tailscale/index.ts";
-import { configFlags, jsonFlag, UsageError } from "./flags.ts";
-import { chosenTailnet, tailnetFlag } from "./tailnet-choice.ts";
+import { chosenTailnet, configFlags, jsonFlag, tailnetFlag, UsageError } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 export const tailnetFlags = { ...configFlags, ...tailnetFlag, ...jsonFlag } as const;

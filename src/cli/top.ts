@@ -8,10 +8,9 @@ import { createLook, type Moment } from "../screen/look.ts";
 import { canDraw, openScreen } from "../screen/terminal.ts";
 import { type AdminClient, NoAnswer } from "./admin-client.ts";
 import { type Command, command } from "./command.ts";
-import { configFlags, option, UsageError } from "./flags.ts";
+import { configFlags, option, tailnetFlag, UsageError } from "./flags.ts";
 import { urlFlag } from "./admin-address.ts";
 import { createConnection } from "./instance.ts";
-import { tailnetFlag } from "./tailnet-choice.ts";
 
 export const topCommand: Command = command({
   name: "top",

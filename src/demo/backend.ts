@@ -1,18 +1,13 @@
 /** The demo's own OTLP backend, for those who have none: it counts nothing, keeps nothing, and refuses what no backend would take. */
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
 import { unwelcome } from "./mishaps.ts";
 
-export interface Backend {
-  /** Base address. */
-  readonly url: string;
-  stop(): void;
-}
-
 /** Its bodies must not be compressed: it looks for a name in them. */
-export async function startBackend(): Promise<Backend> {
+export async function startBackend() {
   const server = createServer(async (request, response) => {
-    const isRefused = (await bodyOf(request)).includes(unwelcome);
+    const isRefused = (await buffer(request)).includes(unwelcome);
     response.writeHead(isRefused ? 400 : 200, { "content-type": "application/json" });
     response.end(isRefused ? JSON.stringify({ message: `log records of ${unwelcome} are refused here` }) : "{}");
   });
@@ -20,16 +15,11 @@ export async function startBackend(): Promise<Backend> {
     server.once("error", reject).listen(0, "127.0.0.1", resolve);
   });
   return {
+    /** Base address. */
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    stop() {
+    stop(): void {
       server.close();
       server.closeAllConnections();
     },
   };
-}
-
-async function bodyOf(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }

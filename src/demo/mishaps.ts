@@ -1,7 +1,7 @@
 /** What goes wrong in every real tailnet, so that there is something to see of it: records that cannot be read, unknown ones, and one that the backend refuses. */
+import { timeText } from "./wire.ts";
 import { windowMs } from "./flows.ts";
 import { type Tailnet, tailnetDomain } from "./tailnet.ts";
-import { timeText } from "./wire.ts";
 
 /** Who acts in the log records that the demo's own backend refuses. */
 export const unwelcome = "unwelcome@example.com";

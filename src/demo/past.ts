@@ -2,28 +2,24 @@
 import type { App } from "../app/index.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { windowMs } from "./flows.ts";
-import { bodiesPerRepeat, createSchedule, type Pushes, type Schedule, sendDue } from "./sender.ts";
+import { bodiesPerRepeat, createSchedule, type Pushes, sendDue } from "./sender.ts";
 import type { Tailnet } from "./tailnet.ts";
 
-export interface Past {
-  /** Where the past begins; afterwards the time of day. */
-  readonly clock: Clock;
-  /** Goes on in the present where the past has ended. */
-  readonly schedule: Schedule;
-  /** Sends everything from then until now, and stops the app. */
-  liveThrough(app: App, pushes: Pushes, signal: AbortSignal): Promise<void>;
-}
+export type Past = ReturnType<typeof createPast>;
 
 const stopDeadlineMs = 10_000;
 
-export function createPast(tailnet: Tailnet, pastMs: number): Past {
+export function createPast(tailnet: Tailnet, pastMs: number) {
   let now: number | undefined = systemClock() - pastMs;
-  const clock = (): number => now ?? systemClock();
+  const clock: Clock = () => now ?? systemClock();
   const schedule = createSchedule(tailnet, clock);
   return {
+    /** Where the past begins; afterwards the time of day. */
     clock,
+    /** Goes on in the present where the past has ended. */
     schedule,
-    async liveThrough(app, pushes, signal) {
+    /** Sends everything from then until now, and stops the app. */
+    async liveThrough(app: App, pushes: Pushes, signal: AbortSignal): Promise<void> {
       try {
         for (let step = 1; now !== undefined && !signal.aborted; step++) {
           now += windowMs;

@@ -1,22 +1,12 @@
 /** A seeded random source: the same seed gives the same tailnet and the same traffic on every machine. */
 
-export interface Random {
-  /** At least 0 and below 1. */
-  next(): number;
-  /** A whole number, at least 0 and below `limit`. */
-  below(limit: number): number;
-  /** True with the given probability. */
-  chance(probability: number): boolean;
-  /** One of the items; the list must not be empty. */
-  pick<Item>(items: readonly Item[]): Item;
-  /** A positive amount around `typical`: mostly within a factor of three, now and then ten times as much. */
-  around(typical: number): number;
-}
+export type Random = ReturnType<typeof createRandom>;
 
 /** A source of its own for each combination of numbers, so that any window can be made without those before it. */
-export function createRandom(...seed: readonly number[]): Random {
+export function createRandom(...seed: readonly number[]) {
   let state = seed.reduce((mixed, part) => scramble(mixed ^ scramble(part)), 0x9e3779b9);
 
+  /** At least 0 and below 1. */
   function next(): number {
     state = (state + 0x6d2b79f5) | 0;
     return (scramble(state) >>> 0) / 4294967296;
@@ -24,14 +14,19 @@ export function createRandom(...seed: readonly number[]): Random {
 
   return {
     next,
-    below: (limit) => Math.floor(next() * limit),
-    chance: (probability) => next() < probability,
-    pick(items) {
+    /** A whole number, at least 0 and below `limit`. */
+    below: (limit: number): number => Math.floor(next() * limit),
+    /** True with the given probability. */
+    chance: (probability: number): boolean => next() < probability,
+    /** One of the items; the list must not be empty. */
+    pick<Item>(items: readonly Item[]): Item {
       const item = items[Math.floor(next() * items.length)];
       if (item === undefined) throw new RangeError("nothing to pick from");
       return item;
     },
-    around: (typical) => Math.max(1, Math.round(typical * Math.exp((next() + next() + next() - 1.5) * 1.8))),
+    /** A positive amount around `typical`: mostly within a factor of three, now and then ten times as much. */
+    around: (typical: number): number =>
+      Math.max(1, Math.round(typical * Math.exp((next() + next() + next() - 1.5) * 1.8))),
   };
 }
 

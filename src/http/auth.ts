@@ -43,13 +43,39 @@ export function createSecretCheck(secrets: readonly string[]): (candidate: Uint8
  * neither `Origin` nor `Sec-Fetch-Site`. On a loopback listener `Host` must be this machine or a proxy's, that of `publicUrl`.
  */
 export function isFromBrowser(exchange: Exchange, publicUrl: string): boolean {
+  if (exchange.request.headers.has("origin") || isFromOtherSite(exchange)) return true;
+  if (!exchange.isLocalOnly || namesThisMachine(exchange)) return false;
+  return !(URL.canParse(publicUrl) && hostOf(new URL(publicUrl).host) === hostIn(exchange));
+}
+
+/**
+ * Whether a page of another origin sent the request; this listener's own page may.
+ *
+ * With `hosts` "this machine", it is also foreign if it reached a loopback listener under another name: a page can have its own
+ * name resolve to 127.0.0.1 (DNS rebinding), and the browser then takes the answers for that page's own. A token makes that
+ * harmless, because the browser has no cookie for that name.
+ */
+export function isForeign(exchange: Exchange, hosts: "this machine" | "any"): boolean {
+  if (isFromOtherSite(exchange)) return true;
+  if (hosts === "this machine" && exchange.isLocalOnly && !namesThisMachine(exchange)) return true;
   const { headers } = exchange.request;
-  if (headers.has("origin")) return true;
+  const [host, origin] = [headers.get("host") ?? "", headers.get("origin")];
+  return origin !== null && origin !== `http://${host}` && origin !== `https://${host}`;
+}
+
+/** Whether the request names this machine: by a proxy on it, or by DNS rebinding, those of others name another host. */
+export function namesThisMachine(exchange: Pick<Exchange, "request">): boolean {
+  return isLoopback(hostIn(exchange));
+}
+
+/** `none`: a person typed the address. Another port of the same machine is `same-site`. */
+function isFromOtherSite({ request: { headers } }: Exchange): boolean {
   const site = headers.get("sec-fetch-site");
-  if (site !== null && site !== "none" && site !== "same-origin") return true;
-  if (!exchange.isLocalOnly) return false;
-  const host = hostOf(headers.get("host") ?? "");
-  return !isLoopback(host) && !(URL.canParse(publicUrl) && hostOf(new URL(publicUrl).host) === host);
+  return site !== null && site !== "none" && site !== "same-origin";
+}
+
+function hostIn({ request: { headers } }: Pick<Exchange, "request">): string {
+  return hostOf(headers.get("host") ?? "");
 }
 
 function basicSecret(parameter: string): Credential {

@@ -26,10 +26,7 @@ export interface Admission {
   leave(): void;
 }
 
-export interface Limiter {
-  /** @throws {Refusal} `overloaded` */
-  enter(peer: string): Admission;
-}
+export type Limiter = ReturnType<typeof createLimiter>;
 
 /** A request that is read this fast, or that began less than a second ago, is never the one to give way to its own peer. */
 const slowBytesPerSecond = 64 * 1024;
@@ -43,7 +40,7 @@ interface Held {
 }
 
 /** `changed` is called for each request that enters (1) or leaves (-1). */
-export function createLimiter(limits: Limits, changed: (change: 1 | -1) => void = () => {}): Limiter {
+export function createLimiter(limits: Limits, changed: (change: 1 | -1) => void = () => {}) {
   const inside = new Set<Held>();
   const waiting = new Set<() => void>();
   let reading = 0;
@@ -145,7 +142,8 @@ export function createLimiter(limits: Limits, changed: (change: 1 | -1) => void 
   }
 
   return {
-    enter(peer) {
+    /** @throws {Refusal} `overloaded` */
+    enter(peer: string): Admission {
       const held: Held = { peer, beganMs: performance.now(), bytes: 0, shed: undefined };
       if (reading >= limits.maxReading && !shedFor(held, () => 1))
         throw new Refusal("overloaded", `${reading} requests are being read already`);

@@ -1,6 +1,7 @@
 /** Binds an address, or says in one line why it cannot and what to do; and stops serving within a deadline. */
 import { waitAtMost } from "../lib/backoff.ts";
 import type { ListenAddress } from "../lib/listen.ts";
+import { codeOf, messageOf } from "../lib/system-error.ts";
 import { type RunningServer, serve, type ServeOptions } from "../runtime/serve.ts";
 
 /** The address cannot be bound. One line for a person. */
@@ -31,22 +32,18 @@ const reasons: Readonly<Record<string, (setting: string) => string>> = {
 const sameAs: Readonly<Record<string, string>> = { EPERM: "EACCES", ENOTFOUND: "EADDRNOTAVAIL" };
 
 function textOf(address: string, cause: unknown, origin: string, setting: string): string {
-  const code = codeOf(cause);
-  const reason = reasons[sameAs[code] ?? code]?.(setting) ?? (cause instanceof Error ? cause.message : String(cause));
+  const code = codeOf(cause) ?? "";
+  const reason = reasons[sameAs[code] ?? code]?.(setting) ?? messageOf(cause);
   return `cannot listen on ${address}${origin}: ${reason}`;
 }
 
-export interface Listener {
-  readonly port: number;
-  /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. Stops to listen at once. */
-  stop(deadlineMs: number): Promise<void>;
-}
+export type Listener = ReturnType<typeof bind>;
 
 /**
  * Binds and serves. All addresses are one dual-stack socket; on a machine without IPv6, IPv4 alone.
  * @throws {ListenError}
  */
-export function bind(address: ListenAddress, options: Omit<ServeOptions, "hostname" | "port">): Listener {
+export function bind(address: ListenAddress, options: Omit<ServeOptions, "hostname" | "port">) {
   let answering = 0;
   const handle: ServeOptions["handle"] = async (request, connection) => {
     answering++;
@@ -59,7 +56,8 @@ export function bind(address: ListenAddress, options: Omit<ServeOptions, "hostna
   const server = bound(address, (hostname) => serve({ ...options, handle, hostname, port: address.port }));
   return {
     port: server.port,
-    async stop(deadlineMs) {
+    /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. Stops to listen at once. */
+    async stop(deadlineMs: number): Promise<void> {
       const endsAt = performance.now() + deadlineMs;
       let isEnded = false;
       const ending = server.finish().then(() => (isEnded = true));
@@ -93,12 +91,8 @@ function bound({ hostname, text }: ListenAddress, on: (hostname: string) => Runn
   try {
     return on(hostname ?? "::");
   } catch (error) {
-    const hasNoIpv6 = hostname === undefined && ["EAFNOSUPPORT", "EADDRNOTAVAIL"].includes(codeOf(error));
+    const hasNoIpv6 = hostname === undefined && ["EAFNOSUPPORT", "EADDRNOTAVAIL"].includes(codeOf(error) ?? "");
     if (!hasNoIpv6) throw new ListenError(text, error);
     return bound({ hostname: "0.0.0.0", text, port: 0 }, on);
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -39,24 +39,7 @@ export interface HttpServerDeps {
   readonly misdirected?: (reason: Misdirected["reason"]) => void;
 }
 
-export interface HttpServer {
-  /** The bound port; before `start`, the configured one. */
-  readonly port: number;
-  /** It accepts no connections yet, because tailscaled has not given it a certificate. */
-  readonly isWaiting: boolean;
-  /** What it serves, or waits for; nothing for plain HTTP. */
-  readonly certificate: Pick<ServedKeyPair, "current" | "trouble" | "remedy"> | undefined;
-  /**
-   * Resolves when it listens; with a certificate of tailscaled, at the latest after some seconds: see `isWaiting`.
-   * @throws {ListenError} if the address cannot be bound.
-   * @throws {ConfigError} if certificate and key cannot be used.
-   */
-  start(): Promise<void>;
-  /** Reads the certificate now. A pair that cannot be used is not served: the old one stays, with a warning. Plain stays plain. */
-  reload(tls: TlsSource | undefined): Promise<void>;
-  /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. */
-  stop(deadlineMs: number): Promise<void>;
-}
+export type HttpServer = ReturnType<typeof createHttpServer>;
 
 /**
  * The runtime serves the certificate that a listener began with, so a new pair gets a second listener on the same port. Both
@@ -73,10 +56,7 @@ const gapMs = 1000;
 const lastBodiesShare = 0.5;
 
 /** @throws {ConfigError} if the address is none, or two routes collide. */
-export function createHttpServer(
-  { listen, tls, component = "stream" }: HttpServerOptions,
-  deps: HttpServerDeps,
-): HttpServer {
+export function createHttpServer({ listen, tls, component = "stream" }: HttpServerOptions, deps: HttpServerDeps) {
   const {
     routes,
     headers: common = {},
@@ -190,26 +170,36 @@ export function createHttpServer(
   }
 
   return {
+    /** The bound port; before `start`, the configured one. */
     get port() {
       return port;
     },
+    /** It accepts no connections yet, because tailscaled has not given it a certificate. */
     get isWaiting() {
       return certificate !== undefined && running === undefined;
     },
-    get certificate() {
+    /** What it serves, or waits for; nothing for plain HTTP. */
+    get certificate(): Pick<ServedKeyPair, "current" | "trouble" | "remedy"> | undefined {
       return certificate;
     },
-    async start() {
+    /**
+     * Resolves when it listens; with a certificate of tailscaled, at the latest after some seconds: see `isWaiting`.
+     * @throws {ListenError} if the address cannot be bound.
+     * @throws {ConfigError} if certificate and key cannot be used.
+     */
+    async start(): Promise<void> {
       if (running !== undefined) return;
       if (tls !== undefined) return startSecure(tls);
       running = bind(address, optionsOf());
       ({ port } = running);
       serving(undefined);
     },
-    async reload(source) {
+    /** Reads the certificate now. A pair that cannot be used is not served: the old one stays, with a warning. Plain stays plain. */
+    async reload(source: TlsSource | undefined): Promise<void> {
       if (source !== undefined) await certificate?.reload(source);
     },
-    async stop(deadlineMs) {
+    /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. */
+    async stop(deadlineMs: number): Promise<void> {
       if ((running === undefined && certificate === undefined) || isStopping()) return;
       state.refusesBodiesAt = performance.now() + deadlineMs * lastBodiesShare;
       const watching = certificate;

@@ -6,6 +6,7 @@ import { keepTrying, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import { createFileWatch } from "../lib/file-watch.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
+import { messageOf } from "../lib/system-error.ts";
 import { certificateName, type PemTexts, tailscaledCertificate, TailscaledError } from "./tailscaled.ts";
 
 export interface TlsFiles {
@@ -98,25 +99,7 @@ function usable(texts: PemTexts, now: number): KeyPair {
 }
 
 /** The pair that a listener serves. */
-export interface ServedKeyPair {
-  /** Nothing until tailscaled has given one. */
-  readonly current: KeyPair | undefined;
-  /** Why there is no pair, or why the previous one is still served; empty if all is well. */
-  readonly trouble: string;
-  /** What to do about it, if that is known. */
-  readonly remedy: string | undefined;
-  /** How many pairs could not be used, obtained or renewed. */
-  readonly failures: number;
-  /**
-   * Resolves when a pair is served; with tailscaled, at the latest after some seconds: then it is tried until it works.
-   * @throws {ConfigError} if the files cannot be used.
-   */
-  start(): Promise<void>;
-  /** Reads this source now and watches it from now on. */
-  reload(source: TlsSource): Promise<void>;
-  /** Resolves when no replacement is under way. */
-  stop(): Promise<void>;
-}
+export type ServedKeyPair = ReturnType<typeof createServedKeyPair>;
 
 export interface ServedKeyPairDeps extends RetryDeps {
   /** Serves a pair, the first or a new one. @throws if the runtime cannot use it. */
@@ -135,7 +118,7 @@ const usualStartMs = 5000;
 
 const dayMs = 86_400_000;
 
-export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps): ServedKeyPair {
+export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps) {
   const { serve, listen, logger, clock, fileWatchMs = 1000, askMs = usualAskMs, startMs = usualStartMs } = deps;
   let source = initial;
   let current: KeyPair | undefined;
@@ -174,7 +157,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
   }
 
   function note(failure: unknown): void {
-    trouble = failure === undefined ? "" : failure instanceof Error ? failure.message : String(failure);
+    trouble = failure === undefined ? "" : messageOf(failure);
     remedy = failure instanceof TailscaledError ? failure.remedy : undefined;
   }
 
@@ -223,19 +206,27 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
   }
 
   return {
+    /** Nothing until tailscaled has given one. */
     get current() {
       return current;
     },
+    /** Why there is no pair, or why the previous one is still served; empty if all is well. */
     get trouble() {
       return trouble;
     },
+    /** What to do about it, if that is known. */
     get remedy() {
       return remedy;
     },
+    /** How many pairs could not be used, obtained or renewed. */
     get failures() {
       return failures;
     },
-    async start() {
+    /**
+     * Resolves when a pair is served; with tailscaled, at the latest after some seconds: then it is tried until it works.
+     * @throws {ConfigError} if the files cannot be used.
+     */
+    async start(): Promise<void> {
       if ("socket" in source) {
         last = acquire();
         await waitAtMost(last, startMs);
@@ -246,7 +237,8 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
       // What has changed since the pair was read would go unnoticed.
       void check();
     },
-    async reload(next) {
+    /** Reads this source now and watches it from now on. */
+    async reload(next: TlsSource): Promise<void> {
       source = next;
       if (current === undefined) {
         ending.abort();
@@ -260,7 +252,8 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
       await startWatching();
       await check();
     },
-    async stop() {
+    /** Resolves when no replacement is under way. */
+    async stop(): Promise<void> {
       watch.stop();
       ending.abort();
       await last;

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./logger.ts";
+import { messageOf } from "./system-error.ts";
 
 /** The wait after one failure, and its bound, in milliseconds. */
 export interface Backoff {
@@ -51,7 +52,7 @@ export async function keepTrying<Result>(
     } catch (error) {
       if (signal.aborted) return undefined;
       failures++;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       if (reason !== logged.reason || Math.abs(clock() - logged.at) >= reminderMs) {
         logged = { reason, at: clock() };
         const remedy = error instanceof Error && "remedy" in error ? String(error.remedy) : undefined;

@@ -3,15 +3,12 @@
  * system's own notifications do not report alike.
  */
 import { stat } from "node:fs/promises";
+import { codeOf } from "./system-error.ts";
 
-export interface FileWatch {
-  /** Watches these files from now on, starting from their current state. */
-  watch(files: readonly string[]): Promise<void>;
-  stop(): void;
-}
+export type FileWatch = ReturnType<typeof createFileWatch>;
 
 /** Calls `onChange` once per change, after two polls that saw the same: then the write has ended. */
-export function createFileWatch(everyMs: number, onChange: () => void): FileWatch {
+export function createFileWatch(everyMs: number, onChange: () => void) {
   let files: readonly string[] = [];
   let known = "";
   let lastSeen = "";
@@ -33,12 +30,13 @@ export function createFileWatch(everyMs: number, onChange: () => void): FileWatc
   }
 
   return {
-    async watch(next) {
+    /** Watches these files from now on, starting from their current state. */
+    async watch(next: readonly string[]): Promise<void> {
       files = next;
       const seen = await signatureOf(next);
       if (files === next) known = lastSeen = seen;
     },
-    stop: () => clearInterval(timer),
+    stop: (): void => clearInterval(timer),
   };
 }
 
@@ -52,6 +50,6 @@ async function describe(file: string): Promise<string> {
     const found = await stat(file);
     return found.isFile() ? [found.dev, found.ino, found.size, found.mtimeMs, found.ctimeMs].join(" ") : "no file";
   } catch (error) {
-    return error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    return codeOf(error) ?? "unknown";
   }
 }

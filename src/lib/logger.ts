@@ -1,5 +1,6 @@
 /** What a component may log, loggers that pass lines on, a limit for repeated lines, and what a timer does when it fails. */
 import type { Clock } from "./clock.ts";
+import { messageOf } from "./system-error.ts";
 
 /** Members of a log line besides its own three. Never a secret. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>> &
@@ -64,8 +65,7 @@ export function createOncePerMinute<Kind>(clock: Clock): OncePerMinute<Kind> {
 
 /** Logs an error instead of throwing it, or of rejecting with it. */
 export function attempt(failure: string, logger: Logger, act: () => void | Promise<void>): void | Promise<void> {
-  const log = (error: unknown): void =>
-    logger.error(failure, { reason: error instanceof Error ? error.message : String(error) });
+  const log = (error: unknown): void => logger.error(failure, { reason: messageOf(error) });
   try {
     return act()?.catch(log);
   } catch (error) {

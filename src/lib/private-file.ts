@@ -63,34 +63,6 @@ export function createTemporaryDirectory(prefix: string): string {
   }
 }
 
-export interface PrivateFile {
-  /** `undefined`: in memory. */
-  readonly path: string | undefined;
-  /** `undefined` if there is none. @throws {Error} if it cannot be read. */
-  read(): string | undefined;
-  /** @throws {Error} if it cannot be written; the file before is left as it was. */
-  write(text: string): void;
-  remove(): void;
-}
-
-/** A private file, or a text in memory for as long as the returned object if there is no path. */
-export function openPrivateFile(path: string | undefined): PrivateFile {
-  let text: string | undefined;
-  if (path === undefined)
-    return {
-      path,
-      read: () => text,
-      write: (next) => void (text = next),
-      remove: () => (text = undefined),
-    };
-  return {
-    path,
-    read: () => readPrivateFile(path),
-    write: (next) => writePrivateFile(path, next),
-    remove: () => rmSync(path, { force: true }),
-  };
-}
-
 function writeSynced(path: string, text: string): void {
   const file = openSync(path, "wx", 0o600);
   try {

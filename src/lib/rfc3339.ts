@@ -27,6 +27,11 @@ export function parseRfc3339(text: string): HrTime | undefined {
     : [seconds, Number(fraction.slice(0, 9).padEnd(9, "0"))];
 }
 
+/** Epoch milliseconds as UTC text with three fraction digits. */
+export function timeText(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
 /** UTC text with as many fraction digits as the time has: none, or up to nine. 0.1 µs if the second is cached. */
 export function formatRfc3339([seconds, nanoseconds]: HrTime): string {
   const whole = wholeSeconds(seconds);

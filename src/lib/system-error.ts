@@ -13,6 +13,11 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
+/** What a thrown value says. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Why a file or directory could not be used; nothing if it is no error of the file system. */
 export function fileErrorReason(error: unknown): string | undefined {
   const code = codeOf(error);

@@ -3,14 +3,7 @@ import { writeSync } from "node:fs";
 import process from "node:process";
 
 /** Makes the lines for a terminal of that size. */
-export type Render = (columns: number, rows: number) => readonly string[];
-
-export interface Screen {
-  /** Shows what it makes now, and again whenever the size changes. */
-  draw(render: Render): void;
-  /** Leaves the terminal as it was. Safe twice. */
-  close(): void;
-}
+type Render = (columns: number, rows: number) => readonly string[];
 
 /** Alternate screen, cursor hidden, no wrapping; and back. */
 const enter = "\u001b[?1049h\u001b[?25l\u001b[?7l\u001b[2J";
@@ -30,7 +23,7 @@ export function canDraw(environment: Readonly<Record<string, string | undefined>
  * Takes the terminal. `quit` is called for `q` and Ctrl-C, which is no signal while the keyboard is read; `keys` has what
  * further letters do.
  */
-export function openScreen(quit: () => void, keys: Readonly<Record<string, () => void>> = {}): Screen {
+export function openScreen(quit: () => void, keys: Readonly<Record<string, () => void>> = {}) {
   const { stdout, stdin } = process;
   let last: Render | undefined;
   let isOpen = true;
@@ -77,10 +70,12 @@ export function openScreen(quit: () => void, keys: Readonly<Record<string, () =>
     stdin.resume();
   }
   return {
-    draw(render) {
+    /** Shows what it makes now, and again whenever the size changes. */
+    draw(render: Render): void {
       last = render;
       show();
     },
+    /** Leaves the terminal as it was. Safe twice. */
     close,
   };
 }

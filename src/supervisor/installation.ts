@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { spawnSync } from "node:child_process";
 import { readRegularFile } from "../lib/regular-file.ts";
+import { messageOf } from "../lib/system-error.ts";
 
 /** A command of the system. */
 export interface Step {
@@ -46,8 +47,7 @@ export function install(installation: Installation): void {
   try {
     for (const step of installation.install) runStep(step);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`${why.replace(/\.?$/, ".")} See: ${installation.logs}`, { cause: error });
+    throw new Error(`${messageOf(error).replace(/\.?$/, ".")} See: ${installation.logs}`, { cause: error });
   }
 }
 

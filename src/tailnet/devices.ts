@@ -5,6 +5,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { Buffer } from "node:buffer";
 import type { Journal } from "../journal/index.ts";
+import { messageOf } from "../lib/system-error.ts";
 import type { Device } from "../processors/names.ts";
 import { parseAddress } from "../records/address.ts";
 import type { ApiDevice, Failure, TailscaleApi } from "../tailscale/index.ts";
@@ -45,8 +46,7 @@ export function createDeviceRefresh(
     try {
       await journal.writeState(stateName, encodeDevices(devices));
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      logger.warn("cannot store the tailnet's devices for the next start", { reason });
+      logger.warn("cannot store the tailnet's devices for the next start", { reason: messageOf(error) });
     }
   }
 

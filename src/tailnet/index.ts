@@ -22,26 +22,11 @@ export interface TailnetDeps extends RetryDeps {
   readonly useWebhookSecrets: (secret: string, secretPrevious: string) => void;
 }
 
-export interface Tailnet {
-  /** Empty if everything that the settings ask for is set up and read. */
-  readonly troubles: readonly TailnetTrouble[];
-  /** Before anything is measured, so that devices have names. */
-  startDevices(): void;
-  /** Before the receivers listen: gives them the stored webhook secret. */
-  recall(): void;
-  /** Once the receivers listen. Nothing waits for it. */
-  start(): void;
-  /** Uses new credentials, tokens and secrets. */
-  reload(config: Config): void;
-  /** A webhook delivery was signed with this secret. */
-  signedBy(secret: string): void;
-  /** Waits for a request in flight, at most `deadlineMs`: its answer may hold a secret. Safe twice. */
-  stop(deadlineMs: number): Promise<void>;
-}
+export type Tailnet = ReturnType<typeof createTailnet>;
 
 const recordTypes = { network: "flow", configuration: "audit" } as const satisfies Record<LogName, string>;
 
-export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): Tailnet {
+export function createTailnet(started: Config, { api, ...deps }: TailnetDeps) {
   let config = started;
   let isRunning = false;
   const devices =
@@ -76,7 +61,8 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): T
   }
 
   return {
-    get troubles() {
+    /** Empty if everything that the settings ask for is set up and read. */
+    get troubles(): readonly TailnetTrouble[] {
       const one = (task: TailnetTrouble["task"], { trouble, remedy }: Partial<Failure> = {}) =>
         trouble === undefined ? [] : [{ task, trouble, ...(remedy !== undefined && { remedy }) }];
       return [
@@ -85,14 +71,18 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): T
         ...one("device list", devices?.failure),
       ];
     },
-    startDevices: () => devices?.start(),
-    recall: () => webhook?.recall(),
-    start() {
+    /** Before anything is measured, so that devices have names. */
+    startDevices: (): void => devices?.start(),
+    /** Before the receivers listen: gives them the stored webhook secret. */
+    recall: (): void => webhook?.recall(),
+    /** Once the receivers listen. Nothing waits for it. */
+    start(): void {
       isRunning = true;
       streams?.start();
       webhook?.start();
     },
-    reload(next) {
+    /** Uses new credentials, tokens and secrets. */
+    reload(next: Config): void {
       if (hasCredentials(next)) api?.useAuth(next.tailscale.auth);
       streams?.useToken(next.streaming.token);
       const { secret } = next.webhook;
@@ -103,8 +93,10 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): T
       webhook?.recall();
       webhook?.start();
     },
-    signedBy: (secret) => webhook?.signedBy(secret),
-    async stop(deadlineMs) {
+    /** A webhook delivery was signed with this secret. */
+    signedBy: (secret: string): void => webhook?.signedBy(secret),
+    /** Waits for a request in flight, at most `deadlineMs`: its answer may hold a secret. Safe twice. */
+    async stop(deadlineMs: number): Promise<void> {
       isRunning = false;
       devices?.stop();
       await Promise.all([streams?.stop(deadlineMs), webhook?.stop(deadlineMs)]);

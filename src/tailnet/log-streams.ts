@@ -5,6 +5,7 @@ import type { Telemetry } from "../catalogue/telemetry.ts";
 import { type Config, displayUrl } from "../config/index.ts";
 import type { Journal } from "../journal/index.ts";
 import { type Backoff, keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
+import { messageOf } from "../lib/system-error.ts";
 import { zeroTime } from "../lib/rfc3339.ts";
 import {
   createAttempts,
@@ -177,7 +178,7 @@ function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreams
     try {
       await journal.writeState(stateName, digestOf(target, randomBytes(saltBytes)));
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       logger.warn(`the next start will set the ${log} log stream again: cannot store what it was set to`, { reason });
     }
     return true;

@@ -2,13 +2,14 @@
  * Maintains the receiver's webhook at Tailscale: creates it or takes over the present one, and gives its secret to the
  * receiver, across rotations and restarts.
  */
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { displayUrl } from "../config/index.ts";
 import { memoryPath } from "../journal/index.ts";
 import { type Backoff, keepTrying, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
 import { createFileWatch, type FileWatch } from "../lib/file-watch.ts";
 import { createOncePerMinute } from "../lib/logger.ts";
-import { openPrivateFile } from "../lib/private-file.ts";
+import { readPrivateFile, writePrivateFile } from "../lib/private-file.ts";
 import {
   createAttempts,
   type Failure,
@@ -56,15 +57,23 @@ const previousMs = 24 * 3_600_000;
 
 /** The private file in a state directory, or in memory for as long as the returned object if that is `:memory:`. */
 export function webhookSecretFile(statePath: string) {
-  const file = openPrivateFile(statePath === memoryPath ? undefined : join(statePath, "webhook.json"));
+  const isInMemory = statePath === memoryPath;
+  const path = isInMemory ? memoryPath : join(statePath, "webhook.json");
+  let inMemory: StoredWebhook | undefined;
   return {
     /** `:memory:` if it is not on disk. */
-    path: file.path ?? memoryPath,
+    path,
     /** `undefined` if there is none, or if it is damaged. @throws {Error} if it cannot be read. */
-    read: (): StoredWebhook | undefined => decode(file.read()),
-    /** @throws {Error} if it cannot be written. */
-    write: (webhook: StoredWebhook): void => file.write(`${JSON.stringify(webhook, undefined, 2)}\n`),
-    remove: (): void => file.remove(),
+    read: (): StoredWebhook | undefined => (isInMemory ? inMemory : decode(readPrivateFile(path))),
+    /** @throws {Error} if it cannot be written; the file before is left as it was. */
+    write(webhook: StoredWebhook): void {
+      if (isInMemory) inMemory = webhook;
+      else writePrivateFile(path, `${JSON.stringify(webhook, undefined, 2)}\n`);
+    },
+    remove(): void {
+      inMemory = undefined;
+      if (!isInMemory) rmSync(path, { force: true });
+    },
   };
 }
 

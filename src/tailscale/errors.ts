@@ -1,5 +1,6 @@
 /** Why a request to Tailscale's API failed: a closed set of reasons, each with what to do about it. */
 import type { ApiEndpoint } from "../catalogue/vocabulary.ts";
+import { messageOf } from "../lib/system-error.ts";
 
 /** A call of the API: what is asked, and what it takes to be allowed to. */
 export interface Call {
@@ -91,7 +92,7 @@ export class TailscaleError extends Error {
 function troubleOf(error: unknown): string {
   if (error instanceof TailscaleError && error.missingScope !== undefined)
     return `the scope ${error.missingScope} is missing`;
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
 }
 
 /** What could not be read or set up in the tailnet at the last attempt. */

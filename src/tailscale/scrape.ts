@@ -2,6 +2,7 @@
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { scrapeErrors } from "../catalogue/vocabulary.ts";
 import { keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
+import { timeText } from "../lib/rfc3339.ts";
 import { createAttempts, type Failure, TailscaleError } from "./errors.ts";
 
 /** `behind`: there is more to read at once. `current`: all that is there has been read. `over`: nothing will be read again. */
@@ -30,17 +31,12 @@ export interface ScrapeStatus extends Partial<Failure> {
   readonly lastSuccess?: string;
 }
 
-export interface Scrape {
-  readonly status: ScrapeStatus;
-  start(): void;
-  /** Aborts the read in flight and waits for it, at most `deadlineMs`. Safe before `start`, and twice. */
-  stop(deadlineMs: number): Promise<void>;
-}
+export type Scrape = ReturnType<typeof createScrape>;
 
 /** The client has retried several times by then. */
 const backoff = { firstMs: 5000, maxMs: 60_000 };
 
-export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: ScrapeDeps): Scrape {
+export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: ScrapeDeps) {
   const { collector, what, intervalMs } = options;
   const ending = new AbortController();
   const { signal } = ending;
@@ -118,7 +114,7 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
   );
 
   return {
-    get status() {
+    get status(): ScrapeStatus {
       const until = readUntil();
       return {
         ...(until !== undefined && { readUntil: timeText(until) }),
@@ -126,17 +122,14 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
         ...attempts.failure,
       };
     },
-    start() {
+    start(): void {
       startedAt ??= retry.clock();
       running ??= run();
     },
-    async stop(deadlineMs) {
+    /** Aborts the read in flight and waits for it, at most `deadlineMs`. Safe before `start`, and twice. */
+    async stop(deadlineMs: number): Promise<void> {
       ending.abort();
       if (running !== undefined) await waitAtMost(running, deadlineMs);
     },
   };
-}
-
-function timeText(ms: number): string {
-  return new Date(ms).toISOString();
 }

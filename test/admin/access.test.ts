@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
 import { createAttempts } from "../../src/admin/attempts.ts";
-import { isForeign } from "../../src/admin/origin.ts";
+import { isForeign } from "../../src/http/auth.ts";
 import { createSessions } from "../../src/admin/session.ts";
 import type { Exchange } from "../../src/http/exchange.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { chosenTailnet } from "../../src/cli/tailnet-choice.ts";
+import { chosenTailnet } from "../../src/cli/flags.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { sourcesIn } from "../config/sources.ts";
 import { runToEnd, temporaryDirectory } from "./program.ts";

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readPrivateFile, openPrivateFile, writePrivateFile } from "../../src/lib/private-file.ts";
+import { readPrivateFile, writePrivateFile } from "../../src/lib/private-file.ts";
 
 let directory: string;
 let path: string;
@@ -63,7 +63,6 @@ test("belongs to the owner of its directory, so that root can write it for a ser
 
 test("that is not there is nothing, and one that cannot be read is an error", () => {
   expect(readPrivateFile(path)).toBeUndefined();
-  openPrivateFile(path).remove();
   mkdirSync(path, { recursive: true });
   chmodSync(path, 0o700);
   expect(() => readPrivateFile(path)).toThrow();

@@ -6,7 +6,7 @@ import type { Telemetry } from "../../catalogue/telemetry.ts";
 import { Refusal } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { LogPosition } from "../../journal/index.ts";
-import { timeText } from "../redeliveries.ts";
+import { timeText } from "../../lib/rfc3339.ts";
 import { Pace } from "../pace.ts";
 import {
   type AcceptedEvent,

@@ -1,11 +1,10 @@
 /** Reads events from the journal, a few milliseconds at a time: about 10 µs per connection that is shown, 1 µs per other one. */
 import type { LogEvent } from "../../catalogue/log-event.ts";
-import { formatRfc3339 } from "../../lib/rfc3339.ts";
+import { formatRfc3339, timeText } from "../../lib/rfc3339.ts";
 import { Refusal } from "../../errors.ts";
 import type { Awaitable, Journal, JournalReader, LogPosition, RowHead } from "../../journal/index.ts";
 import type { ProcessorSettings } from "../../processors/index.ts";
 import type { RecordType, Source } from "../../records/types.ts";
-import { timeText } from "../redeliveries.ts";
 import { type AcceptedEvent, type EventQuery, type Gap, idOf, type OpenPage, startOf } from "./page.ts";
 import { type EventRow, EventRows } from "./rows.ts";
 import type { Wanted } from "./wanted.ts";

@@ -46,20 +46,7 @@ export interface MapQuery extends TimeRange {
   readonly limit: number;
 }
 
-export interface TrafficFeed {
-  /** @throws {Refusal} `overloaded` if too many different answers are asked for at once. */
-  series(query: SeriesQuery): Promise<Traffic>;
-  /** @throws {Refusal} */
-  map(query: MapQuery): Promise<TrafficMap>;
-  recent(): RecentTraffic;
-  /** Calls back with each sample of five seconds, until the feed stops. */
-  onSample(listener: (sample: TrafficSample) => void): void;
-  /** Ends a sample before its time. */
-  takeSample(): void;
-  /** Begins to take samples, and to rebuild minutes if there are any to rebuild. */
-  start(): void;
-  stop(): void;
-}
+export type TrafficFeed = ReturnType<typeof createTraffic>;
 
 export const maxPairs = 2000;
 
@@ -72,7 +59,7 @@ const stepMs = 8;
 const rebuildMs = 1000;
 
 /** Nothing is sampled or rebuilt before `start`; answers are computed at any time. */
-export function createTraffic(deps: TrafficDeps): TrafficFeed {
+export function createTraffic(deps: TrafficDeps) {
   const { journal, counting, settings, pace, telemetry, clock, logger } = deps;
   const { minutes } = deps.ledger;
   const rebuild = new MinuteRebuild({ journal, minutes, settings });
@@ -121,7 +108,8 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
   }
 
   return {
-    series({ nodes, ...query }) {
+    /** @throws {Refusal} `overloaded` if too many different answers are asked for at once. */
+    series({ nodes, ...query }: SeriesQuery): Promise<Traffic> {
       const range = rangeOf(query);
       const { since, until } = range;
       return answers.get(JSON.stringify(["series", range, nodes]), async (work) => {
@@ -132,7 +120,8 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
         return { ...range, stepSeconds: 60, isComplete: isComplete(), ...series.answer() };
       });
     },
-    map({ limit, ...query }) {
+    /** @throws {Refusal} */
+    map({ limit, ...query }: MapQuery): Promise<TrafficMap> {
       const range = rangeOf(query);
       const { since, until } = range;
       return answers.get(JSON.stringify(["map", range, limit]), async (work) => {
@@ -142,14 +131,17 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
         return { ...range, isComplete: isComplete(), ...(await work(() => sums.answer(limit))) };
       });
     },
-    recent: () => samples.recent(),
-    onSample: (listener) => samples.onSample(listener),
-    takeSample: () => samples.sample(),
-    start() {
+    recent: (): RecentTraffic => samples.recent(),
+    /** Calls back with each sample of five seconds, until the feed stops. */
+    onSample: (listener: (sample: TrafficSample) => void): void => samples.onSample(listener),
+    /** Ends a sample before its time. */
+    takeSample: (): void => samples.sample(),
+    /** Begins to take samples, and to rebuild minutes if there are any to rebuild. */
+    start(): void {
       samples.start();
       timer = setInterval(() => void rebuildMinutes(), rebuildMs).unref();
     },
-    stop() {
+    stop(): void {
       ending.abort();
       answers.close();
       samples.stop();
