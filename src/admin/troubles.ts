@@ -44,7 +44,7 @@ const refusals: readonly (readonly [reason: RegExp, remedy: string])[] = [
   [/^another process writes to/, "Stop the other process, then restart this one."],
   [
     /^the database at /,
-    "Start the database, or correct what it says: it is asked again and again. Meanwhile senders are told to send again later. tailscale2otel check --online tests it.",
+    "Start the database, or fix what the error names; it is retried all the time. Meanwhile senders are told to send again later. To test it, run: tailscale2otel check --online",
   ],
   [/is damaged|cannot be read/, "Restart the program: it recovers what can be read."],
   [

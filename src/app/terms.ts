@@ -67,12 +67,9 @@ export function createTerms<Half extends Led>({ journal, logger, make, pauseMs =
       await half.abandon();
       const { reason } = led.lost as { readonly reason: unknown };
       if (!ending.signal.aborted)
-        logger.warn(
-          "this instance no longer leads: it goes on accepting records, and another one counts and delivers",
-          {
-            reason: reasonOf(reason),
-          },
-        );
+        logger.warn("this instance no longer leads: it stops counting, delivering and polling", {
+          reason: reasonOf(reason),
+        });
       return;
     }
     await half.end(Math.max(0, endsAt - performance.now()));

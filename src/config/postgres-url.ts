@@ -32,7 +32,7 @@ export function parsePostgresUrl(url: string): PostgresAddress | string {
   for (const name of parameters.keys())
     if (name !== "sslmode" && name !== "host") return `the parameter ${shortened(name)} is not supported`;
   const sslMode = parameters.get("sslmode") ?? "prefer";
-  if (!isSslMode(sslMode)) return `unknown sslmode ${shortened(sslMode)}`;
+  if (!isSslMode(sslMode)) return `sslmode is ${shortened(sslMode)}, and not one of ${sslModes.join(", ")}`;
   const hosts: PostgresHost[] = [];
   for (const one of (hostList || (parameters.get("host") ?? "")).split(",")) {
     const [, name = "", port = String(usualPort)] = (one.startsWith("/") ? [one, one] : hostShape.exec(one)) ?? [];

@@ -159,6 +159,13 @@ const rules: readonly Rule[] = [
   ...together("state.tls", "cert_file", "key_file"),
   {
     severity: "error",
+    keys: ["state.schema"],
+    when: ({ state }) => state.schema.startsWith("pg_"),
+    message: "names that begin with pg_ are PostgreSQL's own",
+    remedy: "Use another one, for example tailscale2otel.",
+  },
+  {
+    severity: "error",
     keys: ["state.url"],
     when: ({ state }) => state.url !== "" && typeof parsePostgresUrl(state.url) === "string",
     message: ({ state }) => `invalid address of a database: ${String(parsePostgresUrl(state.url))}`,

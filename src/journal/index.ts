@@ -31,11 +31,11 @@ export async function openJournal(config: JournalConfig, deps: JournalDeps): Pro
 
 /**
  * Opens the journal at that `location` for reading, in any thread. `onFailure` is called with what a read of files throws, before
- * it is thrown: damage has to reach the journal itself (`damaged`).
+ * it is thrown: damage has to reach the journal itself (`damaged`). Reads wait for a database that is away.
  */
 export function openReader(location: string, onFailure?: (error: unknown) => void): JournalReader {
   if (!location.startsWith(databasePrefix)) return openSqliteReader(location, onFailure);
-  const opening = import("./postgres/rows.ts").then((rows) => rows.openPostgresReader(location));
+  const opening = import("./postgres/rows.ts").then((rows) => rows.openPostgresReader(location, "waits"));
   return {
     read: async (...given) => (await opening).read(...given),
     heads: async (...given) => (await opening).heads(...given),

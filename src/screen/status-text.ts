@@ -128,12 +128,16 @@ export function clusterRows(cluster: ClusterStatus, now: number): readonly (read
   ];
 }
 
+/** An instance shows a sign of life at least every 20 s: every third of a lease. */
+const lifeMs = 30_000;
+
 function memberText(one: ShownMember, { member }: ClusterStatus, name: string, now: number): string {
   const { id, version, adminAddress, seenAt, isLeader } = one;
-  const seen = `seen ${ageText(Math.max(0, now - Date.parse(seenAt)))} ago`;
+  const silentMs = Math.max(0, now - Date.parse(seenAt));
+  const seen = `seen ${ageText(silentMs)} ago`;
   return [
     name,
-    isLeader ? "leads  " : "follows",
+    isLeader ? "leads  " : silentMs > lifeMs ? "silent " : "follows",
     printable(version),
     adminAddress === "" ? "no admin address" : printable(adminAddress),
     id === member ? `${seen} (this instance)` : seen,

@@ -171,7 +171,7 @@ test.each([
   ["another process writes to /state/journal.db: only one may use a state directory", "Stop the other process"],
   ["/state/journal.db is damaged: database disk image is malformed", "it recovers what can be read"],
   ["the journal cannot be read: disk I/O error", "it recovers what can be read"],
-  ["the database at 192.0.2.1:5432: no answer within 5 s", "tailscale2otel check --online tests it"],
+  ["the database at 192.0.2.1:5432: no answer within 5 s", "To test it, run: tailscale2otel check --online"],
   ["/state/journal.db was deleted", "if the journal's files were changed, restart it"],
   [":8088 has no TLS certificate from tailscaled yet", "tailscale2otel check --online"],
   ["the program is stopping", "Nothing to do"],

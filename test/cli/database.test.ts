@@ -63,10 +63,17 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a journal in 
       expect(await journalRow(url.replace(cluster.password, "wrong"))).toMatchObject(
         failed(/Correct user and password/),
       );
-      expect(await journalRow(url.replace(`:${cluster.password}`, ""))).toMatchObject(failed(/Put the password into/));
+      expect(await journalRow(url.replace(`:${cluster.password}`, ""))).toMatchObject(
+        failed(/: it asks for a password, and state.url has none. Put it into state.url.$/),
+      );
       expect(await journalRow(cluster.url("missing"))).toMatchObject(failed(/Create the database/));
-      expect(await journalRow(`${url}?sslmode=require`)).toMatchObject(failed(/Set up TLS in the database/));
-      expect(await journalRow(cluster.url(database, await freePort()))).toMatchObject(failed(/ECONNREFUSED/));
+      expect(await journalRow(`${url}?sslmode=require`)).toMatchObject(
+        failed(/it offers no TLS. Set up TLS in the database/),
+      );
+      expect(await journalRow(cluster.url(database, await freePort()))).toMatchObject({
+        ...failed(/^the database at .*ECONNREFUSED/),
+        remedy: "Start the database, or correct the address in state.url.",
+      });
       await cluster.query("CREATE ROLE guest LOGIN PASSWORD 'guest'");
       const guest = `postgres://guest:guest@127.0.0.1:${cluster.port}/${database}`;
       const remedy = "Grant the user CREATE on the database, or let it own the schema.";

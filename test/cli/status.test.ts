@@ -468,6 +468,10 @@ describe("of instances that share a journal", () => {
       space        38 MiB of 1 GiB
       "
     `);
+    const silent = { ...cluster, members: (cluster.members ?? []).map((one) => ({ ...one, seenAt: ago(90) })) };
+    const text = statusText({ ...follower, cluster: silent }, now, plain);
+    expect(text).toContain("host-a  leads    1.2.3  http://192.0.2.1:9091  seen 90s ago\n");
+    expect(text).toContain("b       silent   1.2.4  no admin address  seen 90s ago (this instance)\n");
     const { members: _, lease: __, rows: ___, roundTripMs: ____, ...asked } = cluster;
     const away = { ...follower, cluster: { ...asked, trouble: "the database does not answer" } };
     expect(statusText(away, now, plain)).toContain("not known: the database does not answer");

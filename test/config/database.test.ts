@@ -44,7 +44,10 @@ describe("the address of a database", () => {
     ["postgres://me:hunter2%@db.example.com/flows", "write % as %25"],
     ["postgres://me:hunter2#3@db.example.com/flows", "is not of the form"],
     ["postgres://me:hunter2@3@db.example.com/flows", "is not of the form"],
-    ["postgres://me:hunter2@db.example.com/flows?sslmode=on", 'unknown sslmode "on"'],
+    [
+      "postgres://me:hunter2@db.example.com/flows?sslmode=on",
+      'sslmode is "on", and not one of disable, prefer, require, verify-ca, verify-full',
+    ],
     ["postgres://me:hunter2@db.example.com/flows?options=-c", 'the parameter "options" is not supported'],
   ])("%s is refused, and its password is not shown", (url, reason) => {
     const { problems } = inspectWith(url);

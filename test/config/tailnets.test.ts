@@ -213,6 +213,11 @@ describe("it is a mistake if", () => {
     ],
     ["its name is in the plural", '[[tailnets]]\nname = "a"\n', "tailnets: unknown setting. Did you mean [[tailnet]]?"],
     ["the schema of all cannot be a name", 'state.schema = "My-Schema"\n', "Use a-z, 0-9 and _, for example"],
+    [
+      "the schema of all is PostgreSQL's own",
+      'state.schema = "pg_flows"\n',
+      "tailscale2otel.toml:1: state.schema: names that begin with pg_ are PostgreSQL's own. Use another one",
+    ],
     ["it is one table", '[tailnet]\nname = "a"\n', "tailnet: this is an array of tables. Write [[tailnet]]"],
     ["it is a text", 'tailnet = "a"\n', "tailnet: this is an array of tables. Write [[tailnet]]"],
     [

@@ -19,6 +19,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
   let name: string;
   let database: Database;
   let members: Membership[];
+  let said: string[];
 
   beforeAll(async () => {
     cluster = await startCluster();
@@ -29,7 +30,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
     const tls = { ca_file: "", cert_file: "", key_file: "" };
     name = await cluster.createDatabase();
     database = createDatabase({ url: cluster.url(name), tls }, silentLogger);
-    members = [];
+    [members, said] = [[], []];
     const connection = database.connect(5000);
     await connection.run([creation(schema, "schema is new")]);
     connection.close();
@@ -48,7 +49,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
       member,
       leaseMs,
       heads: new Heads(nobody),
-      logger: silentLogger,
+      logger: { ...silentLogger, info: (message) => said.push(`${id}: ${message}`) },
     });
     members.push(joined);
     await joined.register();
@@ -105,6 +106,10 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
       await one.lead(forever);
       const stop = new AbortController();
       const waiting = two.lead(stop.signal);
+      await until(() => said.length > 0);
+      expect(said).toEqual([
+        "two: another instance holds the lease: this one accepts records, and leads once the lease ends",
+      ]);
       stop.abort(new Error("stopped"));
       await expect(waiting).rejects.toThrow("stopped");
     },

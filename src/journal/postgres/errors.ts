@@ -42,10 +42,13 @@ const remedies: readonly (readonly [codes: RegExp, remedy: string])[] = [
   [/^53300$/, "Raise max_connections of the server, or use a pooler."],
 ];
 
-/** The same for what has no SQLSTATE: a repeat gives the same answer. */
-const misfits: readonly (readonly [message: RegExp, remedy: string])[] = [
-  [/does not support SSL/, "Set up TLS in the database, or use sslmode=prefer or sslmode=disable in state.url."],
-  [/client password must be/, "Put the password into state.url."],
+/** What the client says if a repeat gives the same answer, in words that name the setting. */
+const misfits: readonly (readonly [message: RegExp, reason: string])[] = [
+  [
+    /does not support SSL/,
+    "it offers no TLS. Set up TLS in the database, or use sslmode=prefer or sslmode=disable in state.url.",
+  ],
+  [/client password must be/, "it asks for a password, and state.url has none. Put it into state.url."],
 ];
 
 /** The error as whoever asked gets it. `where`: the server, in words. */
@@ -59,7 +62,7 @@ export function databaseErrorOf(error: unknown, where: string): DatabaseError {
     );
   const said = reasonOf(error);
   const misfit = code === undefined ? misfits.find(([message]) => message.test(said))?.[1] : undefined;
-  if (misfit !== undefined) return new DatabaseError(`${where}: ${said}. ${misfit}`, "setup");
+  if (misfit !== undefined) return new DatabaseError(`${where}: ${misfit}`, "setup");
   const kind = code === undefined ? "away" : (kinds.find(([codes]) => codes.test(code))?.[1] ?? "statement");
   const remedy = code === undefined ? undefined : remedies.find(([codes]) => codes.test(code))?.[1];
   const reason = `${where}: ${said}${code === undefined ? "" : ` (${code})`}`;

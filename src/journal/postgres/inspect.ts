@@ -3,6 +3,7 @@ import { Unavailable } from "../../errors.ts";
 import type { Config } from "../../config/schema.ts";
 import { silentLogger } from "../../lib/logger.ts";
 import { createDatabase } from "./connection.ts";
+import { DatabaseError } from "./errors.ts";
 import { quoted, schemaVersion } from "./schema.ts";
 
 export type DatabaseInspection =
@@ -54,8 +55,9 @@ export async function inspectDatabase({ state }: Pick<Config, "state">): Promise
       );
     return { kind: "ready", server, rows: seq, members };
   } catch (error) {
-    if (error instanceof Unavailable) return unusable(error.message);
-    throw error;
+    if (!(error instanceof Unavailable)) throw error;
+    const isAway = error instanceof DatabaseError && error.kind === "away" && error.code === undefined;
+    return unusable(error.message, isAway ? "Start the database, or correct the address in state.url." : undefined);
   } finally {
     connection.close();
   }

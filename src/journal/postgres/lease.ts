@@ -2,7 +2,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { reasonOf } from "../batch.ts";
 import type { Cluster, ClusterView, Member } from "../journal.ts";
 import type { Connection } from "./connection.ts";
 import { type Heads, type HeadRow, headColumns } from "./head.ts";
@@ -87,6 +86,8 @@ export class Membership implements Cluster {
   readonly #sql: ReturnType<typeof sqlOf>;
   #lease: HeldLease | undefined;
   #candidate: Candidate | undefined;
+  /** Whether that was said. */
+  #isFollowing = false;
   #isClosed = false;
   #beats: Promise<void> | undefined;
   #seenAt = Number.NEGATIVE_INFINITY;
@@ -132,9 +133,7 @@ export class Membership implements Cluster {
 
   async view(): Promise<ClusterView> {
     const startedAt = performance.now();
-    const rows = await this.#deps.looking.query<ViewRow>(this.#sql.view).catch((error: unknown) => {
-      throw new Unavailable(`the database does not answer: ${reasonOf(error)}`);
-    });
+    const rows = await this.#deps.looking.query<ViewRow>(this.#sql.view);
     const [row] = rows;
     if (row === undefined) throw new Unavailable("the database has no lease: its schema is incomplete");
     const numberIn = (value: Uint8Array | null, name: string): number | undefined =>
@@ -189,7 +188,13 @@ export class Membership implements Cluster {
     const { connection, leaseMs, logger } = this.#deps;
     const sentAt = performance.now();
     const [taken] = await connection.query<{ fence: number }>(this.#sql.ask, [this.member, leaseMs]);
-    if (taken === undefined) return;
+    if (taken === undefined) {
+      const message = "another instance holds the lease: this one accepts records, and leads once the lease ends";
+      if (!this.#isFollowing) logger.info(message);
+      this.#isFollowing = true;
+      return;
+    }
+    this.#isFollowing = false;
     const lease = new HeldLease(this.#deps, taken.fence, sentAt);
     this.#lease = lease;
     const candidate = this.#candidate;

@@ -1,10 +1,12 @@
 /** What rows hold, as readers in any thread get it: each over a connection of its own. */
+import { setTimeout as delay } from "node:timers/promises";
 import { silentLogger } from "../../lib/logger.ts";
 import { type RowHead, rowOf, type StoredBatch } from "../batch.ts";
 import { conditionOf, markColumns, markOf, type MarkTable, type SqlValue, type StoredMark } from "../items.ts";
 import type { JournalReader } from "../journal.ts";
 import { databasePrefix } from "../deps.ts";
 import { type Connection, createDatabase, type DatabaseSettings } from "./connection.ts";
+import { DatabaseError } from "./errors.ts";
 import { quoted } from "./schema.ts";
 
 /** A reader's statement may take so long; it is asked for at most some megabytes. */
@@ -18,10 +20,11 @@ export function locationOf(location: Location): string {
   return databasePrefix + JSON.stringify(location);
 }
 
-/** Opens the journal at that location. */
-export function openPostgresReader(location: string): JournalReader {
+/** Opens the journal at that location. `waits`: a read waits for a database that is away, until the reader is closed. */
+export function openPostgresReader(location: string, whileAway: "fails" | "waits" = "fails"): JournalReader {
   const { schema, ...settings } = JSON.parse(location.slice(databasePrefix.length)) as Location;
-  const connection = createDatabase(settings, silentLogger).connect(limitMs, "reads");
+  const failing = createDatabase(settings, silentLogger).connect(limitMs, "reads");
+  const connection = whileAway === "waits" ? waiting(failing) : failing;
   const s = quoted(schema);
   const table = markTable(connection, s);
   const sql = {
@@ -47,8 +50,31 @@ export function openPostgresReader(location: string): JournalReader {
   };
 }
 
+/** How often a read is repeated while the database is away. */
+const pauseMs = 250;
+
+function waiting(connection: Connection): Pick<Connection, "query" | "close"> {
+  let isClosed = false;
+  return {
+    async query(...given) {
+      for (;;) {
+        try {
+          return await connection.query(...given);
+        } catch (error) {
+          if (isClosed || !(error instanceof DatabaseError && error.kind === "away")) throw error;
+          await delay(pauseMs);
+        }
+      }
+    },
+    close() {
+      isClosed = true;
+      connection.close();
+    },
+  };
+}
+
 /** The marks of a schema, which is quoted. */
-export function markTable(connection: Connection, schema: string): MarkTable {
+export function markTable(connection: Pick<Connection, "query">, schema: string): MarkTable {
   const query = <Row extends object>(columns: string, rest: string, values: readonly SqlValue[]): Promise<Row[]> => {
     let place = 0;
     const numbered = rest.replaceAll("?", () => `$${++place}`);

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Unavailable } from "../../../src/errors.ts";
-import { openJournal } from "../../../src/journal/index.ts";
+import { openJournal, openReader } from "../../../src/journal/index.ts";
 import { quoted } from "../../../src/journal/postgres/schema.ts";
 import { type CuttingProxy, startCuttingProxy } from "../../support/cutting-proxy.ts";
 import { type Cluster, startCluster } from "../../support/postgres/cluster.ts";
@@ -116,6 +116,39 @@ describe.skipIf(!canHavePostgres)("a term", () => {
       await cluster.query(ended);
       expect(await read()).toEqual([1, 0]);
       reader.close();
+    },
+    timeoutMs,
+  );
+
+  test(
+    "a reader in another thread waits for a database that is away, until it is closed",
+    async () => {
+      const behind = createPostgresState(cluster, proxy.port);
+      try {
+        const journal = await behind.open();
+        await appendNumbers(journal, [1]);
+        const reader = openReader(journal.location);
+        const length = async () => (await reader.heads(1, 9)).length;
+        expect(await length()).toBe(1);
+        await proxy.refuse();
+        proxy.cut();
+        const waiting = length();
+        for (const _ of Array(3)) {
+          const here = journal.openReader();
+          await expect((async () => here.heads(1, 9))()).rejects.toBeInstanceOf(Unavailable);
+          here.close();
+        }
+        await proxy.pass();
+        expect(await waiting).toBe(1);
+        await proxy.refuse();
+        proxy.cut();
+        const given = length();
+        reader.close();
+        await expect(given).rejects.toBeInstanceOf(Unavailable);
+      } finally {
+        await proxy.pass();
+        await behind.remove();
+      }
     },
     timeoutMs,
   );
