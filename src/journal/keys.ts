@@ -17,6 +17,12 @@ export const keyBits = { stream: 1, poll: 2, webhook: 4, rewritten: 8, repaired:
 /** Words of a key. */
 export const keyWords = 4;
 
+/** Whether the stream brought any of these keys. */
+export function isStreamed(words: Uint32Array): boolean {
+  for (let at = 3; at < words.length; at += keyWords) if (((words[at] as number) & keyBits.stream) !== 0) return true;
+  return false;
+}
+
 const subTables = 256;
 const firstSlots = 32;
 const maxProbes = 32;

@@ -5,13 +5,14 @@ import type { Config } from "../../config/schema.ts";
 import { databaseText, parsePostgresUrl } from "../../config/postgres-url.ts";
 import { Unavailable } from "../../errors.ts";
 import { silentLogger } from "../../lib/logger.ts";
+import { markColumns } from "../items.ts";
 import type { KeyClass } from "../journal.ts";
-import { keyBits, keyWords } from "../keys.ts";
+import { isStreamed, keyWords } from "../keys.ts";
 import { createDatabase } from "../postgres/connection.ts";
 import { rowBytes, unknownDay } from "../postgres/storage.ts";
 import { notedMove, noteMoved } from "../sqlite/moved.ts";
 import type { StoredRow } from "../sqlite/tables.ts";
-import { type KeyStep, openSource, type Source } from "./source.ts";
+import { type CopiedTable, type KeyStep, openSource, type Source } from "./source.ts";
 import { type Copied, type Sums, Target } from "./target.ts";
 
 export type { Sums } from "./target.ts";
@@ -74,42 +75,42 @@ export async function moveJournal({ state }: Pick<Config, "state">, deps: MoveDe
 }
 
 function firstOf({ identity, directory, fingerprint }: Source): Copied {
-  const from = `${hostname()}:${directory}`;
-  return {
-    instanceId: identity.instanceId,
-    from,
-    fingerprint,
-    batch: 0,
-    bytes: 0,
-    mark: 0,
-    minute: -1,
-    keys: 0,
-    keySteps: 0,
-  };
+  const nothing = { batch: 0, bytes: 0, mark: 0, minute: -1, keys: 0, keySteps: 0 };
+  return { instanceId: identity.instanceId, from: `${hostname()}:${directory}`, fingerprint, ...nothing };
 }
 
 async function copy(source: Source, target: Target, begun: Copied, to: string, deps: MoveDeps): Promise<void> {
   let copied = begun;
-  const moved = (next: Partial<Copied>): Copied => ({ ...copied, ...next });
   const done = (next: Copied): void => {
     copied = next;
     deps.onProgress({ bytes: copied.bytes, keys: copied.keys, of: source.sums });
     deps.stop.throwIfAborted();
   };
 
+  /** Row by row, behind the last one that is there. */
+  async function copyRows<Name extends CopiedTable>(
+    name: Name,
+    columns: string,
+    valuesOf: (row: StoredRow<Name>) => readonly unknown[],
+    prepare: (rows: readonly StoredRow<Name>[]) => Promise<Partial<Copied>> = async () => ({}),
+  ): Promise<void> {
+    for (;;) {
+      const { rows, last } = source.rows(name, copied[name]);
+      if (rows.length === 0) return;
+      const next = { ...copied, ...(await prepare(rows)), [name]: last };
+      await target.insert(name, columns, rows.map(valuesOf), next);
+      done(next);
+    }
+  }
+
   const days = new Set<number>();
-  for (let rows = source.rows("batch", copied.batch); rows.length > 0; rows = source.rows("batch", copied.batch)) {
+  await copyRows("batch", batchColumns, batchValues, async (rows) => {
     for (const day of new Set(rows.map((row) => Math.floor(row.accepted_at / dayMs)))) {
       if (!days.has(day)) await target.makeDay("batch", day);
       days.add(day);
     }
-    const next = moved({
-      batch: (rows.at(-1) as StoredRow<"batch">).seq,
-      bytes: copied.bytes + rows.reduce((sum, { body }) => sum + (body?.length ?? 0), 0),
-    });
-    await target.insert("batch", batchColumns, rows.map(batchValues), next);
-    done(next);
-  }
+    return { bytes: copied.bytes + rows.reduce((sum, { body }) => sum + (body?.length ?? 0), 0) };
+  });
 
   await target.makeDay("flow_key", unknownDay);
   const latest = { latestAt: 0, streamedAt: 0 };
@@ -121,27 +122,18 @@ async function copy(source: Source, target: Target, begun: Copied, to: string, d
     }
     steps++;
     if (steps <= begun.keySteps) continue;
-    const next = moved({ keys: copied.keys + step.words.length / keyWords, keySteps: steps });
+    const next = { ...copied, keys: copied.keys + step.words.length / keyWords, keySteps: steps };
     await target.insertKeys(step.keyClass, step.words, step.at, next);
     done(next);
   }
 
-  for (let rows = source.rows("mark", copied.mark); rows.length > 0; rows = source.rows("mark", copied.mark)) {
-    const next = moved({ mark: (rows.at(-1) as StoredRow<"mark">).id });
-    await target.insert(
-      "mark",
-      markColumns,
-      rows.map((row) => markColumns.map((name) => row[name])),
-      next,
-    );
-    done(next);
-  }
-  for (let rows = source.rows("minute", copied.minute); rows.length > 0; rows = source.rows("minute", copied.minute)) {
-    const next = moved({ minute: (rows.at(-1) as StoredRow<"minute">).at });
-    const values = rows.map(({ at, totals }) => [at, totals, source.detailOf(at) ?? new Uint8Array()]);
-    await target.insert("minute", ["at", "totals", "detail"], values, next);
-    done(next);
-  }
+  const namesOfMark = markColumns.split(", ") as (keyof StoredRow<"mark">)[];
+  await copyRows("mark", markColumns, (row) => namesOfMark.map((name) => row[name]));
+  await copyRows("minute", "at, totals, detail", ({ at, totals }) => [
+    at,
+    totals,
+    source.detailOf(at) ?? new Uint8Array(),
+  ]);
   for (const [name, value] of source.values()) await target.setState(name, value);
 
   const after = await target.sums(source.sums.accepted);
@@ -156,40 +148,13 @@ async function copy(source: Source, target: Target, begun: Copied, to: string, d
   await target.complete(copied, { seq: source.lastSeq, mark: source.lastMark, accepted, ...latest });
 }
 
-const batchColumns = [
-  "seq",
-  "accepted_at",
-  "day",
-  "records",
-  "length",
-  "bytes",
-  "source",
-  "type",
-  "tally",
-  "left_out",
-  "body",
-];
+const batchColumns = "seq, accepted_at, day, records, length, bytes, source, type, tally, left_out, body";
 
 function batchValues(row: StoredRow<"batch">): readonly unknown[] {
   const { seq, accepted_at: at, records, length, source, type, tally, left_out: leftOut, body } = row;
   const bytes = rowBytes + (tally?.length ?? 0) + (leftOut?.length ?? 0) + (body?.length ?? 0);
   return [seq, at, Math.floor(at / dayMs), records, length, bytes, source, type, tally, leftOut, body];
 }
-
-const markColumns = [
-  "id",
-  "seq",
-  "from_line",
-  "to_line",
-  "log_records",
-  "at",
-  "class",
-  "type",
-  "source",
-  "why",
-  "message",
-  "destination",
-] as const;
 
 /** Flow keys in larger steps: it is not stored from when on each of them ages. */
 function* grouped(keys: Iterable<KeyStep>): Generator<KeyStep> {
@@ -216,9 +181,4 @@ function* grouped(keys: Iterable<KeyStep>): Generator<KeyStep> {
     }
   }
   if (length > 0) yield flush();
-}
-
-function isStreamed(words: Uint32Array): boolean {
-  for (let at = 3; at < words.length; at += keyWords) if (((words[at] as number) & keyBits.stream) !== 0) return true;
-  return false;
 }

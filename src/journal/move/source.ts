@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import { silentLogger } from "../../lib/logger.ts";
 import { reasonOf } from "../batch.ts";
-import { type JournalIdentity, type KeyClass, keyClasses } from "../journal.ts";
+import { type KeyClass, keyClasses } from "../journal.ts";
 import { keyBits, KeyTable, keyWords } from "../keys.ts";
 import { takeStateDirectory } from "../sqlite/directory.ts";
 import { isDamage } from "../sqlite/errors.ts";
@@ -29,36 +29,16 @@ export interface KeyStep {
   readonly at: number;
 }
 
-/** Tables that are copied row by row, by their integer key. */
-export type CopiedTable = "batch" | "mark" | "minute";
-
-export interface Source {
-  readonly directory: string;
-  readonly identity: JournalIdentity;
-  /** The highest number of a row that was ever given. */
-  readonly lastSeq: number;
-  /** The highest id of a mark that was ever given. */
-  readonly lastMark: number;
-  /** Changes with anything that an instance writes. */
-  readonly fingerprint: string;
-  readonly sums: Sums;
-  /** Rows behind that key, in its order: about 4 MiB; none at the end. Damaged rows are left out, or have no text. */
-  rows<Name extends CopiedTable>(table: Name, after: number): readonly StoredRow<Name>[];
-  detailOf(minute: number): Uint8Array | undefined;
-  /** All keys, from the newest row on; each as it would be known after a start. */
-  keys(): Generator<KeyStep>;
-  /** Accepted records of the rows that are here, by type. */
-  readonly accepted: Readonly<Record<string, number>>;
-  /** All of the state, by name. */
-  values(): Generator<readonly [name: string, value: Uint8Array]>;
-  close(): void;
-}
-
 /** The column by which the rows of a table are numbered. */
 const numbers = { batch: "seq", mark: "id", minute: "at" } as const;
 
+/** Tables that are copied row by row. */
+export type CopiedTable = keyof typeof numbers;
+
+export type Source = ReturnType<typeof openSource>;
+
 /** @throws {Unavailable} with what to do if there is no sound journal, or an instance uses it. */
-export function openSource(path: string, now: number): Source {
+export function openSource(path: string, now: number) {
   const found = inspectJournal(path, "moved or not");
   if (found.kind === "in_use")
     throw new Unavailable(`an instance is using ${path}: stop it first, and leave it stopped until the move is done`);
@@ -96,7 +76,7 @@ function startFirst(path: string, why: string): Unavailable {
   );
 }
 
-function readSource(path: string, database: DatabaseSync, now: number, close: () => void): Source {
+function readSource(path: string, database: DatabaseSync, now: number, close: () => void) {
   const version = database.prepare("PRAGMA user_version").get() as { user_version: number };
   if (version.user_version !== schemaVersion) throw startFirst(path, "was written by an older version");
   const state = new State(database);
@@ -154,30 +134,42 @@ function readSource(path: string, database: DatabaseSync, now: number, close: ()
   return {
     directory: path,
     identity,
+    /** The highest number of a row that was ever given. */
     lastSeq: given,
+    /** The highest id of a mark that was ever given. */
     lastMark: one("SELECT COALESCE(MAX(seq), 0) AS id FROM sqlite_sequence WHERE name = 'mark'")["id"] ?? 0,
+    /** Changes with anything that an instance writes. */
     fingerprint: fingerprintOf(database),
     sums: sumsOf(),
+    /** Accepted records of the rows that are here, by type. */
     accepted: Object.fromEntries(
       (byType.all() as { type: string; records: number }[]).map((row) => [row.type, row.records]),
     ),
+    /**
+     * Rows behind that number, in their order, and the last one's number: about 4 MiB; none at the end. Damaged rows are left
+     * out, or have no text.
+     */
     rows<Name extends CopiedTable>(name: Name, after: number) {
       const rows: StoredRow<Name>[] = [];
+      let last = after;
       let bytes = 0;
       for (const found of selects[name].iterate(after) as Iterable<unknown>) {
         const row = found as StoredRow<Name>;
         rows.push(row);
+        last = (found as Record<string, number>)[numbers[name]] as number;
         bytes += sizeOf(row);
         if (bytes >= stepBytes) break;
       }
-      return rows;
+      return { rows, last };
     },
-    detailOf(minute) {
+    detailOf(minute: number): Uint8Array | undefined {
       const row = readDetail.get(minute) as StoredRow<"minute_detail"> | undefined;
       return row !== undefined && details.isSound(row) ? row.detail : undefined;
     },
+    /** All keys, from the newest row on; each as it would be known after a start. */
     keys: () => keysOf(database, keys),
-    *values() {
+    /** All of the state, by name. */
+    *values(): Generator<readonly [name: string, value: Uint8Array]> {
       const names = database.prepare("SELECT name FROM state ORDER BY name").all() as { name: string }[];
       for (const { name } of names) yield [name, state.readBlob(name) as Uint8Array];
       // As at a start: nobody knows how old the keys of a damaged row were.

@@ -98,16 +98,11 @@ export class Target {
   }
 
   /** Inserts rows, all or none of them, and notes `copied`. */
-  async insert(table: string, columns: readonly string[], rows: readonly (readonly unknown[])[], copied: Copied) {
-    const width = columns.length;
-    const places = rows.map(
-      (_, row) => `(${columns.map((name) => `$${row * width + columns.indexOf(name) + 2}`).join(", ")})`,
-    );
-    await this.#step(
-      `INSERT INTO ${this.#schema}.${table} (${columns.join(", ")}) VALUES ${places.join(", ")}`,
-      rows.flat(),
-      copied,
-    );
+  async insert(table: string, columns: string, rows: readonly (readonly unknown[])[], copied: Copied) {
+    let place = 1;
+    const places = rows.map((row) => `(${row.map(() => `$${++place}`).join(", ")})`);
+    const insert = `INSERT INTO ${this.#schema}.${table} (${columns}) VALUES ${places.join(", ")}`;
+    await this.#step(insert, rows.flat(), copied);
   }
 
   /** Inserts keys, four words each. */
@@ -139,13 +134,7 @@ export class Target {
     );
     const cursor = await this.#read<LogCursor>("cursor");
     const { delivered, deadLettered } = cursor?.records ?? { delivered: 0, deadLettered: 0 };
-    return {
-      accepted,
-      delivered,
-      pending: accepted - delivered - deadLettered,
-      deadLettered,
-      ...(sums as Stored),
-    };
+    return { accepted, delivered, pending: accepted - delivered - deadLettered, deadLettered, ...(sums as Stored) };
   }
 
   /** Everything is there: sets what the tables add up to, and lets instances start. */

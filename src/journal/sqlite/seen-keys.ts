@@ -4,7 +4,7 @@ import type { Logger } from "../../lib/logger.ts";
 import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
 import type { Keys } from "../judge.ts";
 import { isPolledClass, type KeyLimits, keyLimitsOf, type KeySettings, oldestKept } from "../key-limits.ts";
-import { keyBits, KeyTable, keyWords } from "../keys.ts";
+import { isStreamed, KeyTable, keyWords } from "../keys.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements, type StoredRow, Table } from "./tables.ts";
 
@@ -245,9 +245,4 @@ export class SeenKeys implements Keys {
 
 function isKeyClass(name: string): name is KeyClass {
   return (keyClasses as readonly string[]).includes(name);
-}
-
-function isStreamed(words: Uint32Array): boolean {
-  for (let at = 3; at < words.length; at += keyWords) if (((words[at] as number) & keyBits.stream) !== 0) return true;
-  return false;
 }
