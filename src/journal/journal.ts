@@ -29,7 +29,7 @@ export const keyClasses: readonly KeyClass[] = ["flow", "audit", "webhook", "qua
 /** At once from a file, later from a server. */
 export type Awaitable<Value> = Value | Promise<Value>;
 
-/** Answers in the order in which it is asked. What is under way when it is closed is answered with nothing, or rejected. */
+/** May be asked several things at once. What is under way when it is closed is answered with nothing, or rejected. */
 export interface JournalReader {
   /** Rows from `seq` on, in order: at most `rows` of them, and no further row once their text passes `bytes`. */
   read(fromSeq: number, limit: { readonly rows: number; readonly bytes: number }): Awaitable<readonly Row[]>;

@@ -1,6 +1,6 @@
 /** Of the instances that share a database, one leads: it is followed at once after a stop, and after its lease once it is silent. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { createDatabase, type Database } from "../../src/journal/postgres/connection.ts";
+import { Database } from "../../src/journal/postgres/connection.ts";
 import { Heads } from "../../src/journal/postgres/head.ts";
 import { Membership } from "../../src/journal/postgres/lease.ts";
 import { creation, quoted } from "../../src/journal/postgres/schema.ts";
@@ -29,7 +29,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
   beforeEach(async () => {
     const tls = { ca_file: "", cert_file: "", key_file: "" };
     name = await cluster.createDatabase();
-    database = createDatabase({ url: cluster.url(name), tls }, silentLogger);
+    database = new Database({ url: cluster.url(name), tls }, silentLogger);
     [members, said] = [[], []];
     const connection = database.connect(5000);
     await connection.run([creation(schema, "schema is new")]);

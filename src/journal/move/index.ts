@@ -8,7 +8,7 @@ import { silentLogger } from "../../lib/logger.ts";
 import { markColumns } from "../items.ts";
 import type { KeyClass } from "../journal.ts";
 import { isStreamed, keyWords } from "../keys.ts";
-import { createDatabase } from "../postgres/connection.ts";
+import { Database } from "../postgres/connection.ts";
 import { rowBytes, unknownDay } from "../postgres/storage.ts";
 import { notedMove, noteMoved } from "../sqlite/moved.ts";
 import type { StoredRow } from "../sqlite/tables.ts";
@@ -61,7 +61,7 @@ export async function moveJournal({ state }: Pick<Config, "state">, deps: MoveDe
       `the journal in ${state.path} was moved to ${earlier} before: use that; or, if nothing was received there, drop its schema, delete ${join(state.path, "moved-to")}, and move it again`,
     );
   const source = openSource(state.path, deps.now);
-  const connection = createDatabase(state, silentLogger).connect(limitMs);
+  const connection = new Database(state, silentLogger).connect(limitMs);
   try {
     const target = new Target(connection, state.schema);
     const begun = await target.begin(firstOf(source));

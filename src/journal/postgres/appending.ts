@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { AppendingJournal, Horizon, KeyClass } from "../journal.ts";
 import { fullText, reserveBytes } from "../retention.ts";
-import { type Connection, createDatabase, type Database } from "./connection.ts";
+import { type Connection, Database } from "./connection.ts";
 import { type HeadRow, headColumns, Heads } from "./head.ts";
 import { AppendKeys } from "./keys.ts";
 import { ensureIdentity, prepareSchema } from "./prepare.ts";
@@ -50,7 +50,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
   const { telemetry, logger, clock } = deps;
   const { schema, url, tls, max_bytes: maxBytes } = state;
   const s = quoted(schema);
-  const database = createDatabase(state, logger);
+  const database = new Database(state, logger);
   const looking = database.connect(lookMs, "reads");
   const look = `SELECT ${headColumns(s)}, (SELECT COALESCE(SUM(keys), 0)::bigint FROM ${s}.key_day) AS flow,
       (SELECT json_object_agg(class, n) FROM (SELECT class, COUNT(*) AS n FROM ${s}.other_key GROUP BY class) k) AS others,

@@ -8,29 +8,6 @@ import { Unavailable } from "../../errors.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { DatabaseError, databaseErrorOf } from "./errors.ts";
 
-export interface Connection {
-  /**
-   * Resolves with the rows of a statement. Values go in binary if they are bytes.
-   * @throws {DatabaseError}
-   */
-  query<Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
-  /** The rows of each of several statements, all in one transaction. @throws {DatabaseError} */
-  run<Row extends object>(statements: readonly string[]): Promise<readonly Row[][]>;
-  /** What is under way fails. */
-  close(): void;
-}
-
-/** A database whose connections share what is known of it. */
-export interface Database {
-  /**
-   * `limitMs`: how long a statement may take. The connection is given up then. `reads`: if it was lost since the statement before,
-   * the next one is asked again over another.
-   */
-  connect(limitMs: number, use?: "reads" | "writes"): Connection;
-  /** Why it cannot be used now. */
-  readonly failure: string | undefined;
-}
-
 export type DatabaseSettings = Pick<Config["state"], "url" | "tls">;
 
 /** How long connecting may take, and how long it is not tried again after it failed: doubled from time to time, and less than an append waits. */
@@ -49,46 +26,48 @@ const types = {
     oid === builtins.INT8 ? Number : getTypeParser(oid, format),
 } as NonNullable<ClientConfig["types"]>;
 
-/** @throws {Unavailable} if the settings cannot be used. */
-export function createDatabase(settings: DatabaseSettings, logger: Logger): Database {
-  const address = parsePostgresUrl(settings.url);
-  if (typeof address === "string") throw new Unavailable(`invalid state.url: ${address}`);
-  const tls = tlsOf(address, settings.tls);
-  let hasAnswered = false;
-  const shared: Shared = {
-    address,
-    tls,
-    failure: undefined,
-    failed({ message: reason, kind }) {
-      // What nobody will repeat is said by whoever opens the journal.
-      const isRetried = kind !== "setup" || hasAnswered;
-      if (shared.failure === undefined && isRetried) logger.warn("the database cannot be used; retrying", { reason });
-      shared.failure = reason;
-    },
-    answered() {
-      if (shared.failure !== undefined) logger.info("the database can be used again");
-      shared.failure = undefined;
-      hasAnswered = true;
-    },
-  };
-  return {
-    connect: (limitMs, use = "writes") => new LastingConnection(shared, limitMs, use),
-    get failure() {
-      return shared.failure;
-    },
-  };
-}
-
-interface Shared {
+/** A database whose connections share what is known of it. */
+export class Database {
   readonly address: PostgresAddress;
   readonly tls: ConnectionOptions | undefined;
+  readonly #logger: Logger;
+  #hasAnswered = false;
+  /** Why it cannot be used now. */
   failure: string | undefined;
-  failed(error: DatabaseError): void;
-  answered(): void;
+
+  /** @throws {Unavailable} if the settings cannot be used. */
+  constructor(settings: DatabaseSettings, logger: Logger) {
+    const address = parsePostgresUrl(settings.url);
+    if (typeof address === "string") throw new Unavailable(`invalid state.url: ${address}`);
+    this.address = address;
+    this.tls = tlsOf(address, settings.tls);
+    this.#logger = logger;
+  }
+
+  /**
+   * `limitMs`: how long a statement may take. The connection is given up then. `reads`: if it was lost since the statement before,
+   * the next one is asked again over another.
+   */
+  connect(limitMs: number, use: "reads" | "writes" = "writes"): Connection {
+    return new Connection(this, limitMs, use);
+  }
+
+  failed({ message: reason, kind }: DatabaseError): void {
+    // What nobody will repeat is said by whoever opens the journal.
+    const isRetried = kind !== "setup" || this.#hasAnswered;
+    if (this.failure === undefined && isRetried) this.#logger.warn("the database cannot be used; retrying", { reason });
+    this.failure = reason;
+  }
+
+  answered(): void {
+    if (this.failure !== undefined) this.#logger.info("the database can be used again");
+    this.failure = undefined;
+    this.#hasAnswered = true;
+  }
 }
 
-class LastingConnection implements Connection {
-  readonly #shared: Shared;
+export class Connection {
+  readonly #database: Database;
   readonly #limitMs: number;
   readonly #use: "reads" | "writes";
   #client: pg.Client | undefined;
@@ -99,12 +78,16 @@ class LastingConnection implements Connection {
   #pausedUntil = 0;
   #pausedFor: DatabaseError | undefined;
 
-  constructor(shared: Shared, limitMs: number, use: "reads" | "writes") {
-    this.#shared = shared;
+  constructor(database: Database, limitMs: number, use: "reads" | "writes") {
+    this.#database = database;
     this.#limitMs = limitMs;
     this.#use = use;
   }
 
+  /**
+   * Resolves with the rows of a statement. Values go in binary if they are bytes.
+   * @throws {DatabaseError}
+   */
   query<Row extends object>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
     return this.#inTurn(async (client) => {
       const { rows } = await client.query<Row>({ text: sql, values: [...values] });
@@ -112,6 +95,7 @@ class LastingConnection implements Connection {
     });
   }
 
+  /** The rows of each of several statements, all in one transaction. @throws {DatabaseError} */
   run<Row extends object>(statements: readonly string[]): Promise<readonly Row[][]> {
     return this.#inTurn(async (client) => {
       const text = statements.join(";\n");
@@ -120,6 +104,7 @@ class LastingConnection implements Connection {
     });
   }
 
+  /** What is under way fails. */
   close(): void {
     this.#isClosed = true;
     this.#drop();
@@ -132,10 +117,10 @@ class LastingConnection implements Connection {
   }
 
   async #asked<Result>(ask: (client: pg.Client) => Promise<Result>): Promise<Result> {
-    const shared = this.#shared;
+    const database = this.#database;
     const mayBeLost = this.#client !== undefined && this.#use === "reads";
     const client = this.#client ?? (await this.#connected());
-    const where = placeOf(shared.address.hosts);
+    const where = placeOf(database.address.hosts);
     let isLate = false;
     try {
       const result = await within(this.#limitMs, ask(client), () => {
@@ -143,16 +128,16 @@ class LastingConnection implements Connection {
         this.#drop();
         return new DatabaseError(`${where}: no answer within ${this.#limitMs / 1000} s`, "away");
       });
-      shared.answered();
+      database.answered();
       return result;
     } catch (cause) {
       const error = databaseErrorOf(cause, where);
       if (error.kind === "away") {
         this.#drop();
         if (mayBeLost && !isLate && !this.#isClosed) return this.#asked(ask);
-        if (!this.#isClosed) shared.failed(error);
-      } else if (error.kind === "setup") shared.failed(error);
-      else shared.answered();
+        if (!this.#isClosed) database.failed(error);
+      } else if (error.kind === "setup") database.failed(error);
+      else database.answered();
       throw error;
     }
   }
@@ -175,18 +160,18 @@ class LastingConnection implements Connection {
       });
       return client;
     } catch (cause) {
-      const error = databaseErrorOf(cause, placeOf(this.#shared.address.hosts));
+      const error = databaseErrorOf(cause, placeOf(this.#database.address.hosts));
       this.#pauseMs = Math.min(lastPauseMs, this.#pauseMs === 0 ? firstPauseMs : this.#pauseMs * 2);
       this.#pausedUntil = performance.now() + this.#pauseMs;
       this.#pausedFor = error;
-      if (!this.#isClosed) this.#shared.failed(error);
+      if (!this.#isClosed) this.#database.failed(error);
       throw error;
     }
   }
 
   /** The first host that accepts writes. */
   async #connect(): Promise<pg.Client> {
-    const { address, tls } = this.#shared;
+    const { address, tls } = this.#database;
     let failure: unknown;
     for (const host of address.hosts) {
       const isSocket = host.host.startsWith("/");

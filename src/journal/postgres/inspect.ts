@@ -2,7 +2,7 @@
 import { Unavailable } from "../../errors.ts";
 import type { Config } from "../../config/schema.ts";
 import { silentLogger } from "../../lib/logger.ts";
-import { createDatabase } from "./connection.ts";
+import { Database } from "./connection.ts";
 import { DatabaseError } from "./errors.ts";
 import { quoted, schemaVersion } from "./schema.ts";
 
@@ -16,7 +16,7 @@ const limitMs = 10_000;
 
 export async function inspectDatabase({ state }: Pick<Config, "state">): Promise<DatabaseInspection> {
   const s = quoted(state.schema);
-  const connection = createDatabase(state, silentLogger).connect(limitMs);
+  const connection = new Database(state, silentLogger).connect(limitMs);
   const ask = async <Row extends object>(sql: string, values: readonly unknown[] = []): Promise<Row> =>
     (await connection.query<Row>(sql, values))[0] as Row;
   try {

@@ -19,24 +19,6 @@ export interface MembershipDeps {
   readonly logger: Logger;
 }
 
-/** One instance's time as the leader. */
-export interface Lease {
-  /** Every write carries it; one with an older number is refused. */
-  readonly fence: number;
-  /** Aborted once another instance leads, or may. */
-  readonly lost: AbortSignal;
-  /** Whether it was lost or given back. */
-  readonly isOver: boolean;
-  /** To be called when a write was refused. */
-  lose(reason: string): void;
-  /** Lets another instance lead at once. Nothing may be written afterwards. */
-  release(): Promise<void>;
-}
-
-interface Candidate {
-  readonly resolve: (lease: Lease) => void;
-}
-
 /** How often an instance that waits asks for the lease: a stop hands it over within this time. */
 const askMs = 1000;
 
@@ -84,8 +66,9 @@ interface ViewRow extends Omit<Member, "id" | "isLeader"> {
 export class Membership implements Cluster {
   readonly #deps: MembershipDeps;
   readonly #sql: ReturnType<typeof sqlOf>;
-  #lease: HeldLease | undefined;
-  #candidate: Candidate | undefined;
+  #lease: Lease | undefined;
+  /** Called with the lease that this instance waits for. */
+  #candidate: ((lease: Lease) => void) | undefined;
   /** Whether that was said. */
   #isFollowing = false;
   #isClosed = false;
@@ -121,11 +104,9 @@ export class Membership implements Cluster {
       };
       if (signal.aborted) return stop();
       signal.addEventListener("abort", stop, { once: true });
-      this.#candidate = {
-        resolve(lease) {
-          signal.removeEventListener("abort", stop);
-          resolve(lease);
-        },
+      this.#candidate = (lease) => {
+        signal.removeEventListener("abort", stop);
+        resolve(lease);
       };
       this.#wake();
     });
@@ -195,13 +176,13 @@ export class Membership implements Cluster {
       return;
     }
     this.#isFollowing = false;
-    const lease = new HeldLease(this.#deps, taken.fence, sentAt);
+    const lease = new Lease(this.#deps, taken.fence, sentAt);
     this.#lease = lease;
     const candidate = this.#candidate;
     this.#candidate = undefined;
     if (candidate === undefined || this.#isClosed) return lease.release();
     logger.debug("this instance holds the lease", { member: this.member, fence: taken.fence });
-    candidate.resolve(lease);
+    candidate(lease);
   }
 
   async #showLife(): Promise<void> {
@@ -225,12 +206,15 @@ export class Membership implements Cluster {
   }
 }
 
-class HeldLease implements Lease {
+/** One instance's time as the leader. */
+export class Lease {
+  /** Every write carries it; one with an older number is refused. */
   readonly fence: number;
   readonly #deps: MembershipDeps;
   readonly #sql: ReturnType<typeof sqlOf>;
   readonly #lost = new AbortController();
   #deadline: ReturnType<typeof setTimeout> | undefined;
+  /** Whether it was lost or given back. */
   isOver = false;
 
   /** `sentAt`: when it was asked for, by the steady clock. The database counts from a later moment. */
@@ -241,6 +225,7 @@ class HeldLease implements Lease {
     this.#extend(sentAt);
   }
 
+  /** Aborted once another instance leads, or may. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
@@ -254,6 +239,7 @@ class HeldLease implements Lease {
     else this.#extend(sentAt);
   }
 
+  /** To be called when a write was refused. */
   lose(reason: string): void {
     if (this.isOver) return;
     this.end();
@@ -263,6 +249,7 @@ class HeldLease implements Lease {
     void this.#giveBack();
   }
 
+  /** Lets another instance lead at once. Nothing may be written afterwards. */
   async release(): Promise<void> {
     if (this.isOver) return;
     this.end();

@@ -5,7 +5,7 @@ import { type RowHead, rowOf, type StoredBatch } from "../batch.ts";
 import { conditionOf, markColumns, markOf, type MarkTable, type SqlValue, type StoredMark } from "../items.ts";
 import type { JournalReader } from "../journal.ts";
 import { databasePrefix } from "../deps.ts";
-import { type Connection, createDatabase, type DatabaseSettings } from "./connection.ts";
+import { type Connection, Database, type DatabaseSettings } from "./connection.ts";
 import { DatabaseError } from "./errors.ts";
 import { quoted } from "./schema.ts";
 
@@ -23,7 +23,7 @@ export function locationOf(location: Location): string {
 /** Opens the journal at that location. `waits`: a read waits for a database that is away, until the reader is closed. */
 export function openPostgresReader(location: string, whileAway: "fails" | "waits" = "fails"): JournalReader {
   const { schema, ...settings } = JSON.parse(location.slice(databasePrefix.length)) as Location;
-  const failing = createDatabase(settings, silentLogger).connect(limitMs, "reads");
+  const failing = new Database(settings, silentLogger).connect(limitMs, "reads");
   const connection = whileAway === "waits" ? waiting(failing) : failing;
   const s = quoted(schema);
   const table = markTable(connection, s);

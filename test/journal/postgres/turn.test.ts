@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import fc from "fast-check";
 import { Unavailable } from "../../../src/errors.ts";
 import type { Append, Committed } from "../../../src/journal/index.ts";
-import { createDatabase } from "../../../src/journal/postgres/connection.ts";
+import { Database } from "../../../src/journal/postgres/connection.ts";
 import { type HeadRow, headColumns, Heads } from "../../../src/journal/postgres/head.ts";
 import { AppendKeys } from "../../../src/journal/postgres/keys.ts";
 import { locationOf, openPostgresReader } from "../../../src/journal/postgres/rows.ts";
@@ -41,7 +41,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
 
   /** An instance that appends, by way of a port. */
   async function instance(port = cluster.port) {
-    const database = createDatabase({ url: cluster.url("postgres", port), tls }, logger);
+    const database = new Database({ url: cluster.url("postgres", port), tls }, logger);
     const connection = database.connect(5000);
     opened.push(connection);
     const [head] = await connection.query<HeadRow>(`SELECT ${headColumns(quoted(schema))} FROM ${quoted(schema)}.head`);
