@@ -142,6 +142,9 @@ const filterMembers = ["class", "reason", "type", "before", "destination"];
 type Rule = readonly [isValid: (value: unknown) => boolean, whatItMustBe: string];
 
 const isWhole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const areNodes = (value: unknown): boolean =>
+  (value as string[]).length <= maxNodes &&
+  (value as string[]).every(({ length }) => length > 0 && length <= maxPattern);
 const whole: Rule = [isWhole, "a whole number"];
 const id: Rule = [isItemId, "the id of an item, such as 17.0 or m4"];
 const oneOf = (words: readonly string[]): Rule => [
@@ -161,18 +164,8 @@ const rules: Readonly<Record<string, Rule>> = {
     (value) => (value as string[]).every((word) => (recordTypes as readonly string[]).includes(word)),
     `some of ${recordTypes.join(", ")}`,
   ],
-  node: [
-    (value) =>
-      (value as string[]).length <= maxNodes &&
-      (value as string[]).every(({ length }) => length > 0 && length <= maxPattern),
-    `the name of a node, of up to ${maxPattern} characters, and given at most ${maxNodes} times`,
-  ],
-  nodes: [
-    (value) =>
-      (value as string[]).length <= maxNodes &&
-      (value as string[]).every(({ length }) => length > 0 && length <= maxPattern),
-    `up to ${maxNodes} names or patterns of up to ${maxPattern} characters`,
-  ],
+  node: [areNodes, `the name of a node, of up to ${maxPattern} characters, and given at most ${maxNodes} times`],
+  nodes: [areNodes, `up to ${maxNodes} names or patterns of up to ${maxPattern} characters`],
   class: oneOf(itemClasses),
   type: oneOf(itemTypes),
   reason: [(value) => typeof value === "string", "a string"],

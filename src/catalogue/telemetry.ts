@@ -18,6 +18,19 @@ export interface Telemetry {
   observe<Name extends Observing>(metric: Name, read: () => readonly Observation<Name>[]): void;
 }
 
+/** Registers a callback for each metric that reads one number, all with the same attributes; `undefined` means nothing to report. */
+export function observeEach<Name extends Observing>(
+  telemetry: Telemetry,
+  attributes: AttributesOf<Name>,
+  reads: Readonly<Record<Name, () => number | undefined>>,
+): void {
+  for (const [metric, read] of Object.entries(reads) as [Name, () => number | undefined][])
+    telemetry.observe(metric, () => {
+      const value = read();
+      return value === undefined ? [] : [{ value, attributes }];
+    });
+}
+
 /** Discards everything: for tests and for `self_observability.enabled = false`. */
 export const silentTelemetry: Telemetry = {
   add() {},

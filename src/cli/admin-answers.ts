@@ -1,6 +1,7 @@
 /** What a running instance answers, as far as commands show it. It is checked, because anything may answer at an address. */
 import { type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { mismatchOf } from "../tailscale/answers.ts";
 import { readText } from "../tailscale/client.ts";
 
 /** A page of events has about 1 MiB of text and one event more, a list of quarantined records less. */
@@ -18,9 +19,7 @@ export async function readAnswer(response: Response, maxBytes = maxAnswerBytes):
 
 /** Why the value does not have the shape; nothing if it does. */
 export function whyMisshapen(schema: TSchema, value: unknown): string | undefined {
-  if (Value.Check(schema, value)) return undefined;
-  const { path = "", message = "" } = Value.Errors(schema, value).First() ?? {};
-  return `${path === "" ? "the whole" : path.slice(0, 100)}: ${message.slice(0, 200)}`;
+  return Value.Check(schema, value) ? undefined : mismatchOf(schema, value);
 }
 
 /** Names and numbers of the program's own, which are shown as they are: nothing in them can steer a terminal. */

@@ -35,8 +35,6 @@ export class NoAnswer extends Error {
 export interface AdminClient {
   readonly isRunning: true;
   readonly address: string;
-  /** Empty: none. */
-  readonly token: string;
   readonly operations: Operations;
   status(): Promise<InstanceStatus>;
   overview(): Promise<Overview>;
@@ -112,7 +110,6 @@ export async function findInstance(
   return {
     isRunning: true,
     address,
-    token,
     status,
     overview: () => ask("/api/v1/overview", { shape: OverviewAnswer }),
     events({ waitMs, severity, ...query }) {

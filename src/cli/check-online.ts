@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, databaseText, statePathOf, tailnetConfigs } from "../config/index.ts";
+import { type Config, databaseText, destinationSections, statePathOf, tailnetConfigs } from "../config/index.ts";
 import { TailscaledError } from "../http/tailscaled.ts";
 import { obtainKeyPair } from "../http/tls.ts";
 import { inspectDatabase, inspectJournal } from "../journal/index.ts";
@@ -66,20 +66,20 @@ export function whyUnusableState(
   path: string,
   tailnets: readonly string[],
 ): { readonly message: string; readonly remedy: string } | undefined {
-  const shared = checkJournal({ state: { path } });
+  const shared = checkJournal(path);
   if (tailnets.length > 0 && ["ready", "in_use", "damaged"].includes(shared.kind))
     return {
       message: `${path} is the state directory of a single tailnet, and there are [[tailnet]] sections`,
       remedy: `Stop the instance and move the files into ${join(path, "NAME")}, with the name of that tailnet; or set another state.path.`,
     };
-  const own = tailnets.map((name) => checkJournal({ state: { path: statePathOf(path, name) } }));
+  const own = tailnets.map((name) => checkJournal(statePathOf(path, name)));
   const found = [shared, ...own].find(({ outcome }) => outcome === "failed");
   return found === undefined ? undefined : { message: found.detail, remedy: found.remedy ?? "" };
 }
 
 /** Looks at the journal, wherever it is. */
 async function checkState(config: Config): Promise<OnlineFinding> {
-  if (config.state.url === "") return checkJournal(config);
+  if (config.state.url === "") return checkJournal(config.state.path);
   const found = await inspectDatabase(config);
   const place = databaseText(config.state);
   const of = { subject: "journal", outcome: "ok" } as const;
@@ -101,12 +101,8 @@ async function checkState(config: Config): Promise<OnlineFinding> {
   }
 }
 
-interface StateOnly {
-  readonly state: Pick<Config["state"], "path">;
-}
-
 /** Looks at the state directory without opening, locking or creating anything. */
-export function checkJournal({ state: { path } }: StateOnly): OnlineFinding & { readonly kind: string } {
+export function checkJournal(path: string): OnlineFinding & { readonly kind: string } {
   const found = inspectJournal(path);
   const finding = (outcome: OnlineFinding["outcome"], detail: string, remedy?: string) => ({
     subject: "journal",
@@ -148,12 +144,10 @@ async function checkCertificates(
     streaming.enabled && { subject: "streaming.tls", file: streaming.tls.cert_file, url: streaming.public_url },
     webhook.enabled && { subject: "webhook.tls", file: webhook.tls.cert_file, url: webhook.public_url },
     admin.enabled && { subject: "admin.tls", file: admin.tls.cert_file },
-    ...[["otlp", otlp.tls] as const, ...otlp.also.map(({ tls }, n) => [`otlp.also.${n}`, tls] as const)].flatMap(
-      ([at, tls]) => [
-        { subject: `${at}.tls`, file: tls.cert_file },
-        { subject: `${at}.tls.ca_file`, file: tls.ca_file, remedy: authority },
-      ],
-    ),
+    ...destinationSections({ otlp }).flatMap(([at, { tls }]) => [
+      { subject: `${at}.tls`, file: tls.cert_file },
+      { subject: `${at}.tls.ca_file`, file: tls.ca_file, remedy: authority },
+    ]),
   ];
   const obtained = [
     streaming.enabled && streaming.tls.tailscale && { subject: "streaming.tls", url: streaming.public_url },

@@ -1,5 +1,5 @@
 /** The part of `check --online` about destinations: an empty export for each signal of each. */
-import { type Config, displayUrl } from "../config/index.ts";
+import { type Config, destinationSections, displayUrl } from "../config/index.ts";
 import type { Answer, Signal } from "../export/answer.ts";
 import { destinationOf, type DestinationSettings } from "../export/destination.ts";
 import { createSender } from "../export/sender.ts";
@@ -13,14 +13,11 @@ const maxTimeoutMs = 10_000;
 
 /** Only sends empty exports, as `run` would send them. */
 export async function checkOtlp({ otlp }: Pick<Config, "otlp">): Promise<readonly OnlineFinding[]> {
-  const primary = { at: "otlp", subject: "OTLP", settings: otlp };
-  const further = otlp.also.map((settings, n) => ({
-    at: `otlp.also.${n}`,
-    subject: `OTLP to ${settings.name}`,
-    settings,
-  }));
-  const found = await Promise.all([primary, ...further].map(checkDestination));
-  return found.flat();
+  const checked = destinationSections({ otlp }).map(([at, settings]) => {
+    const subject = "name" in settings ? `OTLP to ${settings.name}` : "OTLP";
+    return checkDestination({ at, subject, settings });
+  });
+  return (await Promise.all(checked)).flat();
 }
 
 interface Checked {

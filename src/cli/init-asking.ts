@@ -5,21 +5,12 @@ import type { OnlineFinding } from "./check-api.ts";
 import { UsageError } from "./flags.ts";
 import type { Prompt } from "./prompt.ts";
 
+type FlagName =
+  | ("source" | "endpoint" | "header" | "grafana-instance" | "grafana-token-file" | "reach" | "node")
+  | ("webhook" | "webhook-secret-file" | "client-id" | "client-secret-file");
+
 /** The values of the flags, by name. */
-export interface GivenFlags {
-  readonly source?: string | undefined;
-  readonly endpoint?: string | undefined;
-  readonly header?: string | undefined;
-  readonly "grafana-instance"?: string | undefined;
-  readonly "grafana-token-file"?: string | undefined;
-  readonly reach?: string | undefined;
-  readonly node?: string | undefined;
-  readonly webhook?: string | undefined;
-  readonly "webhook-secret-file"?: string | undefined;
-  readonly "client-id"?: string | undefined;
-  readonly "client-secret-file"?: string | undefined;
-  readonly yes?: boolean | undefined;
-}
+type GivenFlags = Readonly<Partial<Record<FlagName, string | undefined> & Record<"yes", boolean | undefined>>>;
 
 export interface Asking {
   readonly flags: GivenFlags;
@@ -35,7 +26,7 @@ export interface Asking {
 }
 
 export interface Question<Value> {
-  readonly flag: keyof GivenFlags;
+  readonly flag: FlagName;
   /** Shown once, above the prompt. */
   readonly intro?: string;
   readonly prompt: string;
@@ -53,7 +44,7 @@ export interface Question<Value> {
 export async function answerTo<Value>(question: Question<Value>, { flags, prompt, say }: Asking): Promise<Value> {
   const { flag, usual, intro } = question;
   const given = flags[flag];
-  if (typeof given === "string") {
+  if (given !== undefined) {
     try {
       return question.read(given);
     } catch (error) {
@@ -92,7 +83,7 @@ export function addressOf(text: string, example: string): string {
 }
 
 /** A secret that is typed, or the file that the flag names. */
-export function askSecret(flag: keyof GivenFlags, prompt: string, asking: Asking): Promise<Secret> {
+export function askSecret(flag: FlagName, prompt: string, asking: Asking): Promise<Secret> {
   const isFile = asking.flags[flag] !== undefined;
   const read = (text: string): Secret => (isFile ? { file: asking.resolvePath(text) } : { text });
   return answerTo({ flag, prompt, allowed: "the path of a file that holds it", isSecret: true, read }, asking);

@@ -31,9 +31,8 @@ export const instanceFlags = {
 
 export interface Instance {
   readonly isRunning: boolean;
-  /** Its admin listener and the token for it, which may be empty, if it runs. */
+  /** Its admin listener, if it runs. */
   readonly address?: string;
-  readonly token?: string;
   readonly operations: Operations;
   /** Less of an instance that does not run. */
   status(): Promise<InstanceStatus | Status>;
@@ -119,7 +118,7 @@ function obstacleTo(config: Config): string | undefined {
   const { path, url } = config.state;
   if (url !== "")
     return `and the journal in ${databaseText(config.state)} may be led by an instance elsewhere. Start the one here, or give the admin address of another with --url.`;
-  const { kind, detail, remedy = "" } = checkJournal(config);
+  const { kind, detail, remedy = "" } = checkJournal(path);
   switch (kind) {
     case "ready":
       return undefined;

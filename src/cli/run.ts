@@ -13,6 +13,7 @@ import {
 } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { ListenError } from "../http/listener.ts";
+import { waitAtMost } from "../lib/backoff.ts";
 import { systemClock } from "../lib/clock.ts";
 import { memoryPath } from "../journal/index.ts";
 import type { LogFields } from "../lib/logger.ts";
@@ -191,15 +192,12 @@ function withSetting(error: ListenError, config: Config): Error {
 
 /** @throws {Error} if it takes longer, which a component that honors its deadline does not. */
 async function within<Result>(deadlineMs: number, work: Promise<Result>): Promise<Result> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const graceMs = 500;
-    const message = `did not stop within ${deadlineMs / 1000} s; everything accepted is in the journal`;
-    timer = setTimeout(() => reject(new Error(message)), deadlineMs + graceMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const graceMs = 500;
+  let isLate = true;
+  await waitAtMost(
+    work.finally(() => (isLate = false)),
+    deadlineMs + graceMs,
+  );
+  if (!isLate) return work;
+  throw new Error(`did not stop within ${deadlineMs / 1000} s; everything accepted is in the journal`);
 }

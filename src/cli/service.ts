@@ -146,16 +146,8 @@ function differs({ path }: Installation, presence: Presence): Error {
   );
 }
 
-interface ManagerState {
-  /** The file that the service manager uses, such as a package's own; empty if there is none. */
-  readonly file: string;
-  readonly enabled: string;
-  readonly active: string;
-  readonly isActive: boolean;
-}
-
-/** What the service manager says. */
-function managerState({ system: { platform, uid = 0 } }: Host, isUser: boolean): ManagerState {
+/** What the service manager says. `file`: the one that it uses, such as a package's own; empty if there is none. */
+function managerState({ system: { platform, uid = 0 } }: Host, isUser: boolean) {
   if (platform === "darwin") {
     const domain = uid === 0 ? "system" : `gui/${uid}`;
     const printed = runStep({ command: ["launchctl", "print", `${domain}/${label}`], mayFail: true });

@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { describeOrigin, type Finding, givenAt, type Inspection } from "./diagnosis.ts";
 import { type ConfigSources, configVariable } from "./layers.ts";
-import { settingsOf, valueAt } from "./schema.ts";
+import { destinationSections, settingsOf, valueAt } from "./schema.ts";
 
 const usualFiles = ["tailscale2otel.toml", "/etc/tailscale2otel/config.toml"];
 /** Process substitution, `--config <(sops decrypt …)`: a person waits for the start. */
@@ -140,10 +140,7 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
         parts[0] !== "otlp",
       );
   }
-  const ofOtlp = [
-    ["otlp", config.otlp.tls] as const,
-    ...config.otlp.also.map(({ tls }, n) => [`otlp.also.${n}`, tls] as const),
-  ];
+  const ofOtlp = destinationSections(config).map(([at, { tls }]) => [at, tls] as const);
   const ofListeners = (["streaming", "webhook", "admin"] as const).flatMap((name) =>
     config[name].enabled ? [[name, config[name].tls] as const] : [],
   );

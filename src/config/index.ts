@@ -21,7 +21,7 @@ import type { Setting } from "./setting.ts";
 import { readToml } from "./toml.ts";
 import { assign, displayValue, findingOf, readSecret, redacted, type Slot } from "./values.ts";
 
-export { describeFinding, describeOrigin, type Finding, type Inspection, type Origin } from "./diagnosis.ts";
+export { describeFinding, describeOrigin, type Inspection } from "./diagnosis.ts";
 export { whyUnusablePair } from "./files.ts";
 export type { ConfigSources, System } from "./layers.ts";
 export {
@@ -31,18 +31,10 @@ export {
   subscriptionWords,
   usesTls,
 } from "./schema-inputs.ts";
-export {
-  type CollectedLog,
-  collectedLogs,
-  type Config,
-  hasCredentials,
-  isPolled,
-  readsDevices,
-  usesOauth,
-} from "./schema.ts";
+export { type Config, destinationSections, hasCredentials, isPolled, readsDevices, usesOauth } from "./schema.ts";
 export { databaseText } from "./postgres-url.ts";
 export { statePathOf, type TailnetConfig, tailnetConfigs, tailnetName, tailnetPath } from "./tailnets.ts";
-export { displayUrl, redacted } from "./values.ts";
+export { displayUrl } from "./values.ts";
 
 /**
  * Defaults, then the file, then variables, then flags. Reads the configuration file and the files of secrets.

@@ -7,7 +7,7 @@ import { readConfig } from "./index.ts";
 import type { ConfigSources } from "./layers.ts";
 import { judge } from "./rules.ts";
 import { usesTls } from "./schema-inputs.ts";
-import { type Config, hasCredentials, settingsOf, valueAt } from "./schema.ts";
+import { type Config, destinationSections, hasCredentials, settingsOf, valueAt } from "./schema.ts";
 import { overriddenBy } from "./schema-tailnet.ts";
 import type { Setting } from "./setting.ts";
 
@@ -52,7 +52,7 @@ function matters({ onlyAtStart }: Finding): boolean {
 /** The files whose change is a reason to read everything again: of secrets, and of TLS towards the backend. Listeners watch their own. */
 export function secretFilesOf({ origins, config }: Pick<Inspection, "origins" | "config">): readonly string[] {
   const files = [...origins.values()].flatMap(({ secretFile }) => secretFile ?? []);
-  const pem = [config.otlp, ...config.otlp.also].flatMap(({ tls }) => [tls.ca_file, tls.cert_file, tls.key_file]);
+  const pem = destinationSections(config).flatMap(([, { tls }]) => [tls.ca_file, tls.cert_file, tls.key_file]);
   return [...new Set([...files, ...pem])].filter((file) => file !== "");
 }
 
@@ -64,10 +64,10 @@ interface Group {
   readonly waits?: (running: Config, next: Config, merged: Config) => boolean | string;
 }
 
-const groupsOf = ({ tailnet, otlp }: Config): readonly Group[] => [
+const groupsOf = (config: Config): readonly Group[] => [
   { keys: ["log_level"] },
-  ...["", ...tailnet.map((_, index) => `tailnet.${index}.`)].flatMap(groupsOfTailnet),
-  ...["otlp", ...otlp.also.map((_, index) => `otlp.also.${index}`)].map((at): Group => ({
+  ...["", ...config.tailnet.map((_, index) => `tailnet.${index}.`)].flatMap(groupsOfTailnet),
+  ...destinationSections(config).map(([at]): Group => ({
     keys: ["headers", "metrics.headers", "logs.headers", "grafana_cloud.", "tls."].map((name) => `${at}.${name}`),
     waits: (running, next) =>
       ["name", "endpoint", "metrics.endpoint", "logs.endpoint", "protocol"].some((name) =>

@@ -195,6 +195,14 @@ export function valueAt(config: Config, key: string): unknown {
     .reduce<unknown>((table, name) => (table as Record<string, unknown> | undefined)?.[name], config);
 }
 
+/** All destinations with the keys of their sections, the primary one first. */
+export function destinationSections(
+  config: Pick<Config, "otlp">,
+): readonly (readonly [key: string, settings: Config["otlp"] | AlsoConfig])[] {
+  const further = config.otlp.also.map((one, index) => [`otlp.also.${index}`, one] as const);
+  return [["otlp", config.otlp], ...further];
+}
+
 /** A further destination. */
 export type AlsoConfig = Config["otlp"]["also"][number];
 

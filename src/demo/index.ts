@@ -19,8 +19,16 @@ import { canDraw, openScreen } from "../screen/terminal.ts";
 import { startBackend } from "./backend.ts";
 import { openBrowser, whyNoBrowser } from "./browser.ts";
 import { unwelcome } from "./mishaps.ts";
-import { createPast, type Past } from "./past.ts";
-import { createStreamSender, createWebhookSender, noTotals, type Pushes, type SenderTotals, stream } from "./sender.ts";
+import {
+  createPast,
+  createStreamSender,
+  createWebhookSender,
+  noTotals,
+  type Past,
+  type Pushes,
+  type SenderTotals,
+  stream,
+} from "./sender.ts";
 import { demoConfig } from "./settings.ts";
 import { buildTailnet } from "./tailnet.ts";
 

@@ -2,7 +2,8 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { zstdCompress } from "node:zlib";
-import type { Clock } from "../lib/clock.ts";
+import type { App } from "../app/index.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { changesIn } from "./changes.ts";
 import { noticesIn, visitsIn } from "./events.ts";
@@ -131,7 +132,7 @@ const bodyMs = (windowMs / bodiesPerWindow) * 0.9;
 const lateMs = windowSettledMs + 2 * windowMs;
 
 /** Of so many bodies of flow records, one is sent again. */
-export const bodiesPerRepeat = 20;
+const bodiesPerRepeat = 20;
 
 export interface Pushes {
   readonly records: Push<object>;
@@ -198,4 +199,34 @@ function bodiesOf(flows: readonly Envelope<WireFlow>[]): (readonly Envelope<Wire
   return Array.from({ length: Math.ceil(flows.length / size) }, (_, index) =>
     flows.slice(index * size, (index + 1) * size),
   );
+}
+
+/** What has happened before somebody looks: the real program lives through it, with a clock that runs as fast as it can. */
+export type Past = ReturnType<typeof createPast>;
+
+const stopDeadlineMs = 10_000;
+
+export function createPast(tailnet: Tailnet, pastMs: number) {
+  let now: number | undefined = systemClock() - pastMs;
+  const clock: Clock = () => now ?? systemClock();
+  const schedule = createSchedule(tailnet, clock);
+  return {
+    /** Where the past begins; afterwards the time of day. */
+    clock,
+    /** Goes on in the present where the past has ended. */
+    schedule,
+    /** Sends everything from then until now, and stops the app. */
+    async liveThrough(app: App, pushes: Pushes, signal: AbortSignal): Promise<void> {
+      try {
+        for (let step = 1; now !== undefined && !signal.aborted; step++) {
+          now += windowMs;
+          if (now >= systemClock()) now = undefined;
+          else await sendDue(schedule, pushes, { hasLostAnswer: step % bodiesPerRepeat === 0 });
+        }
+      } finally {
+        now = undefined;
+        await app.stop(stopDeadlineMs);
+      }
+    },
+  };
 }

@@ -1,5 +1,5 @@
 /** A listener with routes, hosted by the runtime's own server: senders see every refusal, and their mistakes are logged. */
-import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
+import { observeEach, silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import { isLoopback, type ListenAddress, parseListen } from "../lib/listen.ts";
 import { ConfigError } from "../errors.ts";
 import { waitAtMost } from "../lib/backoff.ts";
@@ -11,8 +11,6 @@ import { createExchange, type HttpAnswer, idleTimeoutSeconds, jsonResponse, type
 import { bind, bindShared, type Listener } from "./listener.ts";
 import { createRouter, type Misdirected, type Route } from "./router.ts";
 import { createServedKeyPair, type KeyPair, type ServedKeyPair, type TlsSource } from "./tls.ts";
-
-export { ListenError } from "./listener.ts";
 
 export interface HttpServerOptions {
   /** `":8088"`, `"127.0.0.1:8088"`, `"[::1]:8088"`. */
@@ -146,26 +144,16 @@ export function createHttpServer({ listen, tls, component = "stream" }: HttpServ
     if ("socket" in source) await bind(address, { ...optionsOf(), handle: async () => Response.error() }).stop(0);
     certificate = createServedKeyPair(source, { serve, listen, logger, clock, random });
     await certificate.start();
-    const observed = (read: (pair: ServedKeyPair) => number | undefined) => () => {
-      const value = certificate === undefined ? undefined : read(certificate);
-      return value === undefined ? [] : [{ value, attributes: { component } }];
-    };
     const inSeconds = (ms = Number.NaN): number | undefined => (Number.isNaN(ms) ? undefined : ms / 1000);
-    telemetry.observe(
-      "tailscale2otel.tls.cert.not_after",
-      observed(({ current }) => inSeconds(current?.notAfter)),
-    );
-    telemetry.observe(
-      "tailscale2otel.tls.cert.not_before",
-      observed(({ current }) => inSeconds(current?.notBefore)),
-    );
-    telemetry.observe(
-      "tailscale2otel.tls.cert.reload.failures",
-      observed(({ failures }) => failures),
-    );
-    telemetry.observe(
-      "tailscale2otel.tls.cert.rejected",
-      observed(({ trouble }) => Number(trouble !== "")),
+    observeEach(
+      telemetry,
+      { component },
+      {
+        "tailscale2otel.tls.cert.not_after": () => inSeconds(certificate?.current?.notAfter),
+        "tailscale2otel.tls.cert.not_before": () => inSeconds(certificate?.current?.notBefore),
+        "tailscale2otel.tls.cert.reload.failures": () => certificate?.failures,
+        "tailscale2otel.tls.cert.rejected": () => certificate && Number(certificate.trouble !== ""),
+      },
     );
   }
 

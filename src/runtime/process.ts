@@ -1,14 +1,10 @@
 /** This process and its runtime: which one it is, its signals, and memory that the collector gives back too late. */
 import process from "node:process";
 
-export type RuntimeName = "bun" | "deno";
-
-export const runtimeName: RuntimeName = "Deno" in globalThis ? "deno" : "bun";
-
-export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP";
+export const runtimeName: "bun" | "deno" = "Deno" in globalThis ? "deno" : "bun";
 
 /** Calls `handle` at every such signal, instead of what the system does by default, until the returned function is called. */
-export function onSignal(signal: SignalName, handle: () => void): () => void {
+export function onSignal(signal: "SIGINT" | "SIGTERM" | "SIGHUP", handle: () => void): () => void {
   process.on(signal, handle);
   return () => process.off(signal, handle);
 }

@@ -119,42 +119,25 @@ function observeLogStreams(
   streams: readonly { readonly log: LogName; readonly loss: LossCount }[],
   telemetry: Telemetry,
 ) {
-  const each = (read: (status: LogStreamStatus, loss: LossCount) => number | undefined) => () =>
-    streams.flatMap(({ log, loss }) => {
-      const value = loss.status && read(loss.status, loss);
-      return value === undefined ? [] : [{ value, attributes: { "tailscale.logstream.type": log } }];
-    });
-  const sums = {
-    "tailscale.logstream.entries_sent": "numEntriesSent",
-    "tailscale.logstream.bytes_sent": "numBytesSent",
-    "tailscale.logstream.spoofed_entries": "numSpoofedEntries",
-    "tailscale.logstream.requests": "numTotalRequests",
-    "tailscale.logstream.requests_failed": "numFailedRequests",
-  } as const;
-  for (const [metric, sum] of Object.entries(sums) as [keyof typeof sums, (typeof sums)[keyof typeof sums]][])
-    telemetry.observe(
-      metric,
-      each((status) => status[sum] ?? 0),
+  const reads = {
+    "tailscale.logstream.entries_sent": ({ numEntriesSent = 0 }) => numEntriesSent,
+    "tailscale.logstream.bytes_sent": ({ numBytesSent = 0 }) => numBytesSent,
+    "tailscale.logstream.spoofed_entries": ({ numSpoofedEntries = 0 }) => numSpoofedEntries,
+    "tailscale.logstream.requests": ({ numTotalRequests = 0 }) => numTotalRequests,
+    "tailscale.logstream.requests_failed": ({ numFailedRequests = 0 }) => numFailedRequests,
+    "tailscale.logstream.configured": () => 1,
+    "tailscale.logstream.error": ({ lastError = "" }) => Number(lastError !== ""),
+    "tailscale.logstream.last_activity": (status) => Date.parse(activityOf(status) ?? "") / 1000,
+    "tailscale2otel.logstream.missing": (_, { missing }) => missing,
+  } satisfies Record<string, (status: LogStreamStatus, loss: LossCount) => number | undefined>;
+  for (const [metric, read] of Object.entries(reads) as [keyof typeof reads, (typeof reads)[keyof typeof reads]][])
+    telemetry.observe(metric, () =>
+      streams.flatMap(({ log, loss }) => {
+        const value = loss.status && read(loss.status, loss);
+        const attributes = { "tailscale.logstream.type": log };
+        return value === undefined || Number.isNaN(value) ? [] : [{ value, attributes }];
+      }),
     );
-  telemetry.observe(
-    "tailscale.logstream.configured",
-    each(() => 1),
-  );
-  telemetry.observe(
-    "tailscale.logstream.error",
-    each(({ lastError = "" }) => Number(lastError !== "")),
-  );
-  telemetry.observe(
-    "tailscale.logstream.last_activity",
-    each((status) => {
-      const at = Date.parse(activityOf(status) ?? "");
-      return Number.isNaN(at) ? undefined : at / 1000;
-    }),
-  );
-  telemetry.observe(
-    "tailscale2otel.logstream.missing",
-    each((_, { missing }) => missing),
-  );
 }
 
 function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreamsDeps) {

@@ -15,8 +15,13 @@ export function checkedAnswer<Schema extends TSchema>(schema: Schema, text: stri
     throw new BadAnswer("malformed", "it is not JSON");
   }
   if (Value.Check(schema, value)) return value;
+  throw new BadAnswer("malformed", mismatchOf(schema, value));
+}
+
+/** Where and how a value first differs from the shape, which it does not have. */
+export function mismatchOf(schema: TSchema, value: unknown): string {
   const { path = "", message = "" } = Value.Errors(schema, value).First() ?? {};
-  throw new BadAnswer("malformed", `${path === "" ? "the whole" : path.slice(0, 100)}: ${message}`);
+  return `${path === "" ? "the whole" : path.slice(0, 100)}: ${message.slice(0, 200)}`;
 }
 
 const text = Type.Optional(Type.String());

@@ -1,5 +1,5 @@
 /** Reads one thing from the API at an interval, retries until it works, and reports how that goes: log, gauges, `status`. */
-import type { Telemetry } from "../catalogue/telemetry.ts";
+import { observeEach, type Telemetry } from "../catalogue/telemetry.ts";
 import { scrapeErrors } from "../catalogue/vocabulary.ts";
 import { keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
 import { timeText } from "../lib/rfc3339.ts";
@@ -81,36 +81,20 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
     }
   }
 
-  const gauge = (read: () => number | undefined) => () => {
-    const value = read();
-    return value === undefined ? [] : [{ value, attributes: { "tailscale.collector": collector } }];
-  };
   const readUntil = options.readUntil ?? (() => lastSuccessAt);
   const secondsSince = (ms: number | undefined) => ms && Math.max(0, retry.clock() - ms) / 1000;
-  telemetry.observe(
-    "tailscale2otel.scrape.success",
-    gauge(() => (attempts.failure === undefined ? lastSuccessAt && 1 : 0)),
-  );
-  telemetry.observe(
-    "tailscale2otel.scrape.last_timestamp",
-    gauge(() => lastSuccessAt && lastSuccessAt / 1000),
-  );
   for (const errorType of scrapeErrors) countError(0, errorType);
-  telemetry.observe(
-    "tailscale2otel.scrape.duration",
-    gauge(() => lastDurationMs && lastDurationMs / 1000),
-  );
-  telemetry.observe(
-    "tailscale2otel.scrape.budget",
-    gauge(() => lastDurationMs && lastDurationMs / intervalMs),
-  );
-  telemetry.observe(
-    "tailscale2otel.scrape.staleness",
-    gauge(() => startedAt && secondsSince(lastSuccessAt ?? startedAt)),
-  );
-  telemetry.observe(
-    "tailscale2otel.scrape.lag",
-    gauge(() => secondsSince(readUntil())),
+  observeEach(
+    telemetry,
+    { "tailscale.collector": collector },
+    {
+      "tailscale2otel.scrape.success": () => (attempts.failure === undefined ? lastSuccessAt && 1 : 0),
+      "tailscale2otel.scrape.last_timestamp": () => lastSuccessAt && lastSuccessAt / 1000,
+      "tailscale2otel.scrape.duration": () => lastDurationMs && lastDurationMs / 1000,
+      "tailscale2otel.scrape.budget": () => lastDurationMs && lastDurationMs / intervalMs,
+      "tailscale2otel.scrape.staleness": () => startedAt && secondsSince(lastSuccessAt ?? startedAt),
+      "tailscale2otel.scrape.lag": () => secondsSince(readUntil()),
+    },
   );
 
   return {

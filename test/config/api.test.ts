@@ -1,13 +1,7 @@
 /** The settings of Tailscale's API: what is refused, what gets a warning, and what has no effect. */
 import { describe, expect, test } from "bun:test";
-import {
-  collectedLogs,
-  hasCredentials,
-  isPolled,
-  readsDevices,
-  subscriptionsOf,
-  subscriptionTypes,
-} from "../../src/config/index.ts";
+import { hasCredentials, isPolled, readsDevices, subscriptionsOf, subscriptionTypes } from "../../src/config/index.ts";
+import { collectedLogs } from "../../src/config/schema.ts";
 import { mergeReload } from "../../src/config/reload.ts";
 import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
 

@@ -4,7 +4,8 @@ import { ConfigError, Refusal } from "../../src/errors.ts";
 import { type Exchange, type HttpAnswer, jsonResponse } from "../../src/http/exchange.ts";
 import { createLimiter } from "../../src/http/limiter.ts";
 import { createRouter, type Handler, type Route } from "../../src/http/router.ts";
-import { createHttpServer, type HttpServer, ListenError } from "../../src/http/server.ts";
+import { ListenError } from "../../src/http/listener.ts";
+import { createHttpServer, type HttpServer } from "../../src/http/server.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { head, sendRaw } from "../support/raw-http.ts";
 

@@ -13,7 +13,7 @@ import { MinuteRebuild } from "../../pipeline/rebuild.ts";
 import type { ProcessorSettings } from "../../processors/names.ts";
 import type { Pace } from "../pace.ts";
 import type { RecentTraffic, Traffic, TrafficMap, TrafficSample } from "./answers.ts";
-import { MapSums } from "./map.ts";
+import { mapOf, noSums } from "./map.ts";
 import { Samples } from "./samples.ts";
 import { MinuteSeries } from "./series.ts";
 import { SharedAnswers, type Work } from "./shared.ts";
@@ -125,10 +125,10 @@ export function createTraffic(deps: TrafficDeps) {
       const range = rangeOf(query);
       const { since, until } = range;
       return answers.get(JSON.stringify(["map", range, limit]), async (work) => {
-        const sums = new MapSums();
+        const sums = noSums();
         await work(() => minutes.settle());
-        await each(work, minutes.read(since, until), ([, addTo]) => sums.add(addTo));
-        return { ...range, isComplete: isComplete(), ...(await work(() => sums.answer(limit))) };
+        await each(work, minutes.read(since, until), async ([, addTo]) => void (await addTo(sums)));
+        return { ...range, isComplete: isComplete(), ...(await work(() => mapOf(sums, limit))) };
       });
     },
     recent: (): RecentTraffic => samples.recent(),

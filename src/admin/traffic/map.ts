@@ -3,12 +3,12 @@ import {
   entriesOf,
   firstPhysical,
   kinds,
+  type MinuteSums,
   noMinute,
   type PairSums,
   sumsPerPair,
   totalsPerKind,
 } from "../../ledger/minute.ts";
-import type { AddTo } from "../../ledger/minutes.ts";
 import { isTransport } from "../../records/flow/protocols.ts";
 import type { TrafficMap, TrafficNode, TrafficPair } from "./answers.ts";
 
@@ -18,40 +18,35 @@ const maxServices = 100;
 /** Pairs that are told apart while minutes are added up; beyond that, further ones are among the others. */
 const maxPairs = 50_000;
 
-/** Adds up minutes. */
-export class MapSums {
-  readonly #sums = noMinute(maxPairs);
+/** Minutes are added up in this. */
+export const noSums = (): MinuteSums => noMinute(maxPairs);
 
-  async add(addTo: AddTo): Promise<void> {
-    await addTo(this.#sums);
+/** The map of the sums, with so many pairs at most. */
+export function mapOf(sums: MinuteSums, limit: number): Omit<TrafficMap, "since" | "until" | "isComplete"> {
+  const { totals, pairs, services } = sums;
+  const reports = [...pairs.values()].filter(({ to }) => to !== undefined);
+  const chosen = largerReports(reports).slice(0, limit);
+  const others = { entries: 0, bytes: 0 };
+  for (let kind = 0; kind < firstPhysical; kind++) {
+    const [entries = 0, txBytes = 0, rxBytes = 0] = totals.subarray(kind * totalsPerKind);
+    others.entries += entries;
+    others.bytes += txBytes + rxBytes;
   }
-
-  answer(limit: number): Omit<TrafficMap, "since" | "until" | "isComplete"> {
-    const { totals, pairs, services } = this.#sums;
-    const reports = [...pairs.values()].filter(({ to }) => to !== undefined);
-    const chosen = largerReports(reports).slice(0, limit);
-    const others = { entries: 0, bytes: 0 };
-    for (let kind = 0; kind < firstPhysical; kind++) {
-      const [entries = 0, txBytes = 0, rxBytes = 0] = totals.subarray(kind * totalsPerKind);
-      others.entries += entries;
-      others.bytes += txBytes + rxBytes;
-    }
-    const named = new Set(chosen.map(unordered));
-    for (const report of reports) {
-      if (!named.has(unordered(report))) continue;
-      others.entries -= entriesOf(report.sums);
-      others.bytes -= bytesOf(report);
-    }
-    return {
-      pairs: chosen.map(shownPair),
-      nodes: [...pairs.values()].filter(({ to }) => to === undefined).map(shownNode),
-      services: [...services]
-        .map(([name, used]) => ({ name, isTransport: isTransport(name), ...used }))
-        .toSorted((one, other) => other.bytes - one.bytes || (one.name < other.name ? -1 : 1))
-        .slice(0, maxServices),
-      others,
-    };
+  const named = new Set(chosen.map(unordered));
+  for (const report of reports) {
+    if (!named.has(unordered(report))) continue;
+    others.entries -= entriesOf(report.sums);
+    others.bytes -= bytesOf(report);
   }
+  return {
+    pairs: chosen.map(shownPair),
+    nodes: [...pairs.values()].filter(({ to }) => to === undefined).map(shownNode),
+    services: [...services]
+      .map(([name, used]) => ({ name, isTransport: isTransport(name), ...used }))
+      .toSorted((one, other) => other.bytes - one.bytes || (one.name < other.name ? -1 : 1))
+      .slice(0, maxServices),
+    others,
+  };
 }
 
 /** Both ends report a flow: the larger report of each two nodes, busiest first. */
