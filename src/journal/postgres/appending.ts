@@ -89,6 +89,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
   /** What the last refused append needed: while there is no room for as much, the next is refused too. */
   let wanted = 0;
   const turn = new Turn({
+    database,
     connection: database.connect(appendMs),
     schema: s,
     member,
@@ -135,7 +136,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
     keyCount: (keyClass) => (keyClass === "flow" ? seen.flow : (seen.others?.[keyClass] ?? 0)),
     horizon: (keyClass) => horizonIn(seen, keyClass),
     get space() {
-      const refusal = isClosed ? "the journal is closed" : (database.failure ?? full(wanted));
+      const refusal = isClosed ? "the journal is closed" : (database.failure?.reason ?? full(wanted));
       if (refusal === undefined) wanted = 0;
       return { usedBytes: heads.current.used_bytes, limitBytes: maxBytes, refusal };
     },

@@ -32,8 +32,8 @@ export class Database {
   readonly tls: ConnectionOptions | undefined;
   readonly #logger: Logger;
   #hasAnswered = false;
-  /** Why it cannot be used now. */
-  failure: string | undefined;
+  /** Why it cannot be used now, and since when by the steady clock. */
+  failure: { readonly reason: string; readonly since: number } | undefined;
 
   /** @throws {Unavailable} if the settings cannot be used. */
   constructor(settings: DatabaseSettings, logger: Logger) {
@@ -56,7 +56,7 @@ export class Database {
     // What nobody will repeat is said by whoever opens the journal.
     const isRetried = kind !== "setup" || this.#hasAnswered;
     if (this.failure === undefined && isRetried) this.#logger.warn("the database cannot be used; retrying", { reason });
-    this.failure = reason;
+    this.failure = { reason, since: this.failure?.since ?? performance.now() };
   }
 
   answered(): void {

@@ -4,12 +4,13 @@ import { Unavailable } from "../../errors.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type Append, type Committed, reasonOf } from "../batch.ts";
 import { bytesOf, type Call, numbered, packCall, recordsOf } from "./call.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, Database } from "./connection.ts";
 import { DatabaseError, databaseErrorOf } from "./errors.ts";
 import type { HeadRow, Heads } from "./head.ts";
 import type { AppendKeys, HeldKeys } from "./keys.ts";
 
 export interface TurnDeps {
+  readonly database: Pick<Database, "failure">;
   /** Used by nothing else. */
   readonly connection: Connection;
   /** Quoted. */
@@ -45,7 +46,7 @@ const callRecords = 20_000;
 /** What may wait for its turn. */
 const waitingBytes = 64 * 1024 * 1024;
 
-/** How long an append waits for a database that is away, and between two tries. */
+/** For how long a database may be away before appends are refused instead of waiting, and how long they wait between two tries. */
 const patienceMs = 4000;
 const pauseMs = 100;
 
@@ -82,7 +83,7 @@ export class Turn {
       ? "the journal is closed"
       : this.#waitingBytes + bytes > waitingBytes
         ? "the database is slower than what arrives"
-        : this.#deps.admit(this.#waitingBytes + bytes);
+        : (this.#hopeless() ?? this.#deps.admit(this.#waitingBytes + bytes));
     if (refusal !== undefined) return Promise.reject(new Unavailable(refusal));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ append, bytes, committed, resolve, reject });
@@ -245,11 +246,18 @@ export class Turn {
       } catch (cause) {
         const error = databaseErrorOf(cause, "the database");
         if (error.kind === "conflict" && ++conflicts < maxRounds) continue;
-        const isLate = performance.now() - startedAt > patienceMs;
+        const isLate = this.#hopeless() !== undefined || performance.now() - startedAt > patienceMs;
         if (error.kind !== "away" || isLate || this.#isClosed) throw error;
         await delay(pauseMs);
       }
     }
+  }
+
+  /** Why nothing waits for the database: it has been away for so long. Whoever looks at it finds out when it is back. */
+  #hopeless(): string | undefined {
+    const { failure } = this.#deps.database;
+    if (failure === undefined || performance.now() - failure.since < patienceMs) return undefined;
+    return `the journal cannot be written: ${failure.reason}`;
   }
 
   #call(act: () => void): void {

@@ -48,6 +48,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     const keys = new AppendKeys();
     const seqs: number[] = [];
     const turn = new Turn({
+      database,
       connection,
       schema: quoted(schema),
       member: crypto.randomUUID(),
@@ -167,17 +168,28 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
   });
 
   test(
-    "while the database is away, an append is refused in time, and its password is not told",
+    "while the database stays away, an append is refused in time, the next ones at once, and its password is not told",
     async () => {
       const { numbers, database } = await instance(proxy.port);
+      const looking = database.connect(5000);
+      opened.push(looking);
       await numbers([1]);
       await proxy.refuse();
       proxy.cut();
       const refusal = await numbers([2]).catch((error: unknown) => error);
       expect(refusal).toBeInstanceOf(Unavailable);
-      expect(database.failure).toContain(`127.0.0.1:${proxy.port}`);
-      expect(`${String(refusal)} ${database.failure}`).not.toContain(cluster.password);
+      expect(database.failure?.reason).toContain(`127.0.0.1:${proxy.port}`);
+      expect(`${String(refusal)} ${database.failure?.reason}`).not.toContain(cluster.password);
+      await expect(numbers([2])).rejects.toThrow(Unavailable);
       await proxy.pass();
+      // It is not asked: that it is back is for others to find out.
+      await expect(numbers([2])).rejects.toThrow(database.failure?.reason ?? "");
+      await until(() =>
+        looking.query("SELECT 1").then(
+          () => true,
+          () => false,
+        ),
+      );
       expect(acceptedIn(await numbers([2]))).toBe(1);
       expect(database.failure).toBeUndefined();
     },
