@@ -1,5 +1,5 @@
 /** The values in each source of settings, not yet read, and which setting a name refers to. */
-import { nearest } from "../lib/text.ts";
+import { editDistance, nearest } from "../lib/text.ts";
 import type { Finding, Origin } from "./diagnosis.ts";
 import { arrayKeys, possibleSections, sections, settings } from "./schema.ts";
 import { inTable, type Section, type Setting } from "./setting.ts";
@@ -77,7 +77,7 @@ export function addValue(
     const remedy =
       origin.from === "flag"
         ? `Use --set ${key}.NAME=value; the names are: ${names}.`
-        : `Write [${key}] on a line of its own, and its settings below it: ${names}.`;
+        : `Write ${headerOf(key)} on a line of its own, and its settings below it: ${names}.`;
     fail("this is a section, not a setting", remedy);
   } else if (arrayKeys.has(key)) {
     fail(
@@ -189,15 +189,28 @@ function unknownKey(path: readonly string[], origin: Origin, hint = ""): Finding
   const possible = possibleSections();
   const meant = nearest(
     key,
-    [...keysOf(possible), ...possible.map((one) => one.key)].filter((known) => known !== ""),
+    [...keysOf(possible), ...possible.map((one) => one.key)].filter((known) => known !== "" && mayBeMeant(key, known)),
   );
   if (meant !== undefined) return { ...unknown, remedy: `${hint}Did you mean ${meant}?`, meant };
   const parents = path.map((_, depth) => path.slice(0, depth).join(".")).reverse();
   const section = parents.find((parent) => namesIn(parent) !== undefined) ?? "";
-  const place = section === "" ? "At the top level" : `In [${section}]`;
+  const place = section === "" ? "At the top level" : `In ${headerOf(section)}`;
   const names = namesIn(section)?.join(", ");
   const remedy = `${hint}${place} there are: ${names}. To see every setting, run: tailscale2otel check`;
   return { ...unknown, remedy };
+}
+
+/** Of the names in one section, more than half has to be the same. */
+function mayBeMeant(key: string, known: string): boolean {
+  const [written, other] = [key, known].map((name) => name.slice(name.lastIndexOf(".") + 1)) as [string, string];
+  const areNeighbors = key.slice(0, -written.length) === known.slice(0, -other.length);
+  return !areNeighbors || editDistance(written, other) * 2 < Math.max(written.length, other.length);
+}
+
+/** The line above the settings of a section: `[streaming]`, `[[tailnet]]`, `[tailnet.streaming]`. */
+function headerOf(section: string): string {
+  const name = section.replace(/\.\d+(?=\.|$)/, "");
+  return arrayKeys.has(name) ? `[[${name}]]` : `[${name}]`;
 }
 
 function unknownVariable(variable: string): Finding {

@@ -218,6 +218,16 @@ describe("it is a mistake if", () => {
       'state.schema = "pg_flows"\n',
       "tailscale2otel.toml:1: state.schema: names that begin with pg_ are PostgreSQL's own. Use another one",
     ],
+    [
+      "a setting is outside of its table",
+      section('name = "a"', 'token = "t"'),
+      "tailscale2otel.toml:3: tailnet.0.token: unknown setting. In [[tailnet]] there are: name,",
+    ],
+    [
+      "a table is a setting",
+      section('name = "a"', 'streaming = "t"'),
+      "tailnet.0.streaming: this is a section, not a setting. Write [tailnet.streaming] on a line of its own",
+    ],
     ["it is one table", '[tailnet]\nname = "a"\n', "tailnet: this is an array of tables. Write [[tailnet]]"],
     ["it is a text", 'tailnet = "a"\n', "tailnet: this is an array of tables. Write [[tailnet]]"],
     [
