@@ -1,11 +1,12 @@
 /** `move`: takes the journal of a stopped instance from SQLite to PostgreSQL. */
-import { loadSections, tailnetConfigs } from "../config/index.ts";
+import { type Config, type ConfigSources, loadSections, tailnetConfigs } from "../config/index.ts";
+import { ConfigError } from "../errors.ts";
 import { type Move, moveJournal, type MoveProgress, type Sums } from "../journal/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { formatDuration } from "../lib/units.ts";
 import { onSignal } from "../runtime/process.ts";
 import { type Command, command } from "./command.ts";
-import { configFlags, jsonFlag, option, UsageError } from "./flags.ts";
+import { chosenTailnet, configFlags, jsonFlag, option, UsageError } from "./flags.ts";
 import { type Host, tableText } from "./terminal.ts";
 
 export const moveCommand: Command = command({
@@ -32,11 +33,9 @@ export const moveCommand: Command = command({
       ...(to === undefined ? [] : [`state.url=${to}`]),
       ...(file === undefined ? [] : [`state.url_file=${file}`]),
     ];
-    const { config } = loadSections({ ...sources, assignments: [...sources.assignments, ...given] }, ["state"]);
+    const config = stateIn({ ...sources, assignments: [...sources.assignments, ...given] });
     if (config.state.url === "") throw new UsageError("--to, --to-file or state.url is required");
-    const all = tailnetConfigs(config).filter(({ name }) => args.tailnet === undefined || name === args.tailnet);
-    if (all.length === 0)
-      throw new UsageError(`there is no [[tailnet]] section with the name ${JSON.stringify(args.tailnet)}`);
+    const all = args.tailnet === undefined ? tailnetConfigs(config) : [chosenTailnet(config, args.tailnet)];
     const stop = new AbortController();
     const releases = (["SIGINT", "SIGTERM"] as const).map((signal) => onSignal(signal, () => stop.abort()));
     const shown = progressOn(host, args.json === true);
@@ -55,6 +54,18 @@ export const moveCommand: Command = command({
     }
   },
 });
+
+/** @throws {ConfigError} with the flags as they were given. */
+function stateIn(sources: ConfigSources): Config {
+  try {
+    return loadSections(sources, ["state", "tailnet"]).config;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const named = (problem: string) =>
+      problem.replace(/^--set state\.url_file: /, "--to-file: ").replace(/^--set state\.url: /, "--to: ");
+    throw new ConfigError(error.problems.map(named));
+  }
+}
 
 const names: readonly (readonly [name: keyof Sums, words: string])[] = [
   ["accepted", "records accepted"],

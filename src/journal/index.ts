@@ -31,7 +31,7 @@ export async function openJournal(config: JournalConfig, deps: JournalDeps): Pro
 
 /**
  * Opens the journal at that `location` for reading, in any thread. `onFailure` is called with what a read of files throws, before
- * it is thrown: damage has to reach the journal itself (`damaged`). Reads wait for a database that is away.
+ * it is thrown: damage has to reach the journal itself (`damaged`). Reads wait for a database that cannot be used.
  */
 export function openReader(location: string, onFailure?: (error: unknown) => void): JournalReader {
   if (!location.startsWith(databasePrefix)) return openSqliteReader(location, onFailure);

@@ -92,7 +92,7 @@ export function createIntake<Name extends string, Reason extends string, Claim e
     const now = once(name);
     if (now === undefined) return;
     const place = valueIndex === undefined ? "" : ` (value ${valueIndex + 1})`;
-    const problem = row.problem ?? `${text ?? row.text}${place}`;
+    const problem = row.problem ?? `${text ?? row.text}${place}`.replace(/\.$/, "");
     const remedy = row.remedy === undefined ? "" : `. ${row.remedy}`;
     (tailnetOf(exchange)?.logger ?? logger).warn(
       `${subject} from ${peer} refused with ${row.status}: ${problem}${remedy}`,

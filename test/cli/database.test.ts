@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { runToEnd, temporaryDirectory } from "./program.ts";
+import { createState } from "../journal/sqlite-state.ts";
 import { freePort } from "../support/port.ts";
 import { type Cluster, startCluster } from "../support/postgres/cluster.ts";
 import { canHavePostgres } from "../support/postgres/programs.ts";
@@ -94,6 +95,27 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a journal in 
         expect(code).toBe(1);
       }
       expect(await schemas()).toHaveLength(0);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "move names the flags that were given, and what to do if the database is away",
+    async () => {
+      const move = (...args: readonly string[]) => run(["move", ...args], "");
+      expect((await move("--to-file", "missing")).stderr).toStartWith("tailscale2otel: --to-file: cannot read ");
+      expect((await move("--to", "http://x")).stderr).toStartWith(
+        "tailscale2otel: --to: invalid address of a database",
+      );
+      const state = createState();
+      await state.open().close();
+      const away = cluster.url(database, await freePort());
+      const { code, stderr } = await move("--to", away, "--set", `state.path=${state.path}`);
+      await state.remove();
+      expect(stderr).toEndWith(
+        ". Start the database, or correct its address; the same command goes on where this one ended\n",
+      );
+      expect(code).toBe(1);
     },
     timeoutMs,
   );

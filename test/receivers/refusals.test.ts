@@ -177,12 +177,12 @@ test("a commit that misses its deadline is logged as slow, and one that the jour
   expect((await server.post(flowEnvelope(1))).status).toBe(503);
   committing.resolve();
   server.pipeline.beforeCommit = () => {
-    throw new Unavailable("the journal is full");
+    throw new Unavailable("the journal is full. Free some of it.");
   };
   expect((await server.post(flowEnvelope(2))).status).toBe(503);
   expect(server.log.replaceAll(/ \{.*\}$/gm, "").split("\n")).toEqual([
     "stream request from 127.0.0.1 refused with 503: not committed within 1000 ms. The sender should retry; the disk or the machine is too slow for the load",
-    "stream request from 127.0.0.1 refused with 503: the journal is full. The sender should retry; `tailscale2otel status` shows the state of the journal",
+    "stream request from 127.0.0.1 refused with 503: the journal is full. Free some of it. The sender should retry; `tailscale2otel status` shows the state of the journal",
   ]);
 });
 

@@ -9,6 +9,7 @@ import { markColumns } from "../items.ts";
 import type { KeyClass } from "../journal.ts";
 import { isStreamed, keyWords } from "../keys.ts";
 import { Database } from "../postgres/connection.ts";
+import { DatabaseError } from "../postgres/errors.ts";
 import { rowBytes, unknownDay } from "../postgres/storage.ts";
 import { notedMove, noteMoved } from "../sqlite/moved.ts";
 import type { StoredRow } from "../sqlite/tables.ts";
@@ -68,6 +69,11 @@ export async function moveJournal({ state }: Pick<Config, "state">, deps: MoveDe
     if (begun !== "moved") await copy(source, target, begun, to, deps);
     noteMoved(state.path, to);
     return { to, ...(begun !== "moved" && { sums: source.sums }) };
+  } catch (error) {
+    if (!(error instanceof DatabaseError) || error.kind !== "away") throw error;
+    throw new Unavailable(
+      `${error.message}. Start the database, or correct its address; the same command goes on where this one ended`,
+    );
   } finally {
     connection.close();
     source.close();

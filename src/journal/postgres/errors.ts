@@ -39,7 +39,7 @@ const remedies: readonly (readonly [codes: RegExp, remedy: string])[] = [
   [/^3D/, "Create the database, or name another one in state.url."],
   [/^42501$/, "Grant the user CREATE on the database, or let it own the schema (state.schema)."],
   [/^(?:42P01|42883|42703|3F)/, "The schema (state.schema) is incomplete: restore it, or name another one."],
-  [/^53300$/, "Raise max_connections of the server, or use a pooler."],
+  [/^53300$/, "Raise max_connections of the server or the connection limit of the user, or use a pooler."],
 ];
 
 /** What the client says if a repeat gives the same answer, in words that name the setting. */

@@ -20,7 +20,7 @@ export function locationOf(location: Location): string {
   return databasePrefix + JSON.stringify(location);
 }
 
-/** Opens the journal at that location. `waits`: a read waits for a database that is away, until the reader is closed. */
+/** Opens the journal at that location. `waits`: a read waits for a database that cannot be used, until the reader is closed. */
 export function openPostgresReader(location: string, whileAway: "fails" | "waits" = "fails"): JournalReader {
   const { schema, ...settings } = JSON.parse(location.slice(databasePrefix.length)) as Location;
   const failing = new Database(settings, silentLogger).connect(limitMs, "reads");
@@ -50,7 +50,7 @@ export function openPostgresReader(location: string, whileAway: "fails" | "waits
   };
 }
 
-/** How often a read is repeated while the database is away. */
+/** How often a read is repeated while the database cannot be used. */
 const pauseMs = 250;
 
 function waiting(connection: Connection): Pick<Connection, "query" | "close"> {
@@ -61,7 +61,7 @@ function waiting(connection: Connection): Pick<Connection, "query" | "close"> {
         try {
           return await connection.query(...given);
         } catch (error) {
-          if (isClosed || !(error instanceof DatabaseError && error.kind === "away")) throw error;
+          if (isClosed || !(error instanceof DatabaseError) || error.kind === "statement") throw error;
           await delay(pauseMs);
         }
       }

@@ -119,8 +119,13 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
 
       async function maintain(): Promise<void> {
         if (ended !== undefined || database.failure !== undefined) return;
-        for (const [name, cursor] of await asked(() => space.release())) moved(name, cursor);
-        await appending.refresh();
+        try {
+          for (const [name, cursor] of await asked(() => space.release())) moved(name, cursor);
+          await appending.refresh();
+        } catch (error) {
+          // Otherwise the connection has said what is wrong.
+          if (database.failure === undefined) throw error;
+        }
       }
 
       const journal: Journal = {
