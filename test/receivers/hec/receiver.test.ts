@@ -43,7 +43,9 @@ describe("the receiver, its pipeline and the journal", () => {
     const inverted = flowEnvelope(2).replace(/"end":"[^"]*"/, '"end":"2001-01-01T00:00:00Z"');
     expect((await server.post(flowEnvelope(1) + inverted + flowEnvelope(3))).status).toBe(200);
     expect(store.journal.pendingRecords).toBe(2);
-    expect(store.journal.quarantine.counts({})).toEqual([{ class: "invalid", reason: "inverted_window", items: 1 }]);
+    expect(await store.journal.quarantine.counts({})).toEqual([
+      { class: "invalid", reason: "inverted_window", items: 1 },
+    ]);
   });
 
   test("store a compressed body of only new flow records as received, and anything else line by line", async () => {
