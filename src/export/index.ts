@@ -1,7 +1,7 @@
 /** Everything that leaves: logs, metrics once for each fold, and our own log lines if asked for, all through one worker. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
-import { eachLevel, type Logger, rewritingLogger } from "../lib/logger.ts";
+import { calmLogger, eachLevel, type Logger, rewritingLogger } from "../lib/logger.ts";
 import {
   type DestinationAccount,
   type Journal,
@@ -104,8 +104,9 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
     const target = targets[index] as Target;
     return target.exportsMetrics && metrics.temporality === "delta" ? [target] : [];
   });
+  const keeping = { ...deps, logger: calmLogger(deps.logger, deps.clock) };
   const totals = openTotals(
-    deps,
+    keeping,
     differing.map(({ name }) => name),
   );
   for (const target of differing) target.acknowledged = totals.get(target.name);
@@ -117,7 +118,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   const exportsMetrics = targets.some((target) => target.exportsMetrics);
   const worker = new ExportWorker(setup, {
     ...deps,
-    onAcknowledged: (acknowledged, destination) => keepTotals(deps, destination, acknowledged),
+    onAcknowledged: (acknowledged, destination) => keepTotals(keeping, destination, acknowledged),
   });
   const local = createLocalDelivery((progress) => deps.onProgress(progress, primaryDestination));
   observeLastSuccess(telemetry, worker);

@@ -1,5 +1,5 @@
 /** Folds the ledger at its interval, and sooner if space waits for the snapshot; tidies the journal in between. */
-import { attempt, type Logger } from "../lib/logger.ts";
+import { attempt, calmLogger, type Logger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Journal, reasonOf } from "../journal/index.ts";
 import type { Fold, Ledger } from "./index.ts";
@@ -26,7 +26,8 @@ const earlyFoldMs = 5000;
  * then ends by itself.
  */
 export function startFolding(intervalMs: number, deps: FoldingDeps): () => void {
-  const { ledger, journal, firstSeq, logger, clock, folded } = deps;
+  const { ledger, journal, firstSeq, clock, folded } = deps;
+  const logger = calmLogger(deps.logger, clock);
   let foldedAt = performance.now();
   let isFolding = false;
   let isTidying = false;

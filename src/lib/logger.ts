@@ -63,6 +63,16 @@ export function createOncePerMinute<Kind>(clock: Clock): OncePerMinute<Kind> {
   };
 }
 
+/** Passes each message on at most once a minute, with how often it was left out since. Messages are few. */
+export function calmLogger(logger: Logger, clock: Clock): Logger {
+  const once = createOncePerMinute<string>(clock);
+  return eachLevel((level) => (message, fields) => {
+    const now = once(message);
+    if (now !== undefined)
+      logger[level](message, { ...fields, ...(now.suppressed > 0 && { repeated: now.suppressed }) });
+  });
+}
+
 /** Logs an error instead of throwing it, or of rejecting with it. */
 export function attempt(failure: string, logger: Logger, act: () => void | Promise<void>): void | Promise<void> {
   const log = (error: unknown): void => logger.error(failure, { reason: messageOf(error) });

@@ -307,4 +307,28 @@ describe.skipIf(!canMount)("a disk", () => {
       disk.remove();
     }
   });
+
+  test("that fills up without a ballast is not ready until it can be written again", async () => {
+    const disk = mountSmallDisk(16);
+    const journal = state.open({ path: join(disk.path, "state"), ballastBytes: 0 });
+    try {
+      disk.fill();
+      let n = 0;
+      while (
+        await appendNumbers(journal, [n]).then(
+          () => true,
+          () => false,
+        )
+      )
+        n++;
+      expect(journal.space.refusal).toContain("database or disk is full");
+      disk.free();
+      journal.maintain();
+      expect(journal.space.refusal).toBeUndefined();
+      await appendNumbers(journal, [n]);
+    } finally {
+      journal.close();
+      disk.remove();
+    }
+  });
 });

@@ -45,6 +45,44 @@ test("a fold that cannot be committed is reported, and the next one has its coun
   stop();
 });
 
+test("failures that repeat are reported once a minute", async () => {
+  const config = configOf();
+  const journal = new SnapshotJournal();
+  const ledger = ledgerOver(journal, config);
+  const lines: { readonly message: string; readonly repeated?: unknown }[] = [];
+  const tries = { commits: 0, tidying: 0 };
+  let now = Date.now();
+  const fails = (which: keyof typeof tries) => () => {
+    tries[which]++;
+    throw new Error("disk full");
+  };
+  journal.writeSnapshot = fails("commits");
+  new Flows(config, journal).add(ledger, { from: "a", to: "b", tx: 7 });
+  const stop = startFolding(5, {
+    ledger,
+    journal: { wantsSnapshot: false, maintain: fails("tidying") },
+    firstSeq: 0,
+    logger: { ...silentLogger, error: (message, fields) => lines.push({ message, repeated: fields?.["repeated"] }) },
+    clock: () => now,
+    folded: () => undefined,
+  });
+  const inOrder = () => lines.toSorted((one, other) => (one.message < other.message ? -1 : 1));
+  const [commit, tidy] = [
+    "cannot commit the counters; they are kept and committed with the next ones",
+    "cannot tidy the journal; retrying",
+  ];
+  await until(() => tries.commits > 2 && tries.tidying > 1);
+  expect(inOrder()).toEqual([{ message: commit }, { message: tidy }]);
+  lines.length = 0;
+  now += 60_000;
+  await until(() => lines.length > 1);
+  stop();
+  expect(inOrder()).toEqual([
+    { message: commit, repeated: expect.any(Number) },
+    { message: tidy, repeated: expect.any(Number) },
+  ]);
+}, 60_000);
+
 test("what was restored and the first record since the start are folded at once, whatever the interval, and nothing more", async () => {
   const config = configOf();
   const journal = new SnapshotJournal();

@@ -4,7 +4,7 @@
  */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
+import { calmLogger, type Logger } from "../../lib/logger.ts";
 import { type Journal, reasonOf } from "../../journal/index.ts";
 import type { Ledger } from "../../ledger/index.ts";
 import { minuteMs } from "../../ledger/minute.ts";
@@ -66,6 +66,7 @@ export function createTraffic(deps: TrafficDeps) {
   const samples = new Samples({ minutes, clock });
   const answers = new SharedAnswers({ pace, telemetry });
   const isComplete = (): boolean => counting.isCaughtUp && minutes.gap === undefined;
+  const calm = calmLogger(logger, clock);
   const ending = new AbortController();
   let timer: ReturnType<typeof setInterval> | undefined;
   let isRebuilding = false;
@@ -79,7 +80,7 @@ export function createTraffic(deps: TrafficDeps) {
       const ms = Math.round(performance.now() - beganAt);
       if (minutes.gap === undefined) logger.info("history by minute rebuilt from the journal", { ms });
     } catch (error) {
-      logger.warn("cannot rebuild the history by minute; retrying", { reason: reasonOf(error) });
+      calm.warn("cannot rebuild the history by minute; retrying", { reason: reasonOf(error) });
     }
     isRebuilding = false;
   }

@@ -43,7 +43,7 @@ export class Health {
   readonly #version: number;
   #stopped: string | undefined;
   isClosed = false;
-  /** Why the last write failed, if not for lack of space. Until one works nothing is promised. */
+  /** Why the last write failed, if no ballast was released for it. Until one works nothing is promised. */
   failure: string | undefined;
 
   /** After the first transaction: then all the files exist. */
@@ -106,8 +106,9 @@ export class Health {
         "the journal is damaged: no more records are accepted. Restart to use everything that can still be read";
       this.#stop(`${path} is damaged: ${reasonOf(error)}`, message, "damaged");
     } else if (errorCode(error) === sqliteFull) {
-      if (ballast.release())
-        logger.error("the disk of the state directory is full: nothing is accepted until there is room", { path });
+      const message = "the disk of the state directory is full: nothing is accepted until there is room";
+      if (ballast.release()) logger.error(message, { path });
+      else if (ballast.isHeld) this.failure = `the last write failed: ${reasonOf(error)}`;
     } else if (errorCode(error) !== undefined) {
       this.failure = `the last write failed: ${reasonOf(error)}`;
     }

@@ -1,7 +1,7 @@
 /** The journal over SQLite: everything that was accepted, in one database that only this process writes. */
 import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
-import { attempt } from "../../lib/logger.ts";
+import { attempt, calmLogger } from "../../lib/logger.ts";
 import { Damaged, reasonOf, pollCursorOf } from "../batch.ts";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { Journal } from "../journal.ts";
@@ -104,11 +104,12 @@ function createJournal(
   const oldestWaiting = database.prepare(
     `SELECT accepted_at AS at FROM batch WHERE seq >= ? AND records > 0 AND ${acceptedRows} ORDER BY seq LIMIT 1`,
   );
+  const calm = calmLogger(logger, clock);
   let soon: ReturnType<typeof setTimeout> | undefined;
   let moved: Parameters<Journal["useDestinations"]>[1] = () => undefined;
 
   function maintainSoon(): void {
-    soon ??= setTimeout(() => attempt("the journal cannot be maintained", logger, maintain), soonMs).unref();
+    soon ??= setTimeout(() => attempt("the journal cannot be maintained", calm, maintain), soonMs).unref();
   }
 
   function maintain(): void {
