@@ -1,9 +1,9 @@
 /** `init --from`: the configuration of the Go program, as TOML for this one. */
 import { randomBytes } from "node:crypto";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { describeFinding, inspectConfig } from "../config/index.ts";
-import { createTemporaryDirectory, writePrivateFile } from "../lib/private-file.ts";
+import { writePrivateFile } from "../lib/private-file.ts";
 import type { Migration } from "../migration/index.ts";
 import { programName } from "./command.ts";
 import { option } from "./flags.ts";
@@ -41,26 +41,15 @@ export async function initFrom({ from, tailnet }: FromArgs, path: string, host: 
 }
 
 /** What `check` would say about it. */
-function checked(toml: string, { workingDirectory, system }: Host): readonly string[] {
-  const directory = createTemporaryDirectory(`${programName}-`);
-  const configPath = join(directory, "converted.toml");
-  try {
-    writeFileSync(configPath, toml, { mode: 0o600 });
-    const { problems, warnings } = inspectConfig({
-      configPath,
-      assignments: [],
-      environment: {},
-      workingDirectory,
-      system,
-    });
-    const shown = (text: string): string => text.replaceAll(`${configPath}:`, "line ");
-    return [
-      ...problems.map((problem) => `error: ${shown(describeFinding(problem))}`),
-      ...warnings.map((warning) => `warning: ${shown(describeFinding(warning))}`),
-    ];
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+function checked(configText: string, { workingDirectory, system }: Host): readonly string[] {
+  const configPath = "converted.toml";
+  const sources = { configPath, configText, assignments: [], environment: {}, workingDirectory, system };
+  const { problems, warnings } = inspectConfig(sources);
+  const shown = (text: string): string => text.replaceAll(`${configPath}:`, "line ");
+  return [
+    ...problems.map((problem) => `error: ${shown(describeFinding(problem))}`),
+    ...warnings.map((warning) => `warning: ${shown(describeFinding(warning))}`),
+  ];
 }
 
 function report(

@@ -81,11 +81,9 @@ function storedSecret(statePath: string) {
 
 type Receiver = "streaming" | "webhook";
 
-interface TargetArgs {
-  readonly url?: string | undefined;
-  readonly tailnet?: string | undefined;
-}
+type TargetArgs = Readonly<Partial<Record<"url" | "tailnet", string | undefined>>>;
 
+/** `next`: what to do if nothing answers. */
 async function targetOf(receiver: Receiver, { url: given, tailnet }: TargetArgs, sources: ConfigSources) {
   const { config: all, configFile } = loadSections(sources, [receiver, "tailnet"]);
   const { name, config } = chosenTailnet(all, tailnet);
@@ -107,17 +105,13 @@ async function targetOf(receiver: Receiver, { url: given, tailnet }: TargetArgs,
   return { receiver, config, url, next, isConfigured };
 }
 
-interface Sending {
-  readonly receiver: Receiver;
-  readonly url: string;
+type Target = Awaited<ReturnType<typeof targetOf>>;
+
+interface Sending extends Target {
   readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
   /** How it is authenticated. */
   readonly remark: string;
-  /** What to do if nothing answers. */
-  readonly next: string;
-  /** Whether there is a configuration file. */
-  readonly isConfigured: boolean;
 }
 
 const timeoutMs = 35_000;

@@ -10,6 +10,7 @@ import {
   type NamedFile,
   serviceStateDirectory,
   serviceUser,
+  type SystemUnit,
   systemInstallation,
   userInstallation,
 } from "../supervisor/systemd.ts";
@@ -36,13 +37,10 @@ export function planService(host: Host, sources: ConfigSources, isUser: boolean)
   const configPath = resolve(host.workingDirectory, found);
   const program = programCommand();
   for (const path of [configPath, ...program]) assertNameable(path);
-  const { platform, homeDirectory, uid = 0 } = host.system;
-  if (platform === "darwin")
-    return { installation: launchdInstallation({ command: program, configPath, homeDirectory, uid }), remarks: [] };
-  assertSystemd(platform);
-  if (isUser) {
-    const remarks = ["it stops when you log out, unless you run: loginctl enable-linger"];
-    return { installation: userInstallation({ command: program, configPath }, configHome(host)), remarks };
+  const { platform, uid = 0 } = host.system;
+  if (platform !== "linux" || isUser) {
+    const remarks = platform === "linux" ? ["it stops when you log out, unless you run: loginctl enable-linger"] : [];
+    return { installation: installationOn(host, isUser, { ...bareUnit, command: program, configPath }), remarks };
   }
   for (const file of program) {
     assertUsable(file);
@@ -118,19 +116,21 @@ function assertReadable({ otlp }: Config, folder: string): void {
   }
 }
 
+const bareUnit = { configPath: "", files: [], hasFixedUser: false, bindsLowPort: false, keepsState: true };
+
 /** The place of the file, for commands that need no configuration. */
 export function bareInstallation(host: Host, isUser: boolean): Installation {
-  const { platform, homeDirectory, uid = 0 } = host.system;
-  const nothing = { command: programCommand(), configPath: "" };
-  if (platform === "darwin") return launchdInstallation({ ...nothing, homeDirectory, uid });
-  assertSystemd(platform);
-  if (isUser) return userInstallation(nothing, configHome(host));
-  return systemInstallation({ ...nothing, files: [], hasFixedUser: false, bindsLowPort: false, keepsState: true });
+  return installationOn(host, isUser, { ...bareUnit, command: programCommand() });
 }
 
-function assertSystemd(platform: string): void {
+/** @throws {Error} on a system without a service manager that is known here. */
+function installationOn({ environment, system }: Host, isUser: boolean, unit: SystemUnit): Installation {
+  const { platform, homeDirectory, uid = 0 } = system;
+  if (platform === "darwin") return launchdInstallation({ ...unit, homeDirectory, uid });
   if (platform !== "linux")
     throw new Error(`services can be installed on Linux with systemd and on macOS, not on ${platform}`);
+  const configHome = environment["XDG_CONFIG_HOME"] || join(homeDirectory, ".config");
+  return isUser ? userInstallation(unit, configHome) : systemInstallation(unit);
 }
 
 /** @throws {Error} unless a service that sees neither home directories nor /tmp can run it. */
@@ -162,8 +162,4 @@ function assertRootsAlone(file: string): void {
       );
     if (path === dirname(path)) return;
   }
-}
-
-function configHome({ environment, system: { homeDirectory } }: Host): string {
-  return environment["XDG_CONFIG_HOME"] || join(homeDirectory, ".config");
 }

@@ -29,12 +29,14 @@ export interface ConfigFile {
  */
 export function openConfigFile({
   configPath,
+  configText,
   environment,
   workingDirectory,
   isReload,
   system: { uid },
 }: ConfigSources): ConfigFile | undefined {
   const named = configPath ?? environment[configVariable];
+  if (named !== undefined && configText !== undefined) return { path: named, text: configText };
   if (named === "") {
     const label = configPath === undefined ? configVariable : "--config";
     const remedy = `Name a file, or remove ${label}: then ${usualFiles.join(" or ")} is used.`;

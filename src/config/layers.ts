@@ -10,6 +10,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface ConfigSources {
   /** The value of `--config`. */
   readonly configPath?: string;
+  /** The text of that file, if it is known already: then nothing is read. */
+  readonly configText?: string;
   readonly environment: Environment;
   /** The values of `--set`: `key=value`. */
   readonly assignments: readonly string[];

@@ -1,5 +1,4 @@
 /** The settings of the instance that the demo runs. */
-import { writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -49,13 +48,12 @@ export function demoConfig({
     ...(adminListen === undefined ? { "admin.enabled": false } : { "admin.listen": adminListen }),
     ...(endpoint === undefined && { "otlp.endpoint": backendUrl, "otlp.compression": "none" }),
   };
-  // A file of its own keeps those of a real installation out.
-  const configPath = join(directory, "demo.toml");
   const lines = Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
-  writeFileSync(configPath, lines.join(""), { mode: 0o600 });
   try {
     return loadConfig({
-      configPath,
+      // A file of its own keeps those of a real installation out.
+      configPath: "demo.toml",
+      configText: lines.join(""),
       environment: Object.fromEntries(backend),
       assignments: endpoint === undefined ? [] : [`otlp.endpoint=${endpoint}`],
       workingDirectory: directory,

@@ -1,6 +1,6 @@
 /** The program's own log lines: text on a terminal, one JSON object per line in a pipe. */
 import type { Clock } from "./clock.ts";
-import type { LogFields, Logger, LogLevel } from "./logger.ts";
+import { eachLevel, type LogFields, type Logger, type LogLevel } from "./logger.ts";
 import { cutText, printable as printableText } from "./text.ts";
 
 export interface LogOptions {
@@ -36,10 +36,7 @@ export function createLog(options: LogOptions): Log {
   }
 
   return {
-    debug: at("debug"),
-    info: at("info"),
-    warn: at("warn"),
-    error: at("error"),
+    ...eachLevel(at),
     setLevel(level) {
       lowest = logLevels.indexOf(level);
     },

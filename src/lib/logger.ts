@@ -11,18 +11,13 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 /** One line per call: a short message for a person, and fields for a machine. */
 export type Logger = Readonly<Record<LogLevel, (message: string, fields?: LogFields) => void>>;
 
-/** Logs nothing. */
-export const silentLogger: Logger = {
-  debug() {},
-  info() {},
-  warn() {},
-  error() {},
-};
-
 /** A logger whose levels are made one by one. */
 export function eachLevel(line: (level: LogLevel) => Logger[LogLevel]): Logger {
   return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
 }
+
+/** Logs nothing. */
+export const silentLogger: Logger = eachLevel(() => () => {});
 
 /** Passes every line to both. */
 export function teeLogger(one: Logger, other: Logger): Logger {

@@ -40,13 +40,13 @@ export function systemInstallation(unit: SystemUnit): Installation {
     unless: ["id", "--user", serviceUser],
   };
   // While it runs with a dynamic user, that one has the name.
+  const usual = steps();
   const stop: Step = { command: ["systemctl", "stop", unitName], mayFail: true };
   return {
     path: join("/etc/systemd/system", unitName),
     text: systemUnit(unit),
-    isReachable: { command: ["systemctl", "show", "--property=Version"] },
-    install: [...(unit.hasFixedUser ? [stop, user] : []), ...startSteps([])],
-    uninstall: stopSteps([]),
+    ...usual,
+    install: [...(unit.hasFixedUser ? [stop, user] : []), ...usual.install],
     logs: "journalctl --unit=tailscale2otel",
   };
 }
@@ -59,21 +59,19 @@ export function userInstallation(
   return {
     path: join(configHome, "systemd/user", unitName),
     text: userUnit(command, configPath),
-    isReachable: { command: ["systemctl", "--user", "show", "--property=Version"] },
-    install: startSteps(["--user"]),
-    uninstall: stopSteps(["--user"]),
+    ...steps("--user"),
     logs: "journalctl --user --unit=tailscale2otel",
   };
 }
 
-function startSteps(scope: readonly string[]): readonly Step[] {
+/** How the service starts and stops; `scope`: `--user` for a user's own instance of systemd. */
+function steps(...scope: readonly string[]) {
   const systemctl = (...args: string[]): Step => ({ command: ["systemctl", ...scope, ...args] });
-  return [systemctl("daemon-reload"), systemctl("enable", unitName), systemctl("restart", unitName)];
-}
-
-function stopSteps(scope: readonly string[]): { readonly before: readonly Step[]; readonly after: readonly Step[] } {
-  const systemctl = (...args: string[]): Step => ({ command: ["systemctl", ...scope, ...args] });
-  return { before: [systemctl("disable", "--now", unitName)], after: [systemctl("daemon-reload")] };
+  return {
+    isReachable: systemctl("show", "--property=Version"),
+    install: [systemctl("daemon-reload"), systemctl("enable", unitName), systemctl("restart", unitName)],
+    uninstall: { before: [systemctl("disable", "--now", unitName)], after: [systemctl("daemon-reload")] },
+  };
 }
 
 /** The first line, by which a unit of ours is known. */

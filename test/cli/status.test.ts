@@ -19,11 +19,11 @@ const now = Date.UTC(2026, 10, 2, 9, 15);
 const ago = (seconds: number): string => new Date(now - seconds * 1000).toISOString();
 
 const status: RunningStatus = {
+  ...emptyStatus,
   version: "1.2.3",
   statePath: "/var/lib/tailscale2otel",
-  notReady: [],
-  counters: { kind: "current" },
   conservation: {
+    ...emptyStatus.conservation,
     received: 106,
     accepted: 100,
     duplicate: 3,
@@ -32,8 +32,6 @@ const status: RunningStatus = {
     delivered: 90,
     pending: 8,
     deadLettered: 2,
-    lost: 0,
-    uncounted: 0,
   },
   delivery: { pendingSince: ago(300), lastSuccess: { logs: ago(310), metrics: ago(5) } },
   horizon: { flow: 21_600, audit: 172_800, webhook: 59 },

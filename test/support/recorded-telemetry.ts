@@ -1,6 +1,6 @@
 /** Telemetry and a log that keep what they are told. */
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
-import type { LogFields, Logger, LogLevel } from "../../src/lib/logger.ts";
+import { eachLevel, type LogFields, type Logger, type LogLevel } from "../../src/lib/logger.ts";
 
 export interface LogLine {
   readonly level: LogLevel;
@@ -28,10 +28,7 @@ export function recordedLog(): RecordedLog {
     get text() {
       return lines.map((line) => JSON.stringify(line)).join("\n");
     },
-    debug: at("debug"),
-    info: at("info"),
-    warn: at("warn"),
-    error: at("error"),
+    ...eachLevel(at),
   };
 }
 
