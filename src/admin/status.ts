@@ -36,6 +36,8 @@ export interface Status {
   readonly notReady: readonly string[];
   readonly counters: CounterState;
   readonly conservation: Conservation;
+  /** Rows of the journal that were lost; what was counted in them alone is in neither sum. Absent in the answer of an older version. */
+  readonly lostRows?: number;
   readonly delivery: {
     /** When the oldest record in the backlog was received, RFC 3339; absent if there is no backlog. */
     readonly pendingSince?: string;
@@ -99,6 +101,7 @@ export function statusOf(deps: StatusDeps): Status {
       ? { kind: "current" }
       : { kind: "restoring", measuredRow: ledger.measuredSeq, lastRow: journal.lastSeq },
     conservation: conservationOf(journal, ledger),
+    lostRows: journal.loss.rows,
     delivery: {
       ...(since === undefined ? {} : { pendingSince: timeText(since) }),
       lastSuccess: writtenTimes(deps.lastSuccess()),

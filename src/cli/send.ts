@@ -123,7 +123,6 @@ const maxShownCharacters = 2000;
 
 async function post(sending: Sending, { out }: Host): Promise<number> {
   const { url, body, headers, remark, next } = sending;
-  await out.write(`POST ${displayUrl(url)} (${body.length} bytes, ${remark})\n`);
   const beganMs = performance.now();
   const response = await fetch(url, {
     method: "POST",
@@ -136,6 +135,7 @@ async function post(sending: Sending, { out }: Host): Promise<number> {
     const scheme = why.startsWith("TLS") ? " A receiver without TLS needs http:// in the address." : "";
     throw new Error(`no answer: ${why}. ${next}${scheme}`);
   });
+  await out.write(`POST ${displayUrl(url)} (${body.length} bytes, ${remark})\n`);
   // An answer that is endless, broken off or no text is replaced by why.
   const read = await readText(response, maxAnswerBytes).catch(
     (error: unknown) => `(cannot be read: ${messageOf(error)})`,

@@ -14,6 +14,7 @@ import {
   clusterRows,
   countersText,
   destinationText,
+  lostText,
   pollText,
   redeliveryText,
   signalText,
@@ -85,7 +86,7 @@ function followerRows(status: FollowerStatus & Addressed, now: number, out: Pick
 }
 
 function statusRows(status: ShownStatus, now: number, out: Pick<Output, "hasColor">): Rows {
-  const { conservation: sums, delivery, horizon, space } = status;
+  const { conservation: sums, lostRows = 0, delivery, horizon, space } = status;
   const [received, accepted] = sumTexts(sums);
   const counters = countersText(status.counters);
   return [
@@ -96,6 +97,7 @@ function statusRows(status: ShownStatus, now: number, out: Pick<Output, "hasColo
     ...(status.cluster === undefined ? [] : clusterRows(status.cluster, now)),
     ["received", received],
     ["accepted", accepted],
+    ...(lostRows === 0 ? [] : [["lost", lostText(lostRows)] as const]),
     ...(counters === undefined ? [] : [["counters", counters] as const]),
     ["backlog", backlogText(delivery.pendingSince, now)],
     ...signals.map((signal) => {

@@ -14,6 +14,11 @@ export function sumTexts(sums: Status["conservation"]): readonly [received: stri
   ];
 }
 
+/** What the sums do not say: a row that is gone may have taken the counts of its records along. */
+export function lostText(rows: number): string {
+  return `${rows} ${rows === 1 ? "row" : "rows"} of the journal; records whose counts were lost with them are in neither sum`;
+}
+
 /** The sum of a further destination. */
 export function destinationText(records: NonNullable<DestinationStatus["records"]>, now: number): string {
   const { types, accepted, delivered, pending, deadLettered, evicted, pendingSince } = records;

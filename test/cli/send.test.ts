@@ -69,12 +69,16 @@ describe("send", () => {
   test("hec goes to the node's name, for which tailscaled's certificate is", async () => {
     const socket = join(directory, "tailscaled.sock");
     const tailscaled = await startTailscaled(socket, {});
-    const tls = { TS2OTEL_STREAMING__TLS__TAILSCALE: "true", TS2OTEL_TAILSCALE__SOCKET: socket };
+    const tls = {
+      TS2OTEL_STREAMING__LISTEN: "127.0.0.1:1",
+      TS2OTEL_STREAMING__TLS__TAILSCALE: "true",
+      TS2OTEL_TAILSCALE__SOCKET: socket,
+    };
     const named = await runToEnd(directory, ["send", "hec"], { ...secrets, ...tls });
-    expect(named.stdout).toStartWith(`POST https://${nodeName}:8088/services/collector/event (`);
+    expect([named.stdout, named.stderr]).toEqual(["", expect.stringContaining(`${nodeName}:1`)]);
     await tailscaled.stop();
     const unnamed = await runToEnd(directory, ["send", "hec"], { ...secrets, ...tls });
-    expect(unnamed.stdout).toStartWith("POST https://127.0.0.1:8088/services/collector/event (");
+    expect([unnamed.stdout, unnamed.stderr]).toEqual(["", expect.stringContaining("127.0.0.1:1.")]);
   });
 
   test.each([
@@ -178,8 +182,9 @@ describe("send", () => {
       "connection refused by 127.0.0.1:1. Start the service, or give the address of the receiver with --url.",
     ],
   ])("says why nothing answers, and what to do: %j", async (args, environment, reason) => {
-    const { code, stderr } = await runToEnd(directory, ["send", ...args], environment as Record<string, string>);
-    expect(stderr).toBe(`tailscale2otel: no answer: ${reason}\n`);
+    const answered = await runToEnd(directory, ["send", ...args], environment as Record<string, string>);
+    const { code, stdout, stderr } = answered;
+    expect([stdout, stderr]).toEqual(["", `tailscale2otel: no answer: ${reason}\n`]);
     expect(code).toBe(1);
   });
 

@@ -1,5 +1,5 @@
 /** `status`: readable on a terminal, JSON in a pipe, and clear if nothing answers. */
-import { chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chownSync, cpSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -233,6 +233,28 @@ test("without an instance it shows the journal if there is one, and exits with 1
     conservation: { received: 2, accepted: 2, pending: 2, delivered: 0 },
     notReady: [expect.stringContaining("not running")],
   });
+}, 120_000);
+
+test("rows that the journal has lost with their counts are shown, since no sum has them", async () => {
+  const directory = configure(parent, "lost-rows", "");
+  const path = join(directory, "state");
+  const before = await openStore(configAt(path));
+  await take(before, [numberedFlow(1)], Date.now());
+  before.close();
+  const killed = await openStore(configAt(path));
+  await take(killed, [numberedFlow(2)], Date.now());
+  cpSync(path, `${path}-killed`, { recursive: true });
+  killed.close();
+  rmSync(path, { recursive: true });
+  renameSync(`${path}-killed`, path);
+  rmSync(join(path, "journal.db-wal"));
+  const { stdout } = await ask(directory, "status");
+  expect(JSON.parse(stdout)).toMatchObject({ conservation: { accepted: 1, pending: 1, lost: 0 }, lostRows: 1 });
+  const running = await startRunning(directory);
+  expect((await runToEnd(directory, ["status", "--url", running.admin])).stdout).toMatch(
+    /^lost +1 row of the journal; records whose counts were lost with them are in neither sum$/m,
+  );
+  await running.stop();
 }, 120_000);
 
 test("an address at which nothing answers, and a missing or wrong token, are told apart, each with the next step", async () => {
