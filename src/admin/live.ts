@@ -79,7 +79,6 @@ export class Live {
     return { status: 200, headers, body: exchange.request.method === "HEAD" ? "" : this.#open(exchange) };
   }
 
-  /** Records have been committed. */
   committed({ parts }: Pick<Committed, "parts">): void {
     for (const { part, seq, accepted } of parts) this.added({ type: part.type, seq, records: accepted });
   }

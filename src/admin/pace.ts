@@ -11,7 +11,6 @@ export class Pace {
   #restsUntil = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Records have been committed. */
   committed(): void {
     this.#committedAt = performance.now();
     this.wake();

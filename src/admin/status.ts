@@ -14,7 +14,6 @@ import { type RedeliveryDeps, type RedeliveryReport, redeliveryReports } from ".
 
 export type { SignalHealth } from "./destinations.ts";
 
-/** The state of the polling of a log. */
 export type PollHealth = ScrapeStatus & { readonly log: string };
 
 /** What the components of a running instance report. */

@@ -110,31 +110,26 @@ const cluster = Type.Object({
   trouble: optional(text),
 });
 
-/** Of an instance that does not lead. */
-export const FollowerAnswer = Type.Object({
+const ofEvery = {
   version: word,
   statePath: optional(text),
   notReady: texts,
   degraded: optional(texts),
   troubles: optional(Type.Array(Type.Object({ severity: word, message: text, remedy: text }))),
   space: Type.Object({ usedBytes: number, limitBytes: number }),
-  export: exportHealth,
-  cluster,
-});
+};
+
+/** Of an instance that does not lead. */
+export const FollowerAnswer = Type.Object({ ...ofEvery, export: exportHealth, cluster });
 
 export const StatusAnswer = Type.Object({
+  ...ofEvery,
   cluster: optional(cluster),
-  version: word,
-  statePath: optional(text),
-  notReady: texts,
-  degraded: optional(texts),
-  troubles: optional(Type.Array(Type.Object({ severity: word, message: text, remedy: text }))),
   counters,
   conservation,
   delivery: Type.Object({ pendingSince: optional(time), lastSuccess: times }),
   horizon: numbers,
   unverifiable: numbers,
-  space: Type.Object({ usedBytes: number, limitBytes: number }),
   redeliveries: RedeliveriesAnswer,
   export: optional(exportHealth),
   destinations: optional(Type.Array(destination)),

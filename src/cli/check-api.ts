@@ -16,6 +16,9 @@ export interface OnlineFinding {
   readonly remedy?: string;
 }
 
+/** A person is waiting: a server that fails to answer within this time counts as unreachable. */
+export const maxTimeoutMs = 10_000;
+
 /** A finding from a thrown error. */
 export function failure(subject: string, error: unknown): OnlineFinding {
   const failed = { subject, outcome: "failed", detail: messageOf(error) } as const;
@@ -171,7 +174,7 @@ async function checkWebhook(api: TailscaleApi, { webhook, state }: Config): Prom
   try {
     const ours = publicAddress(webhook.public_url, webhook.path);
     const found = (await api.webhooks("set")).find(({ url }) => isSameAddress(url, ours));
-    if (found !== undefined && webhook.secret === "" && storedIdIn(state.path) !== found.id) {
+    if (found !== undefined && webhook.secret === "" && webhookSecretFile(state.path).read()?.id !== found.id) {
       const unknown = `webhook ${found.id} for ${displayUrl(ours)} exists, but its secret is not known here: the next start rotates it`;
       const remedy =
         "If another receiver uses that secret, set webhook.secret to it before the start. If not, there is nothing to do.";
@@ -185,11 +188,6 @@ async function checkWebhook(api: TailscaleApi, { webhook, state }: Config): Prom
   } catch (error) {
     return unreadable({ subject, outcome: "failed", scope: "webhooks" }, error);
   }
-}
-
-/** The webhook whose secret is in the state directory. */
-function storedIdIn(path: string): string | undefined {
-  return webhookSecretFile(path).read()?.id;
 }
 
 function unreadable(
@@ -210,7 +208,6 @@ interface NeededScope {
   readonly isLeftOut?: boolean;
 }
 
-/** Findings for the scopes that the client gets no token for. */
 async function missingScopes(needed: readonly NeededScope[], open: OpenApi): Promise<readonly OnlineFinding[]> {
   const granted = await Promise.all(
     needed.map(async ({ scope, isLeftOut }) => isLeftOut !== true && (await isGranted(scope, open))),

@@ -12,13 +12,11 @@ import { readRegularFile } from "../lib/regular-file.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { formatBytes } from "../lib/units.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";
-import { checkApi, type OnlineFinding, type OpenApi } from "./check-api.ts";
+import { checkApi, maxTimeoutMs, type OnlineFinding, type OpenApi } from "./check-api.ts";
 import { checkOtlp } from "./check-otlp.ts";
 import { chosenTailnet } from "./flags.ts";
 import { counted } from "./terminal.ts";
 
-/** A person is waiting: a server that fails to answer twice within this time counts as unreachable. */
-const maxTimeoutMs = 10_000;
 const maxAttempts = 2;
 
 /** Each tailnet, or the one that is named. What they share is checked once. @throws {UsageError} if there is no such tailnet. */

@@ -6,10 +6,7 @@ import { createSender } from "../export/sender.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { build } from "../version.ts";
-import { failure, type OnlineFinding } from "./check-api.ts";
-
-/** A person is waiting. */
-const maxTimeoutMs = 10_000;
+import { failure, maxTimeoutMs, type OnlineFinding } from "./check-api.ts";
 
 /** Only sends empty exports, as `run` would send them. */
 export async function checkOtlp({ otlp }: Pick<Config, "otlp">): Promise<readonly OnlineFinding[]> {

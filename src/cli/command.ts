@@ -35,7 +35,6 @@ export interface Outcome {
   readonly json: unknown;
   /** A line on standard error, with text and with JSON. */
   readonly remark?: string;
-  /** The exit code. (Default: 0) */
   readonly code?: number;
 }
 

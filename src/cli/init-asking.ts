@@ -9,7 +9,6 @@ type FlagName =
   | ("source" | "endpoint" | "header" | "grafana-instance" | "grafana-token-file" | "reach" | "node")
   | ("webhook" | "webhook-secret-file" | "client-id" | "client-secret-file");
 
-/** The values of the flags, by name. */
 type GivenFlags = Readonly<Partial<Record<FlagName, string | undefined> & Record<"yes", boolean | undefined>>>;
 
 export interface Asking {
@@ -17,7 +16,6 @@ export interface Asking {
   /** Absent: nobody can be asked. */
   readonly prompt: Prompt | undefined;
   readonly streamToken: string;
-  /** Lines for a person. */
   say(text: string): Promise<void>;
   /** An absolute path. */
   resolvePath(path: string): string;

@@ -96,18 +96,14 @@ async function look({ args, sources, host, stop }: InstanceOptions) {
   const { addresses, remark, problem } = adminAddresses(args.url, inspection);
   if (remark !== undefined) await host.err.write(`${remark}\n`);
   const start = "Start the instance, or give the address of another one with --url.";
-  let found: AdminClient | NoAnswer = problem === undefined ? noPort(config.admin) : new NoAnswer(problem, start);
+  const why = "admin.listen has no fixed port, so a running instance cannot be found";
+  const noPort = new NoAnswer(config.admin.enabled ? why : "admin.enabled is false");
+  let found: AdminClient | NoAnswer = problem === undefined ? noPort : new NoAnswer(problem, start);
   for (const address of addresses) {
     found = await findInstance(address, stop, args.tailnet);
     if (!(found instanceof NoAnswer)) break;
   }
   return { found, config };
-}
-
-function noPort({ enabled }: Config["admin"]): NoAnswer {
-  return new NoAnswer(
-    enabled ? "admin.listen has no fixed port, so a running instance cannot be found" : "admin.enabled is false",
-  );
 }
 
 const elsewhere =

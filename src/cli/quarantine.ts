@@ -98,6 +98,7 @@ const retry: Command = command({
         missing.push(...page.missing);
         beforeId = page.nextBeforeId;
       } while (beforeId !== undefined);
+      const queued = isRunning ? "queued for export; see tailscale2otel status" : "queued for export by the next run";
       const retried = sums.accepted + sums.duplicate + sums.kept;
       const lines = [
         ...items.map(({ id, why }) => `${id} stays in quarantine: ${printable(why)}`),
@@ -105,7 +106,7 @@ const retry: Command = command({
         ...(retried === 0 && sums.queued + missing.length > 0
           ? []
           : [`${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} still in quarantine`]),
-        ...(sums.queued === 0 ? [] : [`${counted(sums.queued, "record")} ${queuedText(isRunning)}`]),
+        ...(sums.queued === 0 ? [] : [`${counted(sums.queued, "record")} ${queued}`]),
       ];
       const code = sums.kept > 0 || missing.length > 0 ? 1 : 0;
       return { text: `${lines.join("\n")}\n`, json: { ...sums, items, missing }, code };
@@ -187,13 +188,10 @@ async function missingOf(
 export const quarantineCommands: readonly Command[] = [list, show, retry, purge];
 
 /** Flags and words of the commands that select items. */
-interface SelectionArgs {
+interface SelectionArgs extends Readonly<Partial<Record<"reason" | "before" | "destination", string | undefined>>> {
   readonly _: readonly string[];
   readonly class?: QuarantineFilter["class"] | undefined;
-  readonly reason?: string | undefined;
   readonly type?: QuarantineFilter["type"] | undefined;
-  readonly before?: string | undefined;
-  readonly destination?: string | undefined;
 }
 
 function filterOf({ class: itemClass, reason, type, before, destination }: SelectionArgs): QuarantineFilter {
@@ -222,10 +220,6 @@ function selectionOf(args: SelectionArgs, example: string): Selection {
 function idOf(text: string): string {
   if (!isItemId(text)) throw new UsageError(`${JSON.stringify(text)} is not the id of an item, such as 17.0 or m4`);
   return text;
-}
-
-function queuedText(isRunning: boolean): string {
-  return isRunning ? "queued for export; see tailscale2otel status" : "queued for export by the next run";
 }
 
 const maxDetail = 80;

@@ -42,8 +42,11 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
       return;
     }
     if (problems.length > 0) {
-      for (const problem of problems)
-        log.error(`not reloaded; still using the previous configuration: ${onOneLine(describeFinding(problem))}`);
+      for (const problem of problems) {
+        // A log line has no room for the line of the file that a person would see below a problem.
+        const line = describeFinding(problem).replace(/\s*\n\s*/g, " ");
+        log.error(`not reloaded; still using the previous configuration: ${line}`);
+      }
       app.refuseReload();
       return;
     }
@@ -74,9 +77,4 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
       watch.stop();
     },
   };
-}
-
-/** A log line has no room for the line of the file that a person would see below a problem. */
-function onOneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, " ");
 }

@@ -50,8 +50,7 @@ export const tailCommand: Command = command({
     const connect = createConnection({ args, sources, host, stop: stop.signal });
     const releases = (["SIGINT", "SIGTERM"] as const).map((name) => onSignal(name, () => stop.abort()));
     try {
-      const instance = await connect();
-      await follow({ instance, reconnect: connect, query, stop: stop.signal, note }, async (events) => {
+      await follow({ connect, query, stop: stop.signal, note }, async (events) => {
         const lines = events
           .map((event) => ({ event, text: eventText(event) }))
           .filter(({ event, text }) => matches(event, text))
@@ -125,8 +124,7 @@ function grepOf(wanted: string | undefined): (event: AcceptedEvent, text: string
 }
 
 interface Following {
-  readonly instance: AdminClient;
-  readonly reconnect: () => Promise<AdminClient>;
+  readonly connect: () => Promise<AdminClient>;
   readonly query: EventQuery;
   readonly stop: AbortSignal;
   /** A line for the person, beside the events. */
@@ -137,14 +135,15 @@ const retryMs = { first: 250, longest: 5000 };
 
 /** Resolves when `stop` aborts. A page is shown whole before the next one is asked for, so nothing comes twice. */
 async function follow(following: Following, show: (events: readonly AcceptedEvent[]) => Promise<void>): Promise<void> {
-  const { reconnect, stop, note } = following;
-  let { instance, query } = following;
+  const { connect, stop, note } = following;
+  let { query } = following;
+  let instance = await connect();
   const remarks = createRemarks(query);
   let failures = 0;
   while (!stop.aborted) {
     let page: EventPage;
     try {
-      if (failures > 0) instance = await reconnect();
+      if (failures > 0) instance = await connect();
       page = await instance.events(query);
     } catch (error) {
       if (stop.aborted) return;

@@ -27,11 +27,9 @@ export interface Host {
   readonly workerEntry: URL;
   /** The line that a person types in answer; `undefined` if nobody can be asked. */
   ask(question: string): Promise<string | undefined>;
-  /** Ends the process at once. */
   exit(code: number): never;
 }
 
-/** The real process. */
 export function processHost(workerEntry: URL): Host {
   const { env, stdin, stdout, stderr } = process;
   const hasTerminal = [stdin, stdout, stderr].some(({ isTTY }) => isTTY === true);

@@ -8,7 +8,6 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Every source of settings. Nothing else is read. */
 export interface ConfigSources {
-  /** The value of `--config`. */
   readonly configPath?: string;
   /** The text of that file, if it is known already: then nothing is read. */
   readonly configText?: string;
@@ -59,7 +58,6 @@ export interface Layers {
   readonly tables: Map<string, number>;
 }
 
-/** The variable that names the configuration file. */
 export const configVariable = "TS2OTEL_CONFIG";
 
 /** Adds one value under its key, or says what is wrong with the key. Without `written`, a flag had no value. */

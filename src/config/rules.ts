@@ -100,10 +100,6 @@ function isIdle(config: Config): boolean {
   return !config.streaming.enabled && !config.webhook.enabled && !collectedLogs.some((log) => isPolled(config, log));
 }
 
-function isTailnet({ listen }: Config["admin"]): boolean {
-  return isTailnetAddress(parseListen(listen)?.hostname ?? "");
-}
-
 const signals = ["metrics", "logs"] as const;
 
 const rules: readonly Rule[] = [
@@ -138,7 +134,11 @@ const rules: readonly Rule[] = [
     severity: "warning",
     keys: ["admin.listen"],
     // The tailnet encrypts what is sent to this node's addresses in it.
-    when: ({ admin }) => admin.enabled && !isLocal(admin) && !isTailnet(admin) && !usesTls(admin.tls),
+    when: ({ admin }) =>
+      admin.enabled &&
+      !isLocal(admin) &&
+      !isTailnetAddress(parseListen(admin.listen)?.hostname ?? "") &&
+      !usesTls(admin.tls),
     message: ({ admin }) =>
       `${admin.listen} is not loopback and there is no TLS, so the admin token and all that is shown travel over plain HTTP`,
     remedy:

@@ -29,17 +29,18 @@ const broken: readonly ((at: number, node: { readonly nodeId?: string; readonly 
   // Another version of the format.
   (at) => ({ eventGroupID: `g${at}`, origin: "CONFIG_API", actor: "alice@example.com", target: {}, action: "UPDATE" }),
   // A counter that has run over.
-  (at, { nodeId }) => ({ nodeId, ...span(at), virtualTraffic: [entry(-2_147_483_648)] }),
+  (at, { nodeId }) => ({
+    nodeId,
+    start: timeText(at, 0),
+    end: timeText(at + windowMs, 0),
+    virtualTraffic: [entry(-2_147_483_648)],
+  }),
   // Something that is no log of Tailscale's.
   (at, { name }) => ({ kind: "ssh-session", host: name ?? tailnetDomain, begun: timeText(at, 0), seconds: 42 }),
 ];
 
 function entry(txBytes: number) {
   return { proto: 6, src: "100.64.1.10:40000", dst: "100.64.1.11:443", txPkts: 1, txBytes };
-}
-
-function span(at: number) {
-  return { start: timeText(at, 0), end: timeText(at + windowMs, 0) };
 }
 
 function refused(number: number): object {

@@ -211,7 +211,9 @@ function get(path: string, { socket, timeoutMs = statusTimeoutMs, signal }: Tail
   const where = "socketPath" in place ? place.socketPath : `${place.host}:${place.port}`;
   const timeout = AbortSignal.timeout(timeoutMs);
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void => reject(timeout.aborted ? tooSlow(timeoutMs) : unreachable(error, where));
+    const tooSlow = `tailscaled gave no answer within ${formatDuration(timeoutMs)}`;
+    const fail = (error: unknown): void =>
+      reject(timeout.aborted ? new TailscaledError(tooSlow, seeLog, 900) : unreachable(error, where));
     const options = {
       ...place,
       path: `/localapi/v0/${path}`,
@@ -240,10 +242,6 @@ function get(path: string, { socket, timeoutMs = statusTimeoutMs, signal }: Tail
     sent.on("error", fail);
     sent.end();
   });
-}
-
-function tooSlow(timeoutMs: number): TailscaledError {
-  return new TailscaledError(`tailscaled gave no answer within ${formatDuration(timeoutMs)}`, seeLog, 900);
 }
 
 function unreachable(error: unknown, where: string): TailscaledError {

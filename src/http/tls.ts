@@ -3,7 +3,6 @@ import { X509Certificate } from "node:crypto";
 import { whyUnusablePair } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { keepTrying, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
-import type { Clock } from "../lib/clock.ts";
 import { createFileWatch } from "../lib/file-watch.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { messageOf } from "../lib/system-error.ts";
@@ -63,7 +62,7 @@ function withValidity(texts: PemTexts): KeyPair {
 }
 
 /** A usable pair; with it, why tailscaled could not renew it although that is overdue. */
-export interface Obtained {
+interface Obtained {
   readonly pair: KeyPair;
   readonly overdue?: unknown;
 }
@@ -132,7 +131,11 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
 
   async function renew(): Promise<unknown> {
     const previous = current;
-    const { pair, overdue } = await obtain(source, clock, ending.signal);
+    const now = clock();
+    const { pair, overdue }: Obtained =
+      "socket" in source
+        ? await obtainKeyPair({ ...source, signal: ending.signal }, now)
+        : { pair: readKeyPair(source, now) };
     if (pair.certificate === previous?.certificate && pair.key === previous.key) return overdue;
     current = pair;
     try {
@@ -260,11 +263,6 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
       watch.stop();
     },
   };
-}
-
-async function obtain(source: TlsSource, clock: Clock, signal: AbortSignal): Promise<Obtained> {
-  if (!("socket" in source)) return { pair: readKeyPair(source, clock()) };
-  return obtainKeyPair({ ...source, signal }, clock());
 }
 
 function readText(file: string): string {

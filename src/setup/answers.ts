@@ -37,11 +37,9 @@ export function freshToken(): string {
   return randomBytes(24).toString("hex");
 }
 
-export type Value = string | boolean;
-
-export interface Line {
+interface Line {
   readonly key: string;
-  readonly value: Value;
+  readonly value: string | boolean;
   readonly comment?: string;
 }
 

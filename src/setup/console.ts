@@ -19,17 +19,13 @@ export function webhookAddressOf(url: string): string {
 
 /** How to create the OAuth client. */
 export function oauthSteps(answers: Pick<Answers, "source" | "reach" | "webhook">): string {
-  const scopes = scopesFor(answers).map((scope) => `       ${scope}${accessOf(scope)}`);
+  const scopes = scopesFor(answers).map((scope) => `       ${scope}${scope.endsWith(":read") ? "" : " (write)"}`);
   return [
     `In Tailscale's admin console, create an OAuth client: ${consoleUrl}/settings/oauth`,
     "(Settings, Trust credentials, Credential, OAuth). Tick these scopes:",
     ...scopes,
     "It shows the secret once.",
   ].join("\n");
-}
-
-function accessOf(scope: string): string {
-  return scope.endsWith(":read") ? "" : " (write)";
 }
 
 /** What to enter in the admin console; for what the program does itself, that it does. */

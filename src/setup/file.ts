@@ -1,5 +1,5 @@
 /** The configuration file that follows from the answers, commented; and the same as flags, to check it before it is written. */
-import { type Answers, type Section, sectionsOf, type Value } from "./answers.ts";
+import { type Answers, type Section, sectionsOf } from "./answers.ts";
 
 /** TOML. `version`: of the program that writes it. */
 export function fileText(answers: Answers, version: string): string {
@@ -25,18 +25,10 @@ export function assignmentsOf(answers: Answers): readonly string[] {
 function sectionText({ name, comment, lines, isOff }: Section): string {
   const texts = lines.flatMap(({ key, value, comment: remark }) => [
     ...(remark === undefined ? [] : [`# ${remark}`]),
-    `${keyText(key)} = ${valueText(value)}`,
+    // JSON's strings are TOML's, but for one character.
+    `${/^[A-Za-z0-9_-]+$/.test(key) ? key : JSON.stringify(key)} = ${JSON.stringify(value).replaceAll("\u007f", "\\u007f")}`,
   ]);
   if (isOff !== true) return [`# ${comment}`, `[${name}]`, ...texts].join("\n");
   const missing = "# Off until there is a secret: put it in, and remove the # of the lines with a setting.";
   return [`# ${comment}`, missing, ...[`[${name}]`, ...texts].map((line) => `# ${line}`)].join("\n");
-}
-
-function keyText(key: string): string {
-  return /^[A-Za-z0-9_-]+$/.test(key) ? key : JSON.stringify(key);
-}
-
-/** JSON's strings are TOML's, but for one character. */
-function valueText(value: Value): string {
-  return JSON.stringify(value).replaceAll("\u007f", "\\u007f");
 }

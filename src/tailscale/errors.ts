@@ -88,13 +88,6 @@ export class TailscaleError extends Error {
   }
 }
 
-/** Why something failed, for a line of `status`. */
-function troubleOf(error: unknown): string {
-  if (error instanceof TailscaleError && error.missingScope !== undefined)
-    return `the scope ${error.missingScope} is missing`;
-  return messageOf(error);
-}
-
 /** What could not be read or set up in the tailnet at the last attempt. */
 export interface TailnetTrouble {
   readonly task: "network log stream" | "configuration log stream" | "webhook" | "device list";
@@ -122,8 +115,9 @@ export function createAttempts() {
           failure = undefined;
           return result;
         } catch (error) {
-          const trouble = troubleOf(error);
-          failure = error instanceof TailscaleError ? { trouble, remedy: error.remedy } : { trouble };
+          const { missingScope, remedy } = error instanceof TailscaleError ? error : {};
+          const trouble = missingScope === undefined ? messageOf(error) : `the scope ${missingScope} is missing`;
+          failure = remedy === undefined ? { trouble } : { trouble, remedy };
           throw error;
         }
       },

@@ -58,7 +58,6 @@ export class EventFeed {
     this.#deps = deps;
   }
 
-  /** Records have been committed. */
   committed(): void {
     this.pace.committed();
   }

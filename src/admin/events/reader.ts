@@ -4,7 +4,7 @@ import { formatRfc3339, timeText } from "../../lib/rfc3339.ts";
 import { Refusal } from "../../errors.ts";
 import type { Awaitable, Journal, JournalReader, LogPosition, RowHead } from "../../journal/index.ts";
 import type { ProcessorSettings } from "../../processors/index.ts";
-import type { RecordType, Source } from "../../records/types.ts";
+import { type RecordType, recordTypes, type Source } from "../../records/types.ts";
 import { type AcceptedEvent, type EventQuery, type Gap, idOf, type OpenPage, startOf } from "./page.ts";
 import { type EventRow, EventRows } from "./rows.ts";
 import type { Wanted } from "./wanted.ts";
@@ -130,7 +130,8 @@ export class EventReader {
   /** The event at a place with its texts whole; nothing if it has left or cannot be read. */
   async whole({ seq, record, logRecord }: LogPosition): Promise<AcceptedEvent | undefined> {
     const [head] = await this.heads(seq, 1);
-    const row = head?.seq === seq && isEventRow(head) ? await this.#open(head) : undefined;
+    const row =
+      head?.seq === seq && recordTypes.some((type) => type === head.type) ? await this.#open(head) : undefined;
     const event = row?.contents.whole(record, logRecord);
     return row && event && this.#accepted(event, { seq, record, logRecord }, row);
   }
@@ -218,8 +219,4 @@ export function charactersOf({ body, attributes }: Pick<LogEvent, "body" | "attr
   let characters = body.length + 200;
   for (const value of Object.values(attributes)) characters += String(value).length + 30;
   return characters;
-}
-
-function isEventRow({ type }: RowHead): boolean {
-  return type === "flow" || type === "audit" || type === "webhook";
 }

@@ -10,7 +10,7 @@ import {
   totalsPerKind,
 } from "../../ledger/minute.ts";
 import { isTransport } from "../../records/flow/protocols.ts";
-import type { TrafficMap, TrafficNode, TrafficPair } from "./answers.ts";
+import type { TrafficMap, TrafficPair } from "./answers.ts";
 
 /** Services that are listed. */
 const maxServices = 100;
@@ -40,7 +40,9 @@ export function mapOf(sums: MinuteSums, limit: number): Omit<TrafficMap, "since"
   }
   return {
     pairs: chosen.map(shownPair),
-    nodes: [...pairs.values()].filter(({ to }) => to === undefined).map(shownNode),
+    nodes: [...pairs.values()]
+      .filter(({ to }) => to === undefined)
+      .map(({ from, sums: of }) => ({ name: from, kinds: bytesByKind(of) })),
     services: [...services]
       .map(([name, used]) => ({ name, isTransport: isTransport(name), ...used }))
       .toSorted((one, other) => other.bytes - one.bytes || (one.name < other.name ? -1 : 1))
@@ -87,10 +89,6 @@ function shownPair(pair: PairSums): TrafficPair {
     rxBytes: sumOf(sums, 2),
     kinds: bytesByKind(sums),
   };
-}
-
-function shownNode({ from, sums }: PairSums): TrafficNode {
-  return { name: from, kinds: bytesByKind(sums) };
 }
 
 function bytesByKind(sums: Float64Array): TrafficPair["kinds"] {

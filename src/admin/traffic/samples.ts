@@ -37,7 +37,6 @@ export class Samples {
     this.#listeners.clear();
   }
 
-  /** Calls back with each new sample. */
   onSample(listener: (sample: TrafficSample) => void): void {
     this.#listeners.add(listener);
   }

@@ -3,7 +3,6 @@ import type { Telemetry } from "../../catalogue/telemetry.ts";
 import { Refusal } from "../../errors.ts";
 import type { Pace } from "../pace.ts";
 
-/** Does a step of an answer's work. */
 export type Work = <Result>(step: () => Result | Promise<Result>) => Promise<Result>;
 
 export interface SharedDeps {

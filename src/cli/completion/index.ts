@@ -1,6 +1,5 @@
 /** `completion`: scripts for shells that ask this program what could come next, and the answers. */
 import { possibleSections } from "../../config/schema.ts";
-import type { Setting } from "../../config/setting.ts";
 import { type Command, command, repeatable } from "../command.ts";
 import bash from "./bash.txt";
 import fish from "./fish.txt";
@@ -153,7 +152,8 @@ function assignmentsOf(current: string, prefix: string): Answer {
     key === undefined ? undefined : settings.find((one) => one.key === key.replace(/_file$/, "") || one.key === key);
   if (setting !== undefined && value !== undefined) {
     if (/^(?:file|directory)$/.test(setting.kind) || setting.key !== key) return { candidates: [], directive: "files" };
-    const values = wordsFor(setting).map((word) => ({ value: `${prefix}${key}=${word}`, description: "" }));
+    const words = setting.kind === "boolean" ? ["true", "false"] : setting.choices;
+    const values = words.map((word) => ({ value: `${prefix}${key}=${word}`, description: "" }));
     return matching(values, prefix + current);
   }
   const names = settings.flatMap(({ key: name, kind, description }) => [
@@ -170,10 +170,6 @@ function assignmentsOf(current: string, prefix: string): Answer {
     steps.set(step, { value: prefix + step, description: of });
   }
   return { candidates: [...steps.values()], directive: "nospace" };
-}
-
-function wordsFor({ kind, choices }: Setting): readonly string[] {
-  return kind === "boolean" ? ["true", "false"] : choices;
 }
 
 function matching(candidates: readonly Candidate[], current: string): Answer {
