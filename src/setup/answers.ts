@@ -37,11 +37,8 @@ export function freshToken(): string {
   return randomBytes(24).toString("hex");
 }
 
-interface Line {
-  readonly key: string;
-  readonly value: string | boolean;
-  readonly comment?: string;
-}
+/** A setting as it is written. */
+type Line = readonly [key: string, value: string | boolean, comment?: string];
 
 /** A table of the configuration file. */
 export interface Section {
@@ -102,65 +99,48 @@ export function sectionsOf(answers: Answers): readonly Section[] {
 }
 
 function streamSections(reach: Reach, { streamToken, oauth }: Answers): readonly Section[] {
-  const listen: Line =
+  const [host, who] =
     reach.kind === "public"
-      ? {
-          key: "listen",
-          value: `127.0.0.1:${streamPort}`,
-          comment: `Only for a proxy on this machine. If yours is on another one: ":${streamPort}"`,
-        }
-      : { key: "listen", value: `:${streamPort}`, comment: "All interfaces; every request needs the token." };
+      ? ["127.0.0.1", `Only for a proxy on this machine. If yours is on another one: ":${streamPort}"`]
+      : ["", "All interfaces; every request needs the token."];
   const main: Section = {
     name: "streaming",
     comment: "Tailscale's log streaming sends to this receiver, as it would to Splunk.",
     lines: [
-      { key: "enabled", value: true },
-      listen,
-      { key: "token", value: streamToken, comment: "The token that is entered in Tailscale." },
-      { key: "public_url", value: streamUrlOf(reach), comment: "Where Tailscale reaches the receiver." },
-      ...(oauth === undefined
-        ? []
-        : [{ key: "auto_configure", value: true, comment: "Each start sets up both log streams at Tailscale." }]),
+      ["enabled", true],
+      ["listen", `${host}:${streamPort}`, who],
+      ["token", streamToken, "The token that is entered in Tailscale."],
+      ["public_url", streamUrlOf(reach), "Where Tailscale reaches the receiver."],
+      ...(oauth === undefined ? [] : [automatic("Each start sets up both log streams at Tailscale.")]),
     ],
   };
   if (reach.kind !== "certificate") return [main];
-  const tls = {
+  const tls: Section = {
     name: "streaming.tls",
     comment: "The certificate of this machine's name, from tailscaled, which also renews it.",
-    lines: [{ key: "tailscale", value: true }],
+    lines: [["tailscale", true]],
   };
   return [main, tls];
 }
 
 function webhookSection({ url, secret }: NonNullable<Answers["webhook"]>, answers: Answers): Section {
   const isCreated = answers.oauth !== undefined && secret === undefined;
-  const listenLine: Line = {
-    key: "listen",
-    value: `127.0.0.1:${webhookPortOf(answers)}`,
-    comment: "For the proxy, or Tailscale Funnel, on this machine.",
-  };
   const secretOrPlace = secret ?? { text: "tskey-webhook-…" };
   return {
     name: "webhook",
     comment: "Tailscale's webhooks: events of the tailnet, within seconds.",
     ...(secret === undefined && !isCreated ? { isOff: true as const } : {}),
     lines: [
-      { key: "enabled", value: true },
-      listenLine,
+      ["enabled", true],
+      ["listen", `127.0.0.1:${webhookPortOf(answers)}`, "For the proxy, or Tailscale Funnel, on this machine."],
       ...(isCreated ? [] : [secretLine("secret", secretOrPlace, "As Tailscale showed it.")]),
-      { key: "public_url", value: url, comment: "Where Tailscale reaches the receiver." },
-      ...(isCreated
-        ? [
-            {
-              key: "auto_configure",
-              value: true,
-              comment: "The first start creates the webhook, and keeps its secret.",
-            },
-          ]
-        : []),
+      ["public_url", url, "Where Tailscale reaches the receiver."],
+      ...(isCreated ? [automatic("The first start creates the webhook, and keeps its secret.")] : []),
     ],
   };
 }
+
+const automatic = (comment: string): Line => ["auto_configure", true, comment];
 
 const collectorComments = {
   flowlogs: "Network flow logs: who talks to whom.",
@@ -173,15 +153,18 @@ function collectorSection(name: "flowlogs" | "auditlogs", source: LogSource): Se
     poll: "Read from Tailscale's API every minute.",
     both: "Received, and read from the API to fill gaps. Each record counts once.",
   };
-  const line = { key: "source", value: source, comment: comments[source] };
-  return { name: `collectors.${name}`, comment: collectorComments[name], lines: [line] };
+  return {
+    name: `collectors.${name}`,
+    comment: collectorComments[name],
+    lines: [["source", source, comments[source]]],
+  };
 }
 
 function oauthSection({ clientId, clientSecret }: NonNullable<Answers["oauth"]>, answers: Answers): Section {
   return {
     name: "tailscale.auth.oauth",
     comment: `OAuth client of the tailnet, with the scopes ${scopesFor(answers).join(", ")}.`,
-    lines: [{ key: "client_id", value: clientId }, secretLine("client_secret", clientSecret)],
+    lines: [["client_id", clientId], secretLine("client_secret", clientSecret)],
   };
 }
 
@@ -190,25 +173,25 @@ function backendSections({ endpoint, grafana, headers = [] }: Backend): readonly
   const main: Section = {
     name: "otlp",
     comment: "Where metrics and logs are exported.",
-    lines: [{ key: "endpoint", value: endpoint, comment: "/v1/metrics and /v1/logs are appended." }],
+    lines: [["endpoint", endpoint, "/v1/metrics and /v1/logs are appended."]],
   };
   const credentials: Section[] = [];
   if (grafana !== undefined)
     credentials.push({
       name: "otlp.grafana_cloud",
       comment: "Credentials of Grafana Cloud.",
-      lines: [{ key: "instance_id", value: grafana.instanceId }, secretLine("token", grafana.token)],
+      lines: [["instance_id", grafana.instanceId], secretLine("token", grafana.token)],
     });
   if (headers.length > 0)
     credentials.push({
       name: "otlp.headers",
       comment: "Headers of every request.",
-      lines: headers.map(([key, value]) => ({ key, value })),
+      lines: headers,
     });
   return [main, ...credentials];
 }
 
 function secretLine(key: string, secret: Secret, comment?: string): Line {
-  const line = "text" in secret ? { key, value: secret.text } : { key: `${key}_file`, value: secret.file };
-  return comment === undefined || "file" in secret ? line : { ...line, comment };
+  if ("file" in secret) return [`${key}_file`, secret.file];
+  return comment === undefined ? [key, secret.text] : [key, secret.text, comment];
 }

@@ -18,12 +18,12 @@ export function fileText(answers: Answers, version: string): string {
 /** `key=value` for each setting, as with `--set`. */
 export function assignmentsOf(answers: Answers): readonly string[] {
   return sectionsOf(answers).flatMap(({ name, lines, isOff }) =>
-    isOff === true ? [] : lines.map(({ key, value }) => `${name}.${key}=${String(value)}`),
+    isOff === true ? [] : lines.map(([key, value]) => `${name}.${key}=${String(value)}`),
   );
 }
 
 function sectionText({ name, comment, lines, isOff }: Section): string {
-  const texts = lines.flatMap(({ key, value, comment: remark }) => [
+  const texts = lines.flatMap(([key, value, remark]) => [
     ...(remark === undefined ? [] : [`# ${remark}`]),
     // JSON's strings are TOML's, but for one character.
     `${/^[A-Za-z0-9_-]+$/.test(key) ? key : JSON.stringify(key)} = ${JSON.stringify(value).replaceAll("\u007f", "\\u007f")}`,
