@@ -78,6 +78,9 @@ describe("the compose file with two receivers", () => {
         const received = async ({ admin }: RunningProgram): Promise<number> =>
           ((await (await fetch(`${admin}/api/v1/status`)).json()) as { conservation: { received: number } })
             .conservation.received;
+        // The path of one of several tailnets: these receivers serve one, and say so themselves.
+        const named = await fetch(`http://127.0.0.1:${balancer}/acme/services/collector/event`, { method: "POST" });
+        expect(await named.json()).toMatchObject({ text: "Not found" });
         let n = 0;
         await until(async () => {
           expect(await send(balancer, n++)).toBe(200);
