@@ -171,6 +171,8 @@ async function lost(): Promise<void> {
   } catch (error) {
     if (session.peek() === "signed_out") return;
     closed(error instanceof ApiError ? troubleOf(error) : undefined);
+    // It may lead another tailnet.
+    if (error instanceof ApiError) void loadTailnets();
   }
   if (source !== undefined || session.peek() === "signed_out" || !isVisible.peek()) return;
   clearTimeout(retry);

@@ -136,7 +136,8 @@ function Nothing({ filter }: { readonly filter: EventFilter }): JSX.Element {
   return (
     <Empty>
       No events yet. Configuration audit logs come from Tailscale by log streaming or polling, other events by a
-      webhook: <code>tailscale2otel tailnet setup</code> sets up both.
+      webhook: <code>tailscale2otel tailnet stream set</code> and <code>tailscale2otel tailnet webhook create</code> set
+      them up.
     </Empty>
   );
 }

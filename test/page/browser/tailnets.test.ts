@@ -2,8 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
+import { startCluster } from "../../support/postgres/cluster.ts";
+import { canHavePostgres } from "../../support/postgres/programs.ts";
 import { enveloped, flowValue } from "../../support/records.ts";
 import type { RunningProgram } from "../../support/running-program.ts";
+import { untilLeads } from "../../support/shared-journal.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { timeoutMs, until } from "../../support/wait.ts";
 import { startInstance } from "./instance.ts";
@@ -60,6 +63,29 @@ describe.skipIf(!hasBrowser)("on the page of two tailnets", () => {
       expect(api.filter((url) => !url.includes("tailnet=globex"))).toEqual([]);
       expect(problems).toEqual([]);
       await context.close();
+    },
+    timeoutMs,
+  );
+
+  test.skipIf(!canHavePostgres)(
+    "of an instance that follows, whom to ask is shown, and the other tailnet can be chosen",
+    async () => {
+      const cluster = await startCluster();
+      const shared = {
+        ...settings,
+        TS2OTEL_STATE__URL: await cluster.databaseUrl(),
+      };
+      const leader = await startInstance({ directory: temporaryDirectory(), settings: shared });
+      await Promise.all(["acme", "globex"].map((name) => untilLeads(leader, `?tailnet=${name}`)));
+      const follower = await startInstance({ directory: temporaryDirectory(), settings: shared });
+      const { page, context } = await openPage(browser, `${follower.admin}/?tailnet=globex`, { mayFail: true });
+      const choice = page.getByLabel("Tailnet");
+      await until(async () => (await choice.locator("option").allInnerTexts()).join() === "acme,globex");
+      expect(await choice.inputValue()).toBe("globex");
+      expect(await page.getByRole("link", { name: leader.admin }).count()).toBeGreaterThan(0);
+      await context.close();
+      await Promise.all([leader.stop(), follower.stop()]);
+      await cluster.end();
     },
     timeoutMs,
   );
