@@ -28,20 +28,20 @@ export const startOfJournal: LogCursor = {
 
 /** The position of `to`, and the sums of the stored cursor plus what has been counted between `from` and `to`. */
 export function advanced(stored: LogCursor, from: LogCursor, to: LogCursor): LogCursor {
-  const grown = <Name extends string>(
-    sums: Record<Name, number>,
-    was: Record<Name, number>,
-    is: Record<Name, number>,
-  ) =>
-    Object.fromEntries((Object.keys(is) as Name[]).map((name) => [name, sums[name] + is[name] - was[name]])) as Record<
-      Name,
-      number
-    >;
+  const grown = <Sums extends Readonly<Record<string, number>>>(sums: Sums, was: Sums, is: Sums): Sums => {
+    const grownBy = Object.entries(is).map(([name, sum]) => [name, (sums[name] ?? 0) + sum - (was[name] ?? 0)]);
+    return Object.fromEntries(grownBy) as Sums;
+  };
   return {
     ...to,
     records: grown(stored.records, from.records, to.records),
     logRecords: grown(stored.logRecords, from.logRecords, to.logRecords),
   };
+}
+
+/** The same position, with sums that begin anew: of records, so many are delivered already. */
+export function begunAnew({ seq, record, logRecord }: LogPosition, delivered: number): LogCursor {
+  return { ...startOfJournal, seq, record, logRecord, records: { ...startOfJournal.records, delivered } };
 }
 
 /** Why records are dead letters. */
@@ -83,6 +83,20 @@ export interface Report {
   readonly cursor?: LogCursor | undefined;
   readonly marks?: readonly NewMark[];
   readonly redelivered?: readonly RedeliveryProgress[];
+}
+
+/** What was reported, by destination, and is not committed yet. */
+export type Reports = ReadonlyMap<string, Report>;
+
+export const noReports: Reports = new Map();
+
+export function withReport(reports: Reports, destination: string, more: Report): Reports {
+  const { cursor, marks = [], redelivered = [] } = reports.get(destination) ?? {};
+  return new Map(reports).set(destination, {
+    cursor: more.cursor ?? cursor,
+    marks: [...marks, ...(more.marks ?? [])],
+    redelivered: [...redelivered, ...(more.redelivered ?? [])],
+  });
 }
 
 /** A further destination: log records of these types are delivered there too. */

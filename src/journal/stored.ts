@@ -1,4 +1,5 @@
 /** What a journal keeps under names, in the form that every engine stores, so that a journal can be moved from one to another: JSON. */
+import { randomBytes, randomUUID } from "node:crypto";
 import type { PollCursor, PolledType } from "./batch.ts";
 import type {
   DestinationRule,
@@ -53,3 +54,15 @@ export const destinationPrefix = "destination.";
 
 /** The largest value of `writeState`. */
 export const maxStateBytes = 8 * 1024 * 1024;
+
+/** Of a journal that is made now. */
+export function newIdentity(now: number): JournalIdentity {
+  const secret = (): string => randomBytes(32).toString("hex");
+  return {
+    instanceId: randomUUID(),
+    identitySecret: secret(),
+    privacySalt: secret(),
+    tailnet: 1,
+    createdAt: now,
+  };
+}

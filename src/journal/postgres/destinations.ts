@@ -3,7 +3,14 @@
  * accepted is what the head says, less what it said when an account began.
  */
 import { type RecordType, recordTypes } from "../../records/types.ts";
-import { advanced, type DestinationAccount, type DestinationRule, type LogCursor, startOfJournal } from "../journal.ts";
+import {
+  advanced,
+  begunAnew,
+  type DestinationAccount,
+  type DestinationRule,
+  type LogCursor,
+  startOfJournal,
+} from "../journal.ts";
 import { redeliveryKey } from "../redelivery.ts";
 import { destinationPrefix, noLoss } from "../stored.ts";
 import { acceptedIn, type HeadRow, headColumns } from "./head.ts";
@@ -143,7 +150,6 @@ export class Destinations {
   async beginAnew(change: Change, at: number): Promise<void> {
     const { connection, schema, state } = this.#deps;
     const { measuredSeq, loss } = state;
-    const { seq, record, logRecord } = cursorIn(change);
     const sql = `SELECT ${headColumns(schema)}, (SELECT COALESCE(SUM(records), 0)::bigint FROM ${schema}.batch
         WHERE seq > $1 AND ${isOf(2)}) AS unmeasured FROM ${schema}.head`;
     const [found] = await connection.query<HeadRow & { unmeasured: number }>(sql, [
@@ -156,8 +162,7 @@ export class Destinations {
     for (const name of state.snapshot.keys()) change.setBlob(`ledger/${name}`, undefined);
     change.set("measured", { measuredSeq });
     change.set("identity", { ...state.identity, createdAt: at });
-    const records = { ...startOfJournal.records, delivered };
-    change.set("cursor", { ...startOfJournal, seq, record, logRecord, records });
+    change.set("cursor", begunAnew(cursorIn(change), delivered));
     change.set("begun", acceptedIn(head, recordTypes) - pending - delivered);
     change.set("loss", { ...noLoss, rows: loss.rows });
     for (const name of this.#names) {
@@ -166,10 +171,8 @@ export class Destinations {
       const { pending: stillPending } = this.#accountOf(name, known, head);
       // The delivered lines of the row that it is in have been counted before.
       const passed = await this.#passedIn(cursor, types);
-      const place = { seq: cursor.seq, record: cursor.record, logRecord: cursor.logRecord };
-      const anew = { ...startOfJournal, ...place, records: { ...startOfJournal.records, delivered: passed } };
       const account = { since: at, evicted: 0, begun: acceptedIn(head, types) - stillPending - passed };
-      change.set(key(name), { types, isRequired, cursor: anew, ...account });
+      change.set(key(name), { types, isRequired, cursor: begunAnew(cursor, passed), ...account });
     }
   }
 

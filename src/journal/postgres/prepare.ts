@@ -1,9 +1,9 @@
 /** Makes a database ready: the schema with its tables, the journal's identity, and a warning if it keeps less than it is trusted with. */
-import { randomBytes, randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { JournalIdentity } from "../journal.ts";
+import { newIdentity } from "../stored.ts";
 import type { Connection } from "./connection.ts";
 import { DatabaseError } from "./errors.ts";
 import { creation, quoted, schemaVersion } from "./schema.ts";
@@ -44,17 +44,9 @@ export async function prepareSchema(connection: Connection, schema: string, logg
 
 /** Made once by whoever is first. */
 export async function ensureIdentity(connection: Connection, schema: string, now: number): Promise<JournalIdentity> {
-  const secret = () => randomBytes(32).toString("hex");
-  const made: JournalIdentity = {
-    instanceId: randomUUID(),
-    identitySecret: secret(),
-    privacySalt: secret(),
-    tailnet: 1,
-    createdAt: now,
-  };
   const table = `${quoted(schema)}.state`;
   const insert = `INSERT INTO ${table} (name, value) VALUES ('identity', $1) ON CONFLICT DO NOTHING`;
-  await connection.query(insert, [Buffer.from(JSON.stringify(made))]);
+  await connection.query(insert, [Buffer.from(JSON.stringify(newIdentity(now)))]);
   const [stored] = await connection.query<{ value: Uint8Array }>(`SELECT value FROM ${table} WHERE name = 'identity'`);
   return JSON.parse(new TextDecoder().decode(stored?.value)) as JournalIdentity;
 }

@@ -1,8 +1,8 @@
 /** What arrives at this instance: several appends are judged, written and committed together, by one call of `append` at a time. */
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
-import type { Logger } from "../../lib/logger.ts";
-import { type Append, type Committed, reasonOf } from "../batch.ts";
+import { attempt, type Logger } from "../../lib/logger.ts";
+import type { Append, Committed } from "../batch.ts";
 import { bytesOf, type Call, numbered, packCall, recordsOf } from "./call.ts";
 import type { Connection, Database } from "./connection.ts";
 import { DatabaseError, databaseErrorOf } from "./errors.ts";
@@ -146,7 +146,7 @@ export class Turn {
 
   /** The failure says why nothing was written, or that nobody knows whether it was. Never throws. */
   async #commit(group: readonly Waiting[]): Promise<DatabaseError | undefined> {
-    const { keys, heads, committed: noted } = this.#deps;
+    const { keys, heads, logger, committed: noted } = this.#deps;
     const startedAt = performance.now();
     try {
       for (let round = 0; round < maxRounds; round++) {
@@ -175,8 +175,9 @@ export class Turn {
         const before = answer.last_seq - call.rows.length;
         const written = call.written.map((one) => numbered(one, before));
         heads.see(answer);
-        this.#call(() => noted((performance.now() - startedAt) / 1000));
-        group.forEach(({ committed }, place) => this.#call(() => committed(written[place] as Committed)));
+        const tell = (act: () => void) => attempt("a committed batch could not be counted", logger, act);
+        tell(() => noted((performance.now() - startedAt) / 1000));
+        group.forEach(({ committed }, place) => tell(() => committed(written[place] as Committed)));
         group.forEach(({ resolve }, place) => resolve(written[place] as Committed));
         return undefined;
       }
@@ -258,14 +259,6 @@ export class Turn {
     const { failure } = this.#deps.database;
     if (failure === undefined || performance.now() - failure.since < patienceMs) return undefined;
     return `the journal cannot be written: ${failure.reason}`;
-  }
-
-  #call(act: () => void): void {
-    try {
-      act();
-    } catch (error) {
-      this.#deps.logger.error("a committed batch could not be counted", { reason: reasonOf(error) });
-    }
   }
 }
 

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { Awaitable, Report } from "../journal.ts";
+import { type Awaitable, noReports, type Report, type Reports, withReport } from "../journal.ts";
 import type { Connection } from "./connection.ts";
 import { DatabaseError, databaseErrorOf } from "./errors.ts";
 import type { Heads } from "./head.ts";
@@ -48,8 +48,6 @@ const pauseMs = 100;
 /** How often what may leave later is tried, if others hold a lock. */
 const triesOfMaintenance = 2;
 
-const noReports: ReadonlyMap<string, Report> = new Map();
-
 /** `keeps`: senders of reports wait for nothing, so they are repeated. `may fail`: maintenance, which comes again. */
 export type Effort = "keeps trying" | "may fail";
 
@@ -57,7 +55,7 @@ export class Writer {
   readonly #deps: WriterDeps;
   /** Settles when the write before is done. */
   #last: Promise<unknown> = Promise.resolve();
-  /** By destination, for the next write. */
+  /** For the next write. */
   #reports = noReports;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #number = 0;
@@ -82,12 +80,7 @@ export class Writer {
   /** Takes a report, which is committed with the next write, or after a moment. */
   report(more: Report, destination: string): void {
     if (this.#closed !== undefined) return;
-    const { cursor, marks = [], redelivered = [] } = this.#reports.get(destination) ?? {};
-    this.#reports = new Map(this.#reports).set(destination, {
-      cursor: more.cursor ?? cursor,
-      marks: [...marks, ...(more.marks ?? [])],
-      redelivered: [...redelivered, ...(more.redelivered ?? [])],
-    });
+    this.#reports = withReport(this.#reports, destination, more);
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.write(() => undefined).catch(() => undefined);
@@ -129,7 +122,7 @@ export class Writer {
   }
 
   /** They were not committed: they come before what was reported since. */
-  #takeBack(reports: ReadonlyMap<string, Report>): void {
+  #takeBack(reports: Reports): void {
     const since = this.#reports;
     this.#reports = noReports;
     for (const all of [reports, since]) for (const [destination, one] of all) this.report(one, destination);

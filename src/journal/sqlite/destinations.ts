@@ -4,7 +4,14 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import type { RecordType } from "../../records/types.ts";
-import { advanced, type DestinationAccount, type DestinationRule, type LogCursor, startOfJournal } from "../journal.ts";
+import {
+  advanced,
+  begunAnew,
+  type DestinationAccount,
+  type DestinationRule,
+  type LogCursor,
+  startOfJournal,
+} from "../journal.ts";
 import { redeliveryKey } from "../redelivery.ts";
 import { destinationPrefix as prefix, type StoredDestination } from "../stored.ts";
 import type { State } from "./state.ts";
@@ -66,19 +73,16 @@ export class Destinations {
     return Array.from(this.#known.keys(), (name) => this.#accountOf(name));
   }
 
-  /** Rows from here on are not delivered everywhere yet. */
-  get lowestSeq(): number {
-    return this.#lowestOf(() => true);
-  }
-
-  /** The same for those that are required. */
-  get requiredSeq(): number {
-    return this.#lowestOf(({ isRequired }) => isRequired);
+  /** Rows from here on are not delivered everywhere yet, or not where it is required. */
+  lowestSeq(which: "all" | "required"): number {
+    const all = this.names.map((name) => this.#stored(name));
+    const meant = all.filter(({ isRequired }) => which === "all" || isRequired);
+    return Math.min(...meant.map(({ cursor }) => cursor.seq));
   }
 
   /** The one that has come least far, if it is before that row. */
   furthestBehind(seq: number): string | undefined {
-    const lowest = this.lowestSeq;
+    const lowest = this.lowestSeq("all");
     if (lowest >= seq) return undefined;
     return this.#known.keys().find((name) => this.#stored(name).cursor.seq === lowest);
   }
@@ -143,11 +147,9 @@ export class Destinations {
   beginAnew(at: number): void {
     for (const name of this.#known.keys()) {
       const { cursor, types, isRequired } = this.#stored(name);
-      const { seq, record, logRecord } = cursor;
-      const begun = { ...startOfJournal, seq, record, logRecord };
       // The delivered lines of the row that it is in have been counted before.
-      const records = { ...begun.records, delivered: this.#isAmong(types, seq) ? record : 0 };
-      this.#state.set(`${prefix}${name}`, { types, isRequired, since: at, evicted: 0, cursor: { ...begun, records } });
+      const anew = begunAnew(cursor, this.#isAmong(types, cursor.seq) ? cursor.record : 0);
+      this.#state.set(`${prefix}${name}`, { types, isRequired, since: at, evicted: 0, cursor: anew });
     }
   }
 
@@ -225,15 +227,6 @@ export class Destinations {
     const oldest = pending > 0 ? this.#sql.oldest.get(cursor.seq, JSON.stringify(types)) : undefined;
     const pendingSince = (oldest as { at: number } | undefined)?.at;
     return { name, types, isRequired, since, cursor, accepted, pending, pendingSince, evicted };
-  }
-
-  #lowestOf(isMeant: (stored: StoredDestination) => boolean): number {
-    let lowest = Number.POSITIVE_INFINITY;
-    for (const name of this.#known.keys()) {
-      const stored = this.#stored(name);
-      if (isMeant(stored)) lowest = Math.min(lowest, stored.cursor.seq);
-    }
-    return lowest;
   }
 
   #recordsIn(from: number, to: number, types: readonly RecordType[]): number {

@@ -255,7 +255,7 @@ function createJournal(
       return { ...room, refusal: unfit ?? health.failure ?? room.refusal };
     },
     get wantsSnapshot() {
-      const deliveredSeq = Math.min(state.cursor.seq, destinations.requiredSeq);
+      const deliveredSeq = Math.min(state.cursor.seq, destinations.lowestSeq("required"));
       if (health.unfit() !== undefined || deliveredSeq <= state.measuredSeq + 1) return false;
       space.measure();
       return space.isShort;

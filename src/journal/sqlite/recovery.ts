@@ -171,7 +171,7 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
   state.ensureIdentity(now);
   const position = state.get("cursor");
   const snapshot = attempt(() => new State(from).readSnapshot());
-  const further = new Destinations(to, state, 0).lowestSeq;
+  const further = new Destinations(to, state, 0).lowestSeq("all");
   const firstSeq = Math.min(position?.seq ?? 1, further, (snapshot?.measuredSeq ?? maxSeq) + 1);
   const lastKnown = attempt(() => readSequence(from));
 

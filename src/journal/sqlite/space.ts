@@ -202,7 +202,7 @@ export class Space {
   get #requiredSeq(): number {
     const { state, destinations } = this.#deps;
     const replayed = this.#running("replay").map(({ cursor }) => cursor.seq);
-    return Math.min(state.measuredSeq + 1, state.cursor.seq, destinations.requiredSeq, ...replayed);
+    return Math.min(state.measuredSeq + 1, state.cursor.seq, destinations.lowestSeq("required"), ...replayed);
   }
 
   /** The cursors that the last transaction moved past undelivered rows. */
@@ -223,7 +223,7 @@ export class Space {
   #releaseRows(hasTime: () => boolean): boolean {
     const { destinations, marks, clock, retentionMs } = this.#deps;
     if (this.#planned > 0) return true;
-    const below = Math.min(this.#requiredSeq, destinations.lowestSeq);
+    const below = Math.min(this.#requiredSeq, destinations.lowestSeq("all"));
     const youngFrom = this.isShort ? Number.MAX_SAFE_INTEGER : this.#age.now - retentionMs;
     const youngUntil = clock() + aheadMs;
     for (;;) {

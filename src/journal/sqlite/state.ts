@@ -2,13 +2,12 @@
  * Values by name, each shown once its transaction is committed; and the accounts among them, on which the journal and the
  * counters must agree: how far is delivered and measured, how many records were accepted, what was lost.
  */
-import { randomBytes, randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { Damaged } from "../batch.ts";
-import { type JournalIdentity, type LogCursor, type Snapshot, startOfJournal } from "../journal.ts";
+import { begunAnew, type JournalIdentity, type LogCursor, type Snapshot, startOfJournal } from "../journal.ts";
 import type { StoredRedeliveries } from "../redelivery.ts";
-import { blobPrefix, noLoss, type StoredLoss, type StoredValues } from "../stored.ts";
+import { blobPrefix, newIdentity, noLoss, type StoredLoss, type StoredValues } from "../stored.ts";
 import { acceptedRows, prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
 
 /** Values that are JSON. */
@@ -111,15 +110,7 @@ export class State {
 
   /** Created with the journal, unless it exists. @throws {Damaged} */
   ensureIdentity(now: number): void {
-    const secret = () => randomBytes(32).toString("hex");
-    const made = {
-      instanceId: randomUUID(),
-      identitySecret: secret(),
-      privacySalt: secret(),
-      tailnet: 1,
-      createdAt: now,
-    };
-    if (this.get("identity") === undefined) this.set("identity", made);
+    if (this.get("identity") === undefined) this.set("identity", newIdentity(now));
     this.committed();
   }
 
@@ -197,13 +188,11 @@ export class State {
    * ones that are delivered stay delivered. To be followed by `countAccepted`.
    */
   beginAnew(at: number, measuredSeq = this.measuredSeq): void {
-    const { seq, record, logRecord } = this.cursor;
     const delivered = Math.max(0, this.#countFrom(measuredSeq + 1) - this.pendingRecords);
     for (const { name } of this.#blobs()) this.delete(name);
     this.set("measured", { measuredSeq, blobs: 0, sum: 0 });
     this.set("identity", { ...this.identity, createdAt: at });
-    const records = { ...startOfJournal.records, delivered };
-    this.set("cursor", { ...startOfJournal, seq, record, logRecord, records });
+    this.set("cursor", begunAnew(this.cursor, delivered));
     /** Differences of the old sums mean nothing to the new ones. */
     this.set("loss", { ...noLoss, rows: this.loss.rows, isOpen: true });
     this.set("accepted", undefined);

@@ -1,7 +1,15 @@
 /** Everything that is written: what arrives is judged, written and committed together, in one synchronous transaction. */
 import { Unavailable } from "../../errors.ts";
 import { type Append, type Committed, pollCursorOf, reasonOf } from "../batch.ts";
-import { advanced, type LogCursor, primaryDestination, type Report } from "../journal.ts";
+import {
+  advanced,
+  type LogCursor,
+  noReports,
+  primaryDestination,
+  type Report,
+  type Reports,
+  withReport,
+} from "../journal.ts";
 import { Judgement } from "../judge.ts";
 import { reportRedeliveries } from "../redelivery.ts";
 import type { Space, SpaceDeps } from "./space.ts";
@@ -22,8 +30,6 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-const noReports: ReadonlyMap<string, Report> = new Map();
-
 /** How long a report may wait for an append to share its commit with. */
 const reportDelayMs = 250;
 
@@ -31,7 +37,7 @@ export class Turn {
   readonly #deps: TurnDeps;
   readonly #rows: Table<"batch">;
   #waiting: Waiting[] = [];
-  /** By destination, for the next turn. */
+  /** For the next turn. */
   #reports = noReports;
   #scheduled: ReturnType<typeof setImmediate> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -66,13 +72,7 @@ export class Turn {
   /** Takes a report, which is committed with the next turn, or after a moment. */
   report(more: Report, destination = primaryDestination): void {
     if (this.#deps.health.isClosed) return;
-    const { cursor, marks = [], redelivered = [] } = this.#reports.get(destination) ?? {};
-    const all = {
-      cursor: more.cursor ?? cursor,
-      marks: [...marks, ...(more.marks ?? [])],
-      redelivered: [...redelivered, ...(more.redelivered ?? [])],
-    };
-    this.#reports = new Map(this.#reports).set(destination, all);
+    this.#reports = withReport(this.#reports, destination, more);
     this.#timer ??= setTimeout(() => this.run(), reportDelayMs);
   }
 
@@ -126,7 +126,7 @@ export class Turn {
   }
 
   /** One transaction for all of it. A text says why nothing was written; the caller then tries smaller ones. */
-  #commit(group: readonly Waiting[], reports: ReadonlyMap<string, Report>): string | undefined {
+  #commit(group: readonly Waiting[], reports: Reports): string | undefined {
     const { database, seen, state, destinations } = this.#deps;
     const { cursor } = reports.get(primaryDestination) ?? {};
     const startedAt = performance.now();
