@@ -3,7 +3,7 @@ import { databasePrefix, type JournalConfig, type JournalDeps } from "./deps.ts"
 import type { AppendingJournal, JournalReader } from "./journal.ts";
 import type { moveJournal as MoveJournal } from "./move/index.ts";
 import { inspectJournal, openSqliteJournal, openSqliteReader, takeStateDirectory } from "./sqlite/index.ts";
-import type { inspectDatabase as InspectDatabase } from "./postgres/inspect.ts";
+import type { inspectDatabase as InspectDatabase } from "./postgres/prepare.ts";
 
 export * from "./batch.ts";
 export type * from "./deps.ts";
@@ -48,7 +48,7 @@ export function openReader(location: string, onFailure?: (error: unknown) => voi
 export async function inspectDatabase(
   ...given: Parameters<typeof InspectDatabase>
 ): ReturnType<typeof InspectDatabase> {
-  const found = await import("./postgres/inspect.ts");
+  const found = await import("./postgres/prepare.ts");
   return found.inspectDatabase(...given);
 }
 

@@ -4,8 +4,9 @@ import { Unavailable } from "../../errors.ts";
 import type { KeyClass, LogCursor } from "../journal.ts";
 import type { Connection } from "../postgres/connection.ts";
 import { DatabaseError } from "../postgres/errors.ts";
+import { makeTables } from "../postgres/prepare.ts";
 import { keyBytes, unknownDay } from "../postgres/storage.ts";
-import { creation, quoted } from "../postgres/schema.ts";
+import { quoted } from "../postgres/schema.ts";
 
 /** What both sides must agree on. */
 export interface Sums {
@@ -60,12 +61,7 @@ export class Target {
    * @throws {Unavailable} if something else is there.
    */
   async begin(copy: Copied): Promise<Copied | "moved"> {
-    const [found] = await this.#query<{ schema: boolean; head: boolean }>(
-      "SELECT to_regnamespace($1) IS NOT NULL AS schema, to_regclass($2) IS NOT NULL AS head",
-      [this.#schema, `${this.#schema}.head`],
-    );
-    if (found?.head !== true)
-      await this.#connection.run([creation(this.#name, found?.schema === true ? "schema exists" : "schema is new")]);
+    await makeTables(this.#connection, this.#name);
     const before = await this.#read<Copied>("moving");
     if (before === undefined) {
       const moved = await this.#read<Copied>("moved");

@@ -1,10 +1,11 @@
-/** Makes a database ready: the schema with its tables, the journal's identity, and a warning if it keeps less than it is trusted with. */
+/** Makes a database ready: the schema with its tables, the journal's identity, and warnings. And what a start would find there. */
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
-import type { Logger } from "../../lib/logger.ts";
+import type { Config } from "../../config/schema.ts";
+import { type Logger, silentLogger } from "../../lib/logger.ts";
 import type { JournalIdentity } from "../journal.ts";
 import { newIdentity } from "../stored.ts";
-import type { Connection } from "./connection.ts";
+import { type Connection, Database } from "./connection.ts";
 import { DatabaseError } from "./errors.ts";
 import { creation, quoted, schemaVersion } from "./schema.ts";
 
@@ -14,6 +15,9 @@ const existing = /^(?:42P06|42P07|42710|42723|23505)$/;
 /** How long a start waits for a database that starts too. */
 const startMs = 15_000;
 const pauseMs = 250;
+
+/** How long a statement may take that only looks. */
+const inspectionMs = 10_000;
 
 interface Settings {
   readonly synchronousCommit: string;
@@ -51,35 +55,76 @@ export async function ensureIdentity(connection: Connection, schema: string, now
   return JSON.parse(new TextDecoder().decode(stored?.value)) as JournalIdentity;
 }
 
-async function prepareOnce(connection: Connection, schema: string): Promise<void> {
-  const found = `SELECT to_regnamespace($1) IS NOT NULL AS "hasSchema", to_regclass($2) IS NOT NULL AS "isMade",
-    current_setting('server_encoding') AS encoding`;
-  const names = [quoted(schema), `${quoted(schema)}.head`];
-  const [place] = await connection.query<{ hasSchema: boolean; isMade: boolean; encoding: string }>(found, names);
-  const { hasSchema, isMade, encoding } = place as NonNullable<typeof place>;
+/** Makes the schema with its tables, unless they are there. @throws {Unavailable} if the database cannot hold them. */
+export async function makeTables(connection: Connection, schema: string): Promise<void> {
+  const { hasSchema, isMade, encoding } = await placeOf(connection, schema);
   if (encoding !== "UTF8")
     throw new Unavailable(
       `the encoding of the database is ${encoding}: create one with ENCODING 'UTF8' TEMPLATE template0, and name it in state.url`,
     );
-  if (!isMade) {
-    try {
-      await connection.run([creation(schema, hasSchema ? "schema exists" : "schema is new")]);
-    } catch (error) {
-      // The transaction of the text has failed; it is still open.
-      await connection.run(["ROLLBACK"]).catch(() => undefined);
-      if (!(error instanceof DatabaseError && existing.test(error.code ?? ""))) throw error;
-    }
+  if (isMade) return;
+  try {
+    await connection.run([creation(schema, hasSchema ? "schema exists" : "schema is new")]);
+  } catch (error) {
+    // The transaction of the text has failed; it is still open.
+    await connection.run(["ROLLBACK"]).catch(() => undefined);
+    if (!(error instanceof DatabaseError && existing.test(error.code ?? ""))) throw error;
   }
-  const s = quoted(schema);
-  const [head] = await connection.query<{ version: number; isFilled: boolean }>(
-    `SELECT version, EXISTS (SELECT FROM ${s}.state WHERE name = 'moving') AS "isFilled" FROM ${s}.head`,
-  );
-  const version = head?.version ?? 0;
+}
+
+export type DatabaseInspection =
+  /** A start would create the tables. */
+  | { readonly kind: "new"; readonly server: string }
+  | { readonly kind: "ready"; readonly server: string; readonly rows: number; readonly members: number }
+  | { readonly kind: "unusable"; readonly reason: string; readonly remedy?: string };
+
+/** What a start would find in a database. Nothing is written. */
+export async function inspectDatabase({ state }: Pick<Config, "state">): Promise<DatabaseInspection> {
+  const connection = new Database(state, silentLogger).connect(inspectionMs);
+  try {
+    const found = await placeOf(connection, state.schema);
+    const server = `PostgreSQL ${found.server.replace(/ .*/, "")}`;
+    if (found.encoding !== "UTF8")
+      return unusable(
+        `the encoding of the database is ${found.encoding}`,
+        "Create one with ENCODING 'UTF8' TEMPLATE template0, and name it in state.url.",
+      );
+    if (!found.isMade)
+      return found.mayCreate
+        ? { kind: "new", server }
+        : unusable(
+            `the user may not create tables in the schema ${state.schema}`,
+            "Grant the user CREATE on the database, or let it own the schema.",
+          );
+    const { version, seq, members, isMoving } = await headOf(connection, state.schema);
+    if (isMoving)
+      return unusable(
+        `the schema ${state.schema} is being filled by tailscale2otel move`,
+        "Run the same move again to finish it, or drop the schema to begin anew.",
+      );
+    if (version > schemaVersion)
+      return unusable(
+        `the schema ${state.schema} was written by a newer version (${version})`,
+        "Install that version or a later one.",
+      );
+    return { kind: "ready", server, rows: seq, members };
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    const isAway = error instanceof DatabaseError && error.kind === "away" && error.code === undefined;
+    return unusable(error.message, isAway ? "Start the database, or correct the address in state.url." : undefined);
+  } finally {
+    connection.close();
+  }
+}
+
+async function prepareOnce(connection: Connection, schema: string): Promise<void> {
+  await makeTables(connection, schema);
+  const { version, isMoving } = await headOf(connection, schema);
   if (version > schemaVersion)
     throw new Unavailable(
       `the schema ${schema} of the database was written by a newer version (schema ${version}, this program knows ${schemaVersion}): install that version or a later one`,
     );
-  if (head?.isFilled === true)
+  if (isMoving)
     throw new Unavailable(
       `the schema ${schema} is being filled by tailscale2otel move: run the same move again to finish it, or drop the schema to begin anew`,
     );
@@ -87,6 +132,39 @@ async function prepareOnce(connection: Connection, schema: string): Promise<void
     throw new Unavailable(
       `the schema ${schema} of the database is incomplete: restore it, or set another state.schema`,
     );
+}
+
+interface Place {
+  readonly server: string;
+  readonly encoding: string;
+  readonly hasSchema: boolean;
+  readonly isMade: boolean;
+  readonly mayCreate: boolean;
+}
+
+async function placeOf(connection: Connection, schema: string): Promise<Place> {
+  const [place] = await connection.query<Place>(
+    `SELECT current_setting('server_version') AS server, current_setting('server_encoding') AS encoding,
+      to_regnamespace($1) IS NOT NULL AS "hasSchema", to_regclass($2) IS NOT NULL AS "isMade",
+      CASE WHEN to_regnamespace($1) IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+        ELSE has_schema_privilege($1::regnamespace, 'CREATE') END AS "mayCreate"`,
+    [quoted(schema), `${quoted(schema)}.head`],
+  );
+  return place as Place;
+}
+
+/** Of tables that are there. */
+async function headOf(connection: Connection, schema: string) {
+  const s = quoted(schema);
+  const [head] = await connection.query<{ version: number; seq: number; members: number; isMoving: boolean }>(
+    `SELECT version, seq, (SELECT COUNT(*) FROM ${s}.member) AS members,
+      EXISTS (SELECT FROM ${s}.state WHERE name = 'moving') AS "isMoving" FROM ${s}.head`,
+  );
+  return head ?? { version: 0, seq: 0, members: 0, isMoving: false };
+}
+
+function unusable(reason: string, remedy?: string): DatabaseInspection {
+  return { kind: "unusable", reason, ...(remedy !== undefined && { remedy }) };
 }
 
 async function settingsOf(connection: Connection): Promise<Settings> {

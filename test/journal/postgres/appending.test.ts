@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
 import { type Appending, openAppending } from "../../../src/journal/postgres/appending.ts";
-import { type Append, openReader } from "../../../src/journal/index.ts";
+import { type Append, inspectDatabase, openReader } from "../../../src/journal/index.ts";
 import { createAuthority } from "../../support/certificates.ts";
 import { type Cluster, startCluster } from "../../support/postgres/cluster.ts";
 import { startPooler } from "../../support/postgres/pooler.ts";
@@ -99,6 +99,9 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
   test("refuses a database that cannot hold every text", async () => {
     await cluster.query("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
     await expect(open({ url: cluster.url("latin") })).rejects.toThrow("the encoding of the database is LATIN1");
+    const { state } = configOf({ path: "/unused" });
+    const found = await inspectDatabase({ state: { ...state, url: cluster.url("latin") } });
+    expect(found).toMatchObject({ kind: "unusable", reason: "the encoding of the database is LATIN1" });
   });
 
   test("is full at its limit, and says so", async () => {
