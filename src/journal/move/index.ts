@@ -11,7 +11,7 @@ import { isStreamed, keyWords } from "../keys.ts";
 import { Database } from "../postgres/connection.ts";
 import { DatabaseError } from "../postgres/errors.ts";
 import { rowBytes, unknownDay } from "../postgres/storage.ts";
-import { notedMove, noteMoved } from "../sqlite/moved.ts";
+import { notedMove, noteMoved } from "../sqlite/inspection.ts";
 import type { StoredRow } from "../sqlite/tables.ts";
 import { type CopiedTable, type KeyStep, openSource, type Source } from "./source.ts";
 import { type Copied, type Sums, Target } from "./target.ts";

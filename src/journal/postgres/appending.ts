@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { AppendingJournal, Horizon, KeyClass } from "../journal.ts";
 import { fullText, reserveBytes } from "../retention.ts";
-import { type Connection, Database } from "./connection.ts";
+import { Database } from "./connection.ts";
 import { type HeadRow, headColumns, Heads } from "./head.ts";
 import { AppendKeys } from "./keys.ts";
 import { ensureIdentity, prepareSchema } from "./prepare.ts";
@@ -12,20 +12,7 @@ import { quoted } from "./schema.ts";
 import { Turn } from "./turn.ts";
 
 /** What an instance has before it leads, with the parts that its leading half is built from. */
-export interface Appending extends Omit<AppendingJournal, "cluster" | "lead" | "close"> {
-  /** This instance's id among the members, made anew at each start. */
-  readonly member: string;
-  readonly database: Database;
-  readonly heads: Heads;
-  readonly turn: Turn;
-  /** For short questions, whoever has them. */
-  readonly looking: Connection;
-  /** Looks at the database at once, if it can. */
-  refresh(): Promise<void>;
-  /** Commits what waits. Nothing is taken any more. */
-  closeTurn(): Promise<void>;
-  close(): void;
-}
+export type Appending = Awaited<ReturnType<typeof openAppending>>;
 
 /** What is known of the database beside its head, as of the last look. */
 interface Look extends HeadRow {
@@ -46,7 +33,7 @@ const everyMs = 5000;
 const whileAwayMs = 500;
 
 /** @throws {Unavailable} if the database cannot be used; the message says what to do. */
-export async function openAppending({ state }: JournalConfig, deps: JournalDeps): Promise<Appending> {
+export async function openAppending({ state }: JournalConfig, deps: JournalDeps) {
   const { telemetry, logger, clock } = deps;
   const { schema, url, tls, max_bytes: maxBytes } = state;
   const s = quoted(schema);
@@ -121,10 +108,12 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
   timer.unref();
 
   return {
+    /** This instance's id among the members, made anew at each start. */
     member,
     database,
     heads,
     turn,
+    /** For short questions, whoever has them. */
     looking,
     identity,
     location: locationOf({ url, tls, schema }),
@@ -140,17 +129,19 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
       if (refusal === undefined) wanted = 0;
       return { usedBytes: heads.current.used_bytes, limitBytes: maxBytes, refusal };
     },
+    /** Looks at the database at once, if it can. */
     refresh,
-    async closeTurn() {
+    /** Commits what waits. Nothing is taken any more. */
+    async closeTurn(): Promise<void> {
       isClosed = true;
       await turn.close();
     },
-    close() {
+    close(): void {
       isClosed = true;
       clearTimeout(timer);
       looking.close();
     },
-  };
+  } satisfies Omit<AppendingJournal, "cluster" | "lead" | "close"> & Record<string, unknown>;
 }
 
 function horizonIn({ horizons }: Look, keyClass: KeyClass): Horizon {

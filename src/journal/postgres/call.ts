@@ -2,18 +2,10 @@
 import { type Append, type Committed, type Part, pollCursorOf } from "../batch.ts";
 import { Judgement } from "../judge.ts";
 import { rowBytes } from "./storage.ts";
-import type { AppendKeys, PackedKeys } from "./keys.ts";
+import type { AppendKeys } from "./keys.ts";
 
 /** What one call writes, and what it says about each of its appends, with the number of its last row counted from 0. */
-export interface Call {
-  readonly keys: PackedKeys;
-  readonly rows: readonly PackedRow[];
-  readonly bodies: Uint8Array;
-  readonly polls: string;
-  readonly retries: Append["retries"];
-  readonly isLeaders: boolean;
-  readonly written: readonly Committed[];
-}
+export type Call = ReturnType<typeof packCall>;
 
 /** A row as `append` takes it; its blobs begin at `first`, what is left out before the body. */
 interface PackedRow {
@@ -33,7 +25,7 @@ interface PackedRow {
 }
 
 /** Judges all of them one after another, and packs what is new. */
-export function packCall(group: readonly Append[], keys: AppendKeys): Call {
+export function packCall(group: readonly Append[], keys: AppendKeys) {
   keys.clear();
   const rows: PackedRow[] = [];
   const blobs: Uint8Array[] = [];

@@ -23,13 +23,6 @@ const maxRowsEvicted = 5000;
 const key = (name: string): `destination.${string}` => `${destinationPrefix}${name}`;
 const isOf = (types: number) => `type IN (SELECT json_array_elements_text($${types}::json))`;
 
-/** Names of the destinations that wait, with their types and where they stand. */
-export interface Position {
-  readonly name: string | undefined;
-  readonly seq: number;
-  readonly types: readonly RecordType[];
-}
-
 export class Destinations {
   readonly #deps: Leading;
   /** The last committed report of each: only what its sums have grown by is counted. The primary one has no name. */
@@ -80,8 +73,8 @@ export class Destinations {
     return this.#names.some((name) => !stored(this.#deps.state, name).isRequired);
   }
 
-  /** All that still wait for records. */
-  get waiting(): readonly Position[] {
+  /** All that still wait for records, with their types and where they stand. The primary one has no name. */
+  get waiting() {
     const primary = { name: undefined, seq: this.#deps.state.cursor.seq, types: recordTypes };
     const further = this.accounts.flatMap(({ name, cursor, types, pending }) =>
       pending > 0 ? [{ name, seq: cursor.seq, types }] : [],

@@ -8,16 +8,6 @@ import type { Keys } from "../judge.ts";
 import { keyBits, KeyTable, keyWords } from "../keys.ts";
 import { RememberedKeys } from "./remembered.ts";
 
-/** What an append says about keys, as the functions `append` and `look_up` take it. */
-export interface PackedKeys {
-  readonly flowDays: Uint8Array;
-  readonly flowKeys: Uint8Array;
-  readonly flowChanges: Uint8Array;
-  readonly keyDays: string;
-  readonly otherKeys: Uint8Array;
-  readonly otherGroups: string;
-}
-
 /** What the database holds of the keys that it was asked for: 16 bytes each, by class in base64 if they are no flow keys. */
 export interface HeldKeys {
   readonly known_flow: Uint8Array | null;
@@ -158,8 +148,8 @@ export class AppendKeys implements Keys {
     for (let at = 0; at < keys.length; at += keyWords) this.addNew(keyClass, keys, at, keyBits.stream, agesFrom);
   }
 
-  /** What was added, until `committed` or `clear`. */
-  pack(): PackedKeys {
+  /** What was added, until `committed` or `clear`, as the functions `append` and `look_up` take it. */
+  pack() {
     const { flow } = this.#classes;
     flow.settle();
     const fresh = flow.count - flow.changes;
@@ -224,7 +214,7 @@ export class AppendKeys implements Keys {
     return this.#days.get(keys)?.[at / keyWords] ?? 0;
   }
 
-  #packOthers(): Pick<PackedKeys, "otherKeys" | "otherGroups"> {
+  #packOthers() {
     const groups: { class: KeyClass; at: number; first: number; keys: number }[] = [];
     const count = keyClasses.reduce((sum, one) => sum + (one === "flow" ? 0 : this.#classes[one].count), 0);
     const otherKeys = Buffer.alloc(count * changeBytes);

@@ -17,10 +17,9 @@ import { Damaged, textOf } from "../batch.ts";
 import { type NewMark, primaryDestination, type QuarantineCount, type Redelivery } from "../journal.ts";
 import type { QuarantineStore } from "../quarantine.ts";
 import { markedShare } from "../retention.ts";
-import { numbers, textLiteral, textOrNull } from "./literals.ts";
 import { markTable } from "./rows.ts";
 import type { Change } from "./state.ts";
-import { heldDay } from "./storage.ts";
+import { heldDay, numbers, textLiteral, textOrNull } from "./storage.ts";
 import type { Leading } from "./writer.ts";
 
 /** What leaves at once for want of room. */

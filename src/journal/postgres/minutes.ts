@@ -1,6 +1,6 @@
 /** The minutes of the history. They are written with each snapshot of the counters, so that no row is in them twice or missing. */
 import type { MinuteGap, Minutes, Snapshot, StoredMinute } from "../journal.ts";
-import { blobLiteral, numbers } from "./literals.ts";
+import { blobLiteral, numbers } from "./storage.ts";
 import type { Change } from "./state.ts";
 import type { Leading } from "./writer.ts";
 

@@ -4,7 +4,7 @@ import { startOfJournal } from "../journal.ts";
 import { blobPrefix, noLoss, type StoredDestination, type StoredLoss, type StoredValues } from "../stored.ts";
 import type { Connection } from "./connection.ts";
 import { type HeadRow, headColumns } from "./head.ts";
-import { blobLiteral, textLiteral } from "./literals.ts";
+import { blobLiteral, textLiteral } from "./storage.ts";
 
 /** A further destination: what its types had been accepted when its counts began, so that nothing has to be added up. */
 export interface CountedDestination extends StoredDestination {

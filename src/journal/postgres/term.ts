@@ -31,11 +31,7 @@ export interface TermDeps extends Pick<JournalDeps, "logger" | "clock" | "steady
   readonly close: () => Promise<void>;
 }
 
-export interface Term {
-  readonly journal: Journal;
-  /** Commits what was reported, unless the term is lost. Nothing is written any more; `why` is said to who asks. */
-  end(why: string): Promise<void>;
-}
+export type Term = Awaited<ReturnType<typeof openTerm>>;
 
 /** How long a write, a look at the head, and a question may take. */
 const writeMs = 30_000;
@@ -43,7 +39,7 @@ const lookMs = 5000;
 const askMs = 60_000;
 
 /** @throws {DatabaseError} if the database cannot be read. @throws {Unavailable} */
-export async function openTerm(deps: TermDeps): Promise<Term> {
+export async function openTerm(deps: TermDeps) {
   const { config, appending, lease, logger, clock, steady = () => performance.now() } = deps;
   const { database, heads, turn, location } = appending;
   const schema = quoted(config.state.schema);
@@ -85,166 +81,162 @@ export async function openTerm(deps: TermDeps): Promise<Term> {
       await minutes.begin(change);
     });
     await tail.begin();
-    return termOf();
+    let ended: string | undefined;
+    let maintaining: Promise<void> | undefined;
+    let moved: Parameters<Journal["useDestinations"]>[1] = () => undefined;
 
-    function termOf(): Term {
-      let ended: string | undefined;
-      let maintaining: Promise<void> | undefined;
-      let moved: Parameters<Journal["useDestinations"]>[1] = () => undefined;
+    turn.fence = lease.fence;
+    const failedOver = (): void => lease.lose("the database has failed over");
+    heads.failovers.add(failedOver);
+    lease.lost.addEventListener("abort", () => void end("this instance no longer leads"), { once: true });
 
-      turn.fence = lease.fence;
-      const failedOver = (): void => lease.lose("the database has failed over");
-      heads.failovers.add(failedOver);
-      lease.lost.addEventListener("abort", () => void end("this instance no longer leads"), { once: true });
-
-      /** Nothing is written any more; what was reported before is, unless the term is lost. */
-      async function end(why: string): Promise<void> {
-        if (ended !== undefined) return;
-        ended = why;
-        heads.failovers.delete(failedOver);
-        tail.close();
-        const last = writer.close(why);
-        if (turn.fence === lease.fence) turn.fence = undefined;
-        await last;
-        connection.close();
-      }
-
-      const mustLead = (): void => {
-        if (ended !== undefined) throw new Unavailable(ended);
-      };
-      const asked = async <Result>(ask: () => Promise<Result>): Promise<Result> => {
-        mustLead();
-        return ask();
-      };
-
-      async function maintain(): Promise<void> {
-        if (ended !== undefined || database.failure !== undefined) return;
-        try {
-          for (const [name, cursor] of await asked(() => space.release())) moved(name, cursor);
-          await appending.refresh();
-        } catch (error) {
-          // Otherwise the connection has said what is wrong.
-          if (database.failure === undefined) throw error;
-        }
-      }
-
-      const journal: Journal = {
-        knows: appending.knows,
-        keyCount: appending.keyCount,
-        get identity() {
-          return state.identity;
-        },
-        get lastSeq() {
-          return heads.current.seq;
-        },
-        location,
-        cluster: deps.cluster,
-        lead: deps.lead,
-        lost: lease.lost,
-        tail,
-        async release() {
-          await end("this instance no longer leads");
-          await lease.release();
-        },
-
-        append: (append, committed) =>
-          appending.append(append, (batch) => {
-            const { poll } = append;
-            if (poll !== undefined) state.put(`poll.${poll.type}`, pollCursorOf(poll));
-            committed(batch);
-          }),
-        horizon: (keyClass) => state.get(`horizon.${keyClass}`) ?? { until: 0, streamed: 0 },
-
-        get cursor() {
-          return state.cursor;
-        },
-        get pendingRecords() {
-          return destinations.pendingRecords;
-        },
-        get pendingSince() {
-          return ended === undefined ? destinations.pendingSince : undefined;
-        },
-        get destinations() {
-          return ended === undefined ? destinations.accounts : [];
-        },
-        async useDestinations(wanted, onMoved) {
-          mustLead();
-          const forgotten = await writer.write((change) => destinations.use(change, wanted, clock()));
-          moved = onMoved;
-          return forgotten;
-        },
-        progress: (report, destination = primaryDestination) => writer.report(report, destination),
-        get quarantine() {
-          mustLead();
-          return quarantine;
-        },
-
-        redelivery: (name, destination) => state.get(redeliveryKey({ name, destination })),
-        planReplay: (...given) => asked(() => space.planReplay(...given)),
-        planRetry: (...given) => asked(() => planRetry(quarantined.table, ...given)),
-        beginRedelivery: (redelivery) => writer.write((change) => change.set(redeliveryKey(redelivery), redelivery)),
-        cancelRedelivery: (name, destination) =>
-          writer.write((change) => cancelRedelivery(change, { name, destination }, clock())),
-
-        pollCursor: (type) => state.get(`poll.${type}`),
-        setPollCursor: (type, cursor) =>
-          writer.write((change) => change.set(`poll.${type}`, cursor && pollCursorOf(cursor))),
-
-        writeSnapshot: (snapshot) =>
-          writer.write((change) => {
-            for (const [name, blob] of snapshot.blobs) change.setBlob(blobPrefix + name, blob);
-            change.set("measured", { measuredSeq: snapshot.measuredSeq });
-            minutes.write(change, snapshot);
-          }),
-        readSnapshot() {
-          mustLead();
-          return { measuredSeq: state.measuredSeq, blobs: state.snapshot };
-        },
-        beginSeriesAnew: (at) => writer.write((change) => destinations.beginAnew(change, at)),
-
-        readState(name) {
-          mustLead();
-          return state.blob(keptPrefix + name);
-        },
-        async writeState(name, value) {
-          if (value.length > maxStateBytes) throw new Unavailable(`${name} takes more than ${maxStateBytes} bytes`);
-          await writer.write((change) => change.setBlob(keptPrefix + name, value));
-        },
-
-        minutes,
-        get space() {
-          const view = appending.space;
-          const behind = destinations.furthestBehind;
-          const isFull = view.refusal?.startsWith("the journal is full") === true;
-          const holder = isFull && behind !== undefined ? `; the destination ${behind} is furthest behind` : "";
-          return { ...view, refusal: view.refusal === undefined ? undefined : view.refusal + holder };
-        },
-        get wantsSnapshot() {
-          const deliveredSeq = destinations.lowestSeq("required");
-          return ended === undefined && deliveredSeq > state.measuredSeq + 1 && space.isShort;
-        },
-        get loss() {
-          return state.loss;
-        },
-        /** The database answers for what it holds: there is nothing to settle. */
-        settleLoss: async () => mustLead(),
-        damaged(reason) {
-          if (ended === undefined) logger.error("a row of the journal is not what was written", { reason });
-        },
-        maintain: () => {
-          maintaining ??= maintain().finally(() => {
-            maintaining = undefined;
-          });
-          return maintaining;
-        },
-        openReader() {
-          mustLead();
-          return openPostgresReader(location);
-        },
-        close: deps.close,
-      };
-      return { journal, end };
+    /** Commits what was reported, unless the term is lost. Nothing is written any more; `why` is said to who asks. */
+    async function end(why: string): Promise<void> {
+      if (ended !== undefined) return;
+      ended = why;
+      heads.failovers.delete(failedOver);
+      tail.close();
+      const last = writer.close(why);
+      if (turn.fence === lease.fence) turn.fence = undefined;
+      await last;
+      connection.close();
     }
+
+    const mustLead = (): void => {
+      if (ended !== undefined) throw new Unavailable(ended);
+    };
+    const asked = async <Result>(ask: () => Promise<Result>): Promise<Result> => {
+      mustLead();
+      return ask();
+    };
+
+    async function maintain(): Promise<void> {
+      if (ended !== undefined || database.failure !== undefined) return;
+      try {
+        for (const [name, cursor] of await asked(() => space.release())) moved(name, cursor);
+        await appending.refresh();
+      } catch (error) {
+        // Otherwise the connection has said what is wrong.
+        if (database.failure === undefined) throw error;
+      }
+    }
+
+    const journal: Journal = {
+      knows: appending.knows,
+      keyCount: appending.keyCount,
+      get identity() {
+        return state.identity;
+      },
+      get lastSeq() {
+        return heads.current.seq;
+      },
+      location,
+      cluster: deps.cluster,
+      lead: deps.lead,
+      lost: lease.lost,
+      tail,
+      async release() {
+        await end("this instance no longer leads");
+        await lease.release();
+      },
+
+      append: (append, committed) =>
+        appending.append(append, (batch) => {
+          const { poll } = append;
+          if (poll !== undefined) state.put(`poll.${poll.type}`, pollCursorOf(poll));
+          committed(batch);
+        }),
+      horizon: (keyClass) => state.get(`horizon.${keyClass}`) ?? { until: 0, streamed: 0 },
+
+      get cursor() {
+        return state.cursor;
+      },
+      get pendingRecords() {
+        return destinations.pendingRecords;
+      },
+      get pendingSince() {
+        return ended === undefined ? destinations.pendingSince : undefined;
+      },
+      get destinations() {
+        return ended === undefined ? destinations.accounts : [];
+      },
+      async useDestinations(wanted, onMoved) {
+        mustLead();
+        const forgotten = await writer.write((change) => destinations.use(change, wanted, clock()));
+        moved = onMoved;
+        return forgotten;
+      },
+      progress: (report, destination = primaryDestination) => writer.report(report, destination),
+      get quarantine() {
+        mustLead();
+        return quarantine;
+      },
+
+      redelivery: (name, destination) => state.get(redeliveryKey({ name, destination })),
+      planReplay: (...given) => asked(() => space.planReplay(...given)),
+      planRetry: (...given) => asked(() => planRetry(quarantined.table, ...given)),
+      beginRedelivery: (redelivery) => writer.write((change) => change.set(redeliveryKey(redelivery), redelivery)),
+      cancelRedelivery: (name, destination) =>
+        writer.write((change) => cancelRedelivery(change, { name, destination }, clock())),
+
+      pollCursor: (type) => state.get(`poll.${type}`),
+      setPollCursor: (type, cursor) =>
+        writer.write((change) => change.set(`poll.${type}`, cursor && pollCursorOf(cursor))),
+
+      writeSnapshot: (snapshot) =>
+        writer.write((change) => {
+          for (const [name, blob] of snapshot.blobs) change.setBlob(blobPrefix + name, blob);
+          change.set("measured", { measuredSeq: snapshot.measuredSeq });
+          minutes.write(change, snapshot);
+        }),
+      readSnapshot() {
+        mustLead();
+        return { measuredSeq: state.measuredSeq, blobs: state.snapshot };
+      },
+      beginSeriesAnew: (at) => writer.write((change) => destinations.beginAnew(change, at)),
+
+      readState(name) {
+        mustLead();
+        return state.blob(keptPrefix + name);
+      },
+      async writeState(name, value) {
+        if (value.length > maxStateBytes) throw new Unavailable(`${name} takes more than ${maxStateBytes} bytes`);
+        await writer.write((change) => change.setBlob(keptPrefix + name, value));
+      },
+
+      minutes,
+      get space() {
+        const view = appending.space;
+        const behind = destinations.furthestBehind;
+        const isFull = view.refusal?.startsWith("the journal is full") === true;
+        const holder = isFull && behind !== undefined ? `; the destination ${behind} is furthest behind` : "";
+        return { ...view, refusal: view.refusal === undefined ? undefined : view.refusal + holder };
+      },
+      get wantsSnapshot() {
+        const deliveredSeq = destinations.lowestSeq("required");
+        return ended === undefined && deliveredSeq > state.measuredSeq + 1 && space.isShort;
+      },
+      get loss() {
+        return state.loss;
+      },
+      /** The database answers for what it holds: there is nothing to settle. */
+      settleLoss: async () => mustLead(),
+      damaged(reason) {
+        if (ended === undefined) logger.error("a row of the journal is not what was written", { reason });
+      },
+      maintain: () => {
+        maintaining ??= maintain().finally(() => {
+          maintaining = undefined;
+        });
+        return maintaining;
+      },
+      openReader() {
+        mustLead();
+        return openPostgresReader(location);
+      },
+      close: deps.close,
+    };
+    return { journal, end };
   } catch (error) {
     closeAll();
     throw error;

@@ -9,9 +9,8 @@ import { type Awaitable, noReports, type Report, type Reports, withReport } from
 import type { Connection } from "./connection.ts";
 import { DatabaseError, databaseErrorOf } from "./errors.ts";
 import type { Heads } from "./head.ts";
-import { raised } from "./storage.ts";
+import { raised, textLiteral } from "./storage.ts";
 import type { Lease } from "./lease.ts";
-import { textLiteral } from "./literals.ts";
 import { Change, type State } from "./state.ts";
 
 /** What the parts of one leader's term share. */

@@ -16,7 +16,7 @@ import { LastRow, lastSeqOf } from "./last-row.ts";
 import { Marks } from "./marks.ts";
 import { MinuteTable } from "./minutes.ts";
 import { openDatabase } from "./recovery.ts";
-import { refuseMoved } from "./moved.ts";
+import { refuseMoved } from "./inspection.ts";
 import { openSqliteReader, quarantineStore } from "./rows.ts";
 import { SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
@@ -108,6 +108,12 @@ function createJournal(
   let soon: ReturnType<typeof setTimeout> | undefined;
   let moved: Parameters<Journal["useDestinations"]>[1] = () => undefined;
 
+  /** What was reported comes before what is asked now. */
+  function settle(): void {
+    health.mustBeOpen();
+    turn.run();
+  }
+
   function maintainSoon(): void {
     soon ??= setTimeout(() => attempt("the journal cannot be maintained", calm, maintain), soonMs).unref();
   }
@@ -172,8 +178,7 @@ function createJournal(
       return health.isClosed ? [] : destinations.accounts;
     },
     useDestinations(wanted, onMoved) {
-      health.mustBeOpen();
-      turn.run();
+      settle();
       const forgotten = turn.write(() => destinations.use(wanted, clock()));
       destinations.load(wanted);
       moved = onMoved;
@@ -195,13 +200,11 @@ function createJournal(
       return planRetry(marks, filter, id);
     },
     beginRedelivery(redelivery) {
-      health.mustBeOpen();
-      turn.run();
+      settle();
       turn.write(() => state.set(redeliveryKey(redelivery), redelivery));
     },
     cancelRedelivery(name, destination) {
-      health.mustBeOpen();
-      turn.run();
+      settle();
       return turn.write(() => cancelRedelivery(state.redeliveries, { name, destination }, clock()));
     },
 
@@ -211,8 +214,7 @@ function createJournal(
     },
 
     writeSnapshot(snapshot) {
-      health.mustBeOpen();
-      turn.run();
+      settle();
       if (durability === "normal") setDurability(database, "full");
       try {
         turn.write(() => {
@@ -229,8 +231,7 @@ function createJournal(
       return state.readSnapshot();
     },
     beginSeriesAnew(at) {
-      health.mustBeOpen();
-      turn.run();
+      settle();
       turn.write(() => {
         state.beginAnew(at);
         destinations.beginAnew(at);

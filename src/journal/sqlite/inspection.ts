@@ -1,10 +1,18 @@
-/** What a start would find in a state directory, from the headers of its files, without opening or locking anything. */
+/** What a start would find in a state directory, from the headers and notes in it, without opening or locking anything. */
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { Unavailable } from "../../errors.ts";
+import { readPrivateFile, writePrivateFile } from "../../lib/private-file.ts";
 import { Damaged } from "../batch.ts";
 import { type JournalInspection, memoryPath } from "../journal.ts";
-import { databaseName, isLocked, rescuedPath, stateDirectoryProblem, unreadable } from "./directory.ts";
-import { movedProblem } from "./moved.ts";
+import {
+  databaseName,
+  type DirectoryProblem,
+  isLocked,
+  rescuedPath,
+  stateDirectoryProblem,
+  unreadable,
+} from "./directory.ts";
 import { applicationId, schemaVersion } from "./tables.ts";
 
 /** What a start would find in that state directory. Nothing is created, locked or changed. */
@@ -64,4 +72,33 @@ export function readHeader(databasePath: string): Buffer | undefined {
 
 export function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** The note that the journal was moved to a database: without it, an instance could go on here with old counters. */
+const movedName = "moved-to";
+
+export function noteMoved(directory: string, to: string): void {
+  writePrivateFile(join(directory, movedName), `${to}\n`);
+}
+
+/** The place that was noted, in its words. */
+export function notedMove(directory: string): string | undefined {
+  return readPrivateFile(join(directory, movedName))?.trim();
+}
+
+/** Why the journal may not be used here, and what to do; nothing if it was not moved. */
+export function movedProblem(directory: string): DirectoryProblem | undefined {
+  const to = notedMove(directory);
+  return to === undefined
+    ? undefined
+    : {
+        reason: `the journal in ${directory} was moved to ${to}`,
+        remedy: `Set state.url to use it there. If the move was not finished, run it again; to go back, delete ${join(directory, movedName)} while nothing was received there.`,
+      };
+}
+
+/** @throws {Unavailable} if the journal was moved. */
+export function refuseMoved(directory: string): void {
+  const problem = movedProblem(directory);
+  if (problem !== undefined) throw new Unavailable(`${problem.reason}. ${problem.remedy}`);
 }

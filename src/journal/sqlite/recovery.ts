@@ -116,18 +116,9 @@ function modifiedAt(path: string): number {
 }
 
 /** What was saved and what was not, as fields of a log line. */
-export interface Salvage {
-  readonly rows: number;
-  /** Rows that were not both delivered and measured, and are gone: gaps in `seq`. */
-  readonly lost_rows: number | "unknown";
-  readonly dedup_rows: number;
-  /** Dead letters, notes, and ranges of quarantined texts. */
-  readonly dead_letters_and_notes: number;
-  readonly delivery_position: string;
-  readonly counters: string;
-}
+type Salvage = ReturnType<typeof save>;
 
-export interface SalvageOptions extends StorageOptions {
+interface SalvageOptions extends StorageOptions {
   /** When the damaged database, or its log, was written last; epoch milliseconds. */
   readonly writtenAt: number;
 }
@@ -163,7 +154,7 @@ export function salvage(from: DatabaseSync, databasePath: string, options: Salva
   return saved;
 }
 
-function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageOptions): Salvage {
+function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageOptions) {
   const state = new State(to);
   saveState(from, state, writtenAt);
   /** Without the secret no key can be found again. */
@@ -204,8 +195,10 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
   state.set("loss", { ...state.loss, rows: state.loss.rows + (lost ?? 0), isOpen: true });
   return {
     rows: rows.saved,
+    /** Rows that were not both delivered and measured, and are gone: gaps in `seq`. */
     lost_rows: lost ?? "unknown",
     dedup_rows: keys,
+    /** And ranges of quarantined texts. */
     dead_letters_and_notes: marked.size - Number(changes),
     delivery_position: position === undefined ? "lost: stored records are delivered again" : "kept",
     counters: snapshot === undefined ? "lost: all counters restart at 0" : "kept",
