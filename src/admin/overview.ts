@@ -4,6 +4,7 @@ import type { Ledger } from "../ledger/index.ts";
 import type { Talker } from "../ledger/talkers.ts";
 import { timeText } from "../lib/rfc3339.ts";
 import type { Conservation } from "../pipeline/observe.ts";
+import type { DestinationStatus } from "./destinations.ts";
 import type { CounterState, Health, Status } from "./status.ts";
 import { degradedReasons } from "./troubles.ts";
 
@@ -19,6 +20,8 @@ export interface Overview {
   readonly conservation: Conservation;
   /** When the oldest record in the backlog was received; absent if there is no backlog. */
   readonly pendingSince?: string;
+  /** Further destinations of logs; absent in the answer of an older version. */
+  readonly destinations?: readonly Required<Pick<DestinationStatus, "name" | "records">>[];
   /** Connection entries counted so far. */
   readonly entries: number;
   /** The pairs of nodes with the most bytes, both directions together, and since when. */
@@ -49,7 +52,7 @@ export function createOverview({ status, ledger, clock, startedAt }: OverviewDep
       rankedAt = performance.now();
     }
     const now = status();
-    const { version, notReady, counters, conservation, delivery } = now;
+    const { version, notReady, counters, conservation, delivery, destinations = [] } = now;
     const { pendingSince } = delivery;
     return {
       version,
@@ -60,6 +63,7 @@ export function createOverview({ status, ledger, clock, startedAt }: OverviewDep
       counters,
       conservation,
       ...(pendingSince === undefined ? {} : { pendingSince }),
+      destinations: destinations.flatMap(({ name, records }) => (records === undefined ? [] : [{ name, records }])),
       entries: ledger.entries,
       talkers,
       talkersSince: timeText(Math.max(startedAt, ledger.shown.since ?? startedAt)),

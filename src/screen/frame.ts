@@ -70,39 +70,51 @@ export function frameOf(moment: Moment, { columns, rows, hasColor, head, notices
 
 /** What a pipe gets at each look. */
 export function linesOf({ overview, entriesPerSecond, fresh }: Moment, notices: readonly string[] = []): string[] {
-  const { conservation: sums } = overview;
+  const { conservation: sums, destinations = [] } = overview;
+  const others = destinations.map(
+    ({ name, records }) => `; ${name} ${count(records.delivered)} delivered, ${count(records.pending)} pending`,
+  );
   const [top] = overview.talkers;
   const topText = top === undefined ? "" : `; top ${top.from} ↔ ${top.to} ${bytes(top.bytes)}`;
   const fate = `${count(sums.accepted)} records accepted, ${count(sums.delivered)} delivered, ${count(sums.pending)} pending`;
   const lines = [
-    `${count(entriesPerSecond)} entries/s; ${fate}${topText}`,
+    `${count(entriesPerSecond)} entries/s; ${fate}${others.join("")}${topText}`,
     ...[...overview.notReady, ...overview.degraded, ...notices].map((text) => `! ${text}`),
     ...fresh.map((event) => eventLine(event).text),
   ];
   return lines.map((line) => `${uptime(overview)} ${printable(line)}`);
 }
 
-/** The two conservation sums, each with its verdict. */
-export function sumsOf({ overview: { conservation: sums } }: Pick<Moment, "overview">): readonly string[] {
+/** The two conservation sums and that of each further destination, each with its verdict. */
+export function sumsOf({ overview: { conservation: sums, destinations = [] } }: Pick<Moment, "overview">): string[] {
   const { received, accepted, duplicate, skipped, quarantined, delivered, pending, deadLettered } = sums;
   const { uncounted, lost } = sums;
   const inbound = received === accepted + duplicate + skipped + quarantined ? "=" : "≠";
   const outbound = accepted + uncounted === delivered + pending + deadLettered + lost ? "=" : "≠";
   const rare = (amount: number, name: string): string => (amount === 0 ? "" : ` + ${name} ${count(amount)}`);
+  const ofDestination = ({ name, records: of }: (typeof destinations)[number]): string => {
+    const verdict = of.accepted === of.delivered + of.pending + of.deadLettered + of.evicted ? "=" : "≠";
+    return `${name}: accepted ${count(of.accepted)} ${verdict} delivered ${count(of.delivered)} + pending ${count(of.pending)} + dead-lettered ${count(of.deadLettered)}${rare(of.evicted, "evicted")}`;
+  };
   return [
     `received ${count(received)} ${inbound} accepted ${count(accepted)} + duplicate ${count(duplicate)} + skipped ${count(skipped)} + quarantined ${count(quarantined)}`,
     `accepted ${count(accepted)}${rare(uncounted, "uncounted")} ${outbound} delivered ${count(delivered)} + pending ${count(pending)} + dead-lettered ${count(deadLettered)}${rare(lost, "lost")}`,
+    ...destinations.map(ofDestination),
   ];
 }
 
 function summaryOf(moment: Moment): readonly string[] {
   const { overview, entriesPerSecond, recordsPerSecond } = moment;
-  const { counters, pendingSince, at } = overview;
-  const waiting = pendingSince === undefined ? 0 : Math.max(0, Date.parse(at) - Date.parse(pendingSince));
+  const { counters, pendingSince, destinations = [], at } = overview;
+  const oldest = (since: string | undefined, of: string): string[] => {
+    const waiting = since === undefined ? 0 : Date.parse(at) - Date.parse(since);
+    return waiting < 5000 ? [] : [`oldest record in the backlog${of} received ${duration(waiting)} ago`];
+  };
   return [
     `up ${uptime(overview)}   ${count(entriesPerSecond)} connection entries/s, ${count(overview.entries)} counted   ${count(recordsPerSecond)} records/s`,
     ...sumsOf(moment),
-    ...(waiting < 5000 ? [] : [`oldest record in the backlog received ${duration(waiting)} ago`]),
+    ...oldest(pendingSince, ""),
+    ...destinations.flatMap(({ name, records }) => oldest(records.pendingSince, ` of ${name}`)),
     ...(counters.kind === "current"
       ? []
       : [`counters are being restored: row ${counters.measuredRow} of ${counters.lastRow}`]),

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Overview } from "../../src/admin/overview.ts";
 import type { RunningStatus } from "../../src/admin/status.ts";
 import { askAdmin } from "../support/admin.ts";
 import { programBinary } from "../support/binary.ts";
@@ -118,6 +119,10 @@ test(
     const shown = await run(show, running);
     expect(shown.stdout).toMatch(/^destination +archive: \d+ = \d+ delivered \+ \d+ pending \+ 1 dead-lettered/m);
     expect(shown.stdout).toMatch(/^destination +security: 1 \(only audit, webhook\) = 1 delivered/m);
+    expect((await askAdmin<Overview>(running.admin, "overview")).destinations).toMatchObject([
+      { name: "archive", records: { deadLettered: 1 } },
+      { name: "security", records: { accepted: 1, delivered: 1, pending: 0 } },
+    ]);
     expect((await run(list, running)).stdout).toMatch(
       /dead_letter +audit +rejected +1 .* archive +HTTP 400: no audits here/,
     );

@@ -109,6 +109,24 @@ test("a pipe gets what is new, on lines that nothing in a record can forge", () 
   ]);
 });
 
+test("what waits for each of several destinations is there", () => {
+  const types = ["audit"] as const;
+  const lake = { accepted: 1070, delivered: 40, pending: 1000, deadLettered: 0, evicted: 30, required: false, types };
+  const pendingSince = "2026-11-02T09:10:00.000Z";
+  const destinations = [{ name: "lake", records: { ...lake, pendingSince } }];
+  const overview = { ...moment.overview, destinations };
+  expect(frameOf({ ...moment, overview }, { ...options, columns: 120 }).slice(2, 7)).toEqual([
+    "  up 1:01   80 connection entries/s, 5,000 counted   4 records/s",
+    "  received 120 = accepted 100 + duplicate 10 + skipped 5 + quarantined 5",
+    "  accepted 100 = delivered 90 + pending 8 + dead-lettered 2",
+    "  lake: accepted 1,070 = delivered 40 + pending 1,000 + dead-lettered 0 + evicted 30",
+    "  oldest record in the backlog of lake received 5:00 ago",
+  ]);
+  expect(linesOf({ ...moment, overview, fresh: [] })).toEqual([
+    "1:01 80 entries/s; 100 records accepted, 90 delivered, 8 pending; lake 40 delivered, 1,000 pending; top fileserver-of-the-office ↔ laptop-of-somebody 4.21 MB",
+  ]);
+});
+
 test("sums that do not hold are told", () => {
   const conservation = { ...moment.overview.conservation, received: 121, lost: 1 };
   expect(sumsOf({ overview: { ...moment.overview, conservation } })).toEqual([
