@@ -1,7 +1,7 @@
 /** How long and how many seen keys are kept, by class. */
 import { hasCredentials } from "../config/index.ts";
 import type { Config } from "../config/schema.ts";
-import type { PollCursor } from "./batch.ts";
+import type { PollCursor, PolledType } from "./batch.ts";
 import type { KeyClass } from "./journal.ts";
 
 /** The settings that bound the keys. */
@@ -36,18 +36,15 @@ export function keyLimitsOf(config: KeySettings): Readonly<Record<KeyClass, KeyL
 
 /** Keys that age from before then may leave, epoch milliseconds. `now` is the clock by which they age. */
 export function oldestKept(
+  keyClass: KeyClass,
   { windowMs, pollOverlapMs }: KeyLimits,
   now: number,
-  polled: PollCursor | undefined,
+  stored: { get(name: `poll.${PolledType}`): PollCursor | undefined },
 ): number {
+  const polled = keyClass === "flow" || keyClass === "audit" ? stored.get(`poll.${keyClass}`) : undefined;
   const readAgainFrom =
     polled === undefined || pollOverlapMs === undefined
       ? Number.POSITIVE_INFINITY
       : polled.readUntil * 1000 - pollOverlapMs;
   return Math.min(now - windowMs, readAgainFrom);
-}
-
-/** A class whose keys may be polled again, under its name as a type. */
-export function isPolledClass(keyClass: KeyClass): keyClass is "flow" | "audit" {
-  return keyClass === "flow" || keyClass === "audit";
 }

@@ -11,8 +11,8 @@ export const markedShare = 1 / 4;
 export const evictedShare = 1 / 16;
 
 /** The part of `state.max_bytes` that minutes may take, and for how long they stay even if rows do not. */
-export const minutesShare = 1 / 16;
-export const minutesMs = 3_600_000;
+const minutesShare = 1 / 16;
+const minutesMs = 3_600_000;
 
 /** Whether delivered rows leave before their time. */
 export function isShort(usedBytes: number, maxBytes: number): boolean {
@@ -21,6 +21,19 @@ export function isShort(usedBytes: number, maxBytes: number): boolean {
 
 export function fullText(usedBytes: number, maxBytes: number): string {
   return `the journal is full: it has ${usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved`;
+}
+
+/** Minutes outside of that range of time leave, and the oldest if all take more space. */
+export interface MinuteBounds {
+  readonly from: number;
+  readonly until: number;
+  readonly maxBytes: number;
+}
+
+/** `aged`: the clock by which they age. */
+export function minuteBounds(aged: number, now: number, retentionMs: number, maxBytes: number): MinuteBounds {
+  const from = aged - Math.max(retentionMs, minutesMs);
+  return { from, until: now + aheadMs, maxBytes: maxBytes * minutesShare };
 }
 
 /** How much faster than time it may go to catch up after a pause, and how often it is to be stored. */

@@ -55,6 +55,22 @@ export const destinationPrefix = "destination.";
 /** The largest value of `writeState`. */
 export const maxStateBytes = 8 * 1024 * 1024;
 
+/**
+ * What the minutes lack when a journal is opened, of which a snapshot may have been written without them: all that is measured
+ * (from 1) if those that are there cannot be relied on, or all are gone.
+ */
+export function gapAtStart(
+  last: StoredValues["minutes"] | undefined,
+  measuredSeq: number,
+  areThere: boolean,
+): MinuteGap | undefined {
+  const known = measuredSeq > 0 && last?.gap === undefined && !areThere ? undefined : last;
+  if (known?.measuredSeq === measuredSeq || (known === undefined && measuredSeq === 0)) return undefined;
+  const isBehind = known !== undefined && known.measuredSeq < measuredSeq && known.gap === undefined;
+  const from = isBehind ? known.measuredSeq + 1 : 1;
+  return { from, until: measuredSeq, since: 0, before: Number.MAX_SAFE_INTEGER };
+}
+
 /** Of a journal that is made now. */
 export function newIdentity(now: number): JournalIdentity {
   const secret = (): string => randomBytes(32).toString("hex");

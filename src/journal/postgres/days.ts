@@ -33,7 +33,7 @@ export class Days {
     for (const table of ["batch", "flow_key"] as const)
       for (const day of around[table].map((one) => today + one)) {
         if (this.#made[table].has(day)) continue;
-        await writer.write((change) => change.run(`SELECT ${schema}.make_day('${table}', ${day})`), "may fail");
+        await writer.run(`SELECT ${schema}.make_day('${table}', ${day})`);
         this.#made[table].add(day);
       }
   }
@@ -48,18 +48,12 @@ export class Days {
     if (last !== null && last >= below) return false;
     const held = `SELECT b.seq FROM ${table} b WHERE EXISTS (SELECT FROM ${s}.mark m WHERE m.seq = b.seq) LIMIT ${movedAtOnce}`;
     while ((await connection.query(held)).length > 0)
-      await writer.write(
-        (change) => change.run(`UPDATE ${s}.batch SET day = ${heldDay} WHERE day = ${day} AND seq IN (${held})`),
-        "may fail",
-      );
+      await writer.run(`UPDATE ${s}.batch SET day = ${heldDay} WHERE day = ${day} AND seq IN (${held})`);
     last = await ask();
     const [sum] = await connection.query<{ bytes: number }>(
       `SELECT COALESCE(SUM(bytes), 0)::bigint AS bytes FROM ${table}`,
     );
-    await writer.write(
-      (change) => change.run(`SELECT ${s}.drop_rows(${day}, ${last ?? "NULL"}, ${sum?.bytes ?? 0})`),
-      "may fail",
-    );
+    await writer.run(`SELECT ${s}.drop_rows(${day}, ${last ?? "NULL"}, ${sum?.bytes ?? 0})`);
     // An instance whose clock is behind may just have written to it.
     const [left] = await connection.query<{ any: boolean }>(`SELECT to_regclass($1) IS NOT NULL AS any`, [table]);
     if (left?.any === true) return false;

@@ -1,6 +1,6 @@
 /** Which seen keys leave, and the horizons up to which they may have left. Flow keys leave by day, others one by one. */
 import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
-import { isPolledClass, type KeyLimits, keyLimitsOf, type KeySettings, oldestKept } from "../key-limits.ts";
+import { type KeyLimits, keyLimitsOf, type KeySettings, oldestKept } from "../key-limits.ts";
 import { keyBits } from "../keys.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { Change } from "./state.ts";
@@ -42,8 +42,7 @@ export class KeyRetention {
   }
 
   #oldestOf(keyClass: KeyClass, now: number): number {
-    const polled = isPolledClass(keyClass) ? this.#deps.state.get(`poll.${keyClass}`) : undefined;
-    return oldestKept(this.#limits[keyClass], now, polled);
+    return oldestKept(keyClass, this.#limits[keyClass], now, this.#deps.state);
   }
 
   /** A day leaves once the last of its keys has outlived its window, or while the others alone are as many as may be. */

@@ -1,5 +1,7 @@
 /** The minutes of the history. They are written with each snapshot of the counters, so that no row is in them twice or missing. */
 import type { MinuteGap, Minutes, Snapshot, StoredMinute } from "../journal.ts";
+import type { MinuteBounds } from "../retention.ts";
+import { gapAtStart } from "../stored.ts";
 import { blobLiteral, numbers } from "./storage.ts";
 import type { Change } from "./state.ts";
 import type { Leading } from "./writer.ts";
@@ -9,8 +11,6 @@ const minuteBytes = 400;
 
 /** Minutes deleted by one call. */
 const deletedAtOnce = 500;
-
-const always = { since: 0, before: Number.MAX_SAFE_INTEGER };
 
 export class MinuteTable implements Minutes {
   readonly #deps: Leading;
@@ -25,11 +25,9 @@ export class MinuteTable implements Minutes {
     const { measuredSeq } = state;
     const last = state.get("minutes");
     const [found] = await connection.query<{ any: boolean }>(`SELECT EXISTS (SELECT FROM ${schema}.minute) AS any`);
-    const known = measuredSeq > 0 && last?.gap === undefined && found?.any === false ? undefined : last;
-    if (known?.measuredSeq === measuredSeq || (known === undefined && measuredSeq === 0)) return;
-    const isBehind = known !== undefined && known.measuredSeq < measuredSeq && known.gap === undefined;
-    if (!isBehind) change.run(`DELETE FROM ${schema}.minute`);
-    const gap = { ...always, from: isBehind ? known.measuredSeq + 1 : 1, until: measuredSeq };
+    const gap = gapAtStart(last, measuredSeq, found?.any === true);
+    if (gap === undefined) return;
+    if (gap.from === 1) change.run(`DELETE FROM ${schema}.minute`);
     change.set("minutes", { measuredSeq, gap });
   }
 
@@ -64,18 +62,15 @@ export class MinuteTable implements Minutes {
     change.set("minutes", { measuredSeq, gap });
   }
 
-  /** Some of the minutes that are outside of that range of time, or the oldest if all take more space than that: those that leave. */
-  async due(range: { readonly from: number; readonly until: number; readonly maxBytes: number }): Promise<number[]> {
-    const { connection, schema } = this.#deps;
-    const found = await connection.query<{ at: number }>(
+  /** Deletes some of the minutes outside of that range of time, or the oldest if all take more space than that. */
+  async release({ from, until, maxBytes }: MinuteBounds): Promise<void> {
+    const { connection, schema, writer } = this.#deps;
+    const due = await connection.query<{ at: number }>(
       `SELECT at FROM (SELECT at, SUM(octet_length(totals) + octet_length(detail) + ${minuteBytes}) OVER (ORDER BY at DESC) AS bytes
         FROM ${schema}.minute) m WHERE at < $1 OR at > $2 OR bytes > $3 ORDER BY at LIMIT ${deletedAtOnce}`,
-      [Math.trunc(range.from), Math.trunc(range.until), Math.trunc(range.maxBytes)],
+      [Math.trunc(from), Math.trunc(until), Math.trunc(maxBytes)],
     );
-    return found.map(({ at }) => at);
-  }
-
-  release(change: Change, due: readonly number[]): void {
-    change.run(`DELETE FROM ${this.#deps.schema}.minute WHERE at IN (${numbers(due)})`);
+    if (due.length > 0)
+      await writer.run(`DELETE FROM ${schema}.minute WHERE at IN (${numbers(due.map(({ at }) => at))})`);
   }
 }

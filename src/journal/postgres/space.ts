@@ -4,7 +4,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type LogCursor, primaryDestination, type Redelivery } from "../journal.ts";
 import { type Planned, replayOf, runningRedeliveries } from "../redelivery.ts";
-import { Age, aheadMs, evictedShare, isShort, markedShare, minutesMs, minutesShare } from "../retention.ts";
+import { Age, aheadMs, evictedShare, isShort, markedShare, minuteBounds } from "../retention.ts";
 import { type Days, dayMs } from "./days.ts";
 import type { Destinations } from "./destinations.ts";
 import type { KeyRetention } from "./key-retention.ts";
@@ -87,7 +87,7 @@ export class Space {
 
   /** Removes what may leave. Returns the positions of destinations that gave up what they had not got. */
   async release(): Promise<ReadonlyMap<string, LogCursor>> {
-    const { state, writer, days, keys, clock } = this.#deps;
+    const { state, writer, days, minutes, keys, clock, retentionMs, maxBytes } = this.#deps;
     const now = this.#age.advance();
     if (this.#age.isFarFrom(state.get("age"))) await writer.write((change) => change.set("age", now));
     await days.make(clock());
@@ -95,7 +95,7 @@ export class Space {
     const moved = await this.#evictUndelivered();
     if (moved.size > 0) await this.#releaseRows();
     await this.#evictMarks();
-    await this.#releaseMinutes();
+    await minutes.release(minuteBounds(now, clock(), retentionMs, maxBytes));
     await keys.release(now);
     return moved;
   }
@@ -139,7 +139,7 @@ export class Space {
       this.#passedSeq = Math.max(this.#passedSeq, Math.min(first, below));
       if (first >= below) return;
       const end = Math.min(below, first + rowsAtOnce);
-      await writer.write((change) => change.run(`SELECT ${s}.release_rows(NULL, ${first}, ${end})`), "may fail");
+      await writer.run(`SELECT ${s}.release_rows(NULL, ${first}, ${end})`);
       await this.#seeHead();
     }
   }
@@ -155,11 +155,7 @@ export class Space {
     );
     this.#straySeq = Math.max(this.#straySeq, Math.min(below, ...found.map(({ first }) => first)));
     for (const { day, first, last } of found)
-      if (this.#isDue(day))
-        await writer.write(
-          (change) => change.run(`SELECT ${s}.release_rows(${day}, ${first}, ${last + 1})`),
-          "may fail",
-        );
+      if (this.#isDue(day)) await writer.run(`SELECT ${s}.release_rows(${day}, ${first}, ${last + 1})`);
   }
 
   /** A destination that is not required must not stop the receivers. */
@@ -182,13 +178,6 @@ export class Space {
       logger.warn("dead letters take a quarter of state.max_bytes: the oldest are deleted from now on", { bytes });
     }
     if (deadLetters > 0) await this.#seeHead();
-  }
-
-  async #releaseMinutes(): Promise<void> {
-    const { minutes, writer, clock, maxBytes, retentionMs } = this.#deps;
-    const from = this.#age.now - Math.max(retentionMs, minutesMs);
-    const due = await minutes.due({ from, until: clock() + aheadMs, maxBytes: maxBytes * minutesShare });
-    if (due.length > 0) await writer.write((change) => minutes.release(change, due), "may fail");
   }
 
   /** What has left is not used any more. */

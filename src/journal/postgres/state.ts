@@ -25,8 +25,7 @@ export type ValueName = keyof Values;
 export class Change {
   readonly #s: string;
   readonly #state: State;
-  readonly #values = new Map<string, unknown>();
-  readonly #blobs = new Map<string, Uint8Array | undefined>();
+  readonly #changed = new Map<string, unknown>();
   readonly #statements: string[] = [];
   readonly #acts: (() => void)[] = [];
 
@@ -36,42 +35,39 @@ export class Change {
   }
 
   get<Name extends ValueName>(name: Name): Values[Name] | undefined {
-    return this.#values.has(name) ? (this.#values.get(name) as Values[Name] | undefined) : this.#state.get(name);
+    return this.#changed.has(name) ? (this.#changed.get(name) as Values[Name] | undefined) : this.#state.get(name);
   }
 
   set<Name extends ValueName>(name: Name, value: Values[Name] | undefined): void {
-    this.#values.set(name, value);
+    this.#changed.set(name, value);
   }
 
   setBlob(name: string, value: Uint8Array | undefined): void {
-    this.#blobs.set(name, value);
+    this.#changed.set(name, value);
   }
 
-  /** Adds a statement. */
   run(sql: string): void {
     this.#statements.push(sql);
   }
 
-  /** Calls it after the commit. */
   afterwards(act: () => void): void {
     this.#acts.push(act);
   }
 
   get isEmpty(): boolean {
-    return this.#values.size + this.#blobs.size + this.#statements.length === 0;
+    return this.#changed.size + this.#statements.length === 0;
   }
 
   /** Statements that write all of it. */
   statements(): readonly string[] {
-    const stored = new Map<string, Uint8Array | undefined>(this.#blobs);
     const encoder = new TextEncoder();
-    for (const [name, value] of this.#values)
-      stored.set(name, value === undefined ? undefined : encoder.encode(JSON.stringify(value)));
+    const bytesOf = (value: unknown): Uint8Array =>
+      value instanceof Uint8Array ? value : encoder.encode(JSON.stringify(value));
     const rows: string[] = [];
     const gone: string[] = [];
-    for (const [name, value] of stored)
+    for (const [name, value] of this.#changed)
       if (value === undefined) gone.push(textLiteral(name));
-      else rows.push(`(${textLiteral(name)}, ${blobLiteral(value)})`);
+      else rows.push(`(${textLiteral(name)}, ${blobLiteral(bytesOf(value))})`);
     const table = `${this.#s}.state`;
     const set = "ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     return [
@@ -83,15 +79,14 @@ export class Change {
 
   /** It is committed. */
   apply(): void {
-    for (const [name, value] of this.#values) this.#state.put(name, value);
-    for (const [name, value] of this.#blobs) this.#state.putBlob(name, value);
+    for (const [name, value] of this.#changed) this.#state.put(name, value);
     for (const act of this.#acts) act();
   }
 }
 
 export class State {
+  /** Blobs among them. */
   readonly #values = new Map<string, unknown>();
-  readonly #blobs = new Map<string, Uint8Array>();
 
   get<Name extends ValueName>(name: Name): Values[Name] | undefined {
     return this.#values.get(name) as Values[Name] | undefined;
@@ -104,12 +99,7 @@ export class State {
   }
 
   blob(name: string): Uint8Array | undefined {
-    return this.#blobs.get(name);
-  }
-
-  putBlob(name: string, value: Uint8Array | undefined): void {
-    if (value === undefined) this.#blobs.delete(name);
-    else this.#blobs.set(name, value);
+    return this.#values.get(name) as Uint8Array | undefined;
   }
 
   /** Names of values that begin so, with what follows. */
@@ -135,13 +125,9 @@ export class State {
 
   /** The snapshot's blobs, by their own names. */
   get snapshot(): ReadonlyMap<string, Uint8Array> {
-    const blobs = [...this.#blobs].filter(([name]) => name.startsWith(blobPrefix));
-    return new Map(blobs.map(([name, blob]) => [name.slice(blobPrefix.length), blob] as const).toSorted(byName));
+    const names = this.named(blobPrefix).toSorted();
+    return new Map(names.map((name) => [name, this.#values.get(blobPrefix + name) as Uint8Array]));
   }
-}
-
-function byName([a]: readonly [string, Uint8Array], [b]: readonly [string, Uint8Array]): number {
-  return a < b ? -1 : 1;
 }
 
 /** Names whose values are not JSON; and what only the database itself looks at. */
@@ -160,7 +146,6 @@ export async function readState(
   const state = new State();
   const decoder = new TextDecoder();
   for (const { name, value } of rows ?? [])
-    if (isBlob.test(name)) state.putBlob(name, value);
-    else if (!isForeign.test(name)) state.put(name, JSON.parse(decoder.decode(value)));
+    if (!isForeign.test(name)) state.put(name, isBlob.test(name) ? value : JSON.parse(decoder.decode(value)));
   return { state, head: heads?.[0] as HeadRow };
 }

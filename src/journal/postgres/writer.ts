@@ -21,7 +21,7 @@ export interface Leading {
   readonly schema: string;
   readonly state: State;
   readonly heads: Heads;
-  readonly writer: Pick<Writer, "write">;
+  readonly writer: Writer;
 }
 
 export interface WriterDeps {
@@ -74,6 +74,11 @@ export class Writer {
     const written = this.#last.then(() => this.#write(build, effort));
     this.#last = written.catch(() => undefined);
     return written;
+  }
+
+  /** A statement of maintenance, in a transaction of its own. */
+  run(sql: string): Promise<void> {
+    return this.write((change) => change.run(sql), "may fail");
   }
 
   /** Takes a report, which is committed with the next write, or after a moment. */

@@ -2,6 +2,8 @@
 import type { DatabaseSync } from "node:sqlite";
 import { Damaged } from "../batch.ts";
 import type { MinuteGap, Minutes, Snapshot, StoredMinute } from "../journal.ts";
+import type { MinuteBounds } from "../retention.ts";
+import { gapAtStart } from "../stored.ts";
 import { isDamage } from "./errors.ts";
 import type { Health } from "./health.ts";
 import type { State } from "./state.ts";
@@ -26,8 +28,6 @@ const sql = {
   clearDetail: "DELETE FROM minute_detail",
 };
 
-const always = { since: 0, before: Number.MAX_SAFE_INTEGER };
-
 export class MinuteTable implements Minutes {
   readonly #state: State;
   readonly #health: Health;
@@ -45,14 +45,10 @@ export class MinuteTable implements Minutes {
     this.#details = new Table(database, "minute_detail");
     this.#sql = prepare(database, sql);
     const { measuredSeq } = state;
-    const last = state.getReadable("minutes");
-    const isLost = measuredSeq > 0 && last?.gap === undefined && this.#size() === 0;
-    const known = isLost ? undefined : last;
-    if (known?.measuredSeq === measuredSeq || (known === undefined && measuredSeq === 0)) return;
-    const isBehind = known !== undefined && known.measuredSeq < measuredSeq && known.gap === undefined;
-    const gap = { ...always, from: isBehind ? known.measuredSeq + 1 : 1, until: measuredSeq };
+    const gap = gapAtStart(state.getReadable("minutes"), measuredSeq, this.#size() > 0);
+    if (gap === undefined) return;
     transaction(database, () => {
-      if (!isBehind) this.#clear();
+      if (gap.from === 1) this.#clear();
       state.set("minutes", { measuredSeq, gap });
     });
     state.committed();
@@ -89,15 +85,7 @@ export class MinuteTable implements Minutes {
   }
 
   /** Deletes some of the minutes outside of that range of time, or the oldest if all take more space than that. */
-  release({
-    from,
-    until,
-    maxBytes,
-  }: {
-    readonly from: number;
-    readonly until: number;
-    readonly maxBytes: number;
-  }): void {
+  release({ from, until, maxBytes }: MinuteBounds): void {
     const outside = this.#sql.outside.all(from, until) as { at: number }[];
     this.#delete(outside);
     if (this.#size() > maxBytes) this.#delete(this.#sql.oldest.all() as { at: number }[]);

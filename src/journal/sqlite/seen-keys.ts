@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
 import type { Keys } from "../judge.ts";
-import { isPolledClass, type KeyLimits, keyLimitsOf, type KeySettings, oldestKept } from "../key-limits.ts";
+import { type KeyLimits, keyLimitsOf, type KeySettings, oldestKept } from "../key-limits.ts";
 import { isStreamed, KeyTable, keyWords } from "../keys.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements, type StoredRow, Table } from "./tables.ts";
@@ -211,8 +211,7 @@ export class SeenKeys implements Keys {
 
   #releaseOf(keyClass: KeyClass, now: number, hasTime: () => boolean): boolean {
     const limits = this.#limits[keyClass];
-    const polled = isPolledClass(keyClass) ? this.#state.get(`poll.${keyClass}`) : undefined;
-    const oldest = oldestKept(limits, now, polled);
+    const oldest = oldestKept(keyClass, limits, now, this.#state);
     const held = this.#classes[keyClass];
     let excess = held.table.size - limits.maxKeys;
     let { until, streamed } = this.horizon(keyClass);

@@ -14,8 +14,7 @@ import {
   fullText,
   isShort,
   markedShare,
-  minutesMs,
-  minutesShare,
+  minuteBounds,
   reserveBytes,
 } from "../retention.ts";
 import type { Destinations } from "./destinations.ts";
@@ -154,8 +153,7 @@ export class Space {
     this.measure();
     const hasTime = timer(rowsMs, steady);
     const areRowsDone = this.#releaseRows(hasTime) && this.#evictMarks(hasTime) && this.#evictUndelivered();
-    const from = now - Math.max(retentionMs, minutesMs);
-    minutes.release({ from, until: clock() + aheadMs, maxBytes: storage.maxBytes * minutesShare });
+    minutes.release(minuteBounds(now, clock(), retentionMs, storage.maxBytes));
     const areKeysDone = seen.release(now, timer(keysMs, steady));
     return areRowsDone && areKeysDone;
   }
