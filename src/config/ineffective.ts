@@ -1,12 +1,19 @@
 /** Settings that are set but have no effect because of another one. */
 import type { Finding } from "./diagnosis.ts";
 import { credentialKeys } from "./rules-inputs.ts";
-import { maxAlso } from "./schema-otlp.ts";
-import { collectedLogs, type Config, hasCredentials, settingsOf, usesOauth, valueAt } from "./schema.ts";
+import {
+  collectedLogs,
+  type Config,
+  destinationSections,
+  hasCredentials,
+  settingsOf,
+  usesOauth,
+  valueAt,
+} from "./schema.ts";
 
 /** One warning for each such setting, with the first cause that applies. Defaults get none: nobody chose them. */
 export function ineffectiveSettings(config: Config, isGiven: (key: string) => boolean): readonly Finding[] {
-  const applying = causes.filter(({ when }) => when(config));
+  const applying = causesIn(config).filter(({ when }) => when(config));
   return settingsOf(config).flatMap(({ key, default: initial }): readonly Finding[] => {
     const isDefault = JSON.stringify(valueAt(config, key)) === JSON.stringify(initial);
     const cause = isDefault || !isGiven(key) ? undefined : applying.find(({ covers }) => covers(key));
@@ -61,7 +68,7 @@ const api = ["collectors.devices.interval", "tailscale.base_url", "tailscale.htt
 const polling = (log: string): readonly string[] =>
   ["interval", "lag", "initial_lookback", "max_window", "replay_overlap"].map((name) => `collectors.${log}.${name}`);
 
-const causes: readonly Cause[] = [
+const causesIn = (all: Config): readonly Cause[] => [
   off("streaming"),
   is("streaming.token", "", ["streaming.token_previous"]),
   off("webhook", ["webhook.", "dedup.webhook_window"]),
@@ -138,11 +145,13 @@ const causes: readonly Cause[] = [
     signals.every((signal) => otlp[signal].endpoint !== ""),
   ),
   is("otlp.tls.insecure_skip_verify", true, ["otlp.tls.ca_file"], ""),
-  ...Array.from({ length: maxAlso }, (_, index) => `otlp.also.${index}`).flatMap((at) => [
-    off(`${at}.logs`, [`${at}.logs.`, `${at}.types`, `${at}.required`]),
-    off(`${at}.metrics`),
-    is(`${at}.tls.insecure_skip_verify`, true, [`${at}.tls.ca_file`], ""),
-  ]),
+  ...destinationSections(all)
+    .slice(1)
+    .flatMap(([at]) => [
+      off(`${at}.logs`, [`${at}.logs.`, `${at}.types`, `${at}.required`]),
+      off(`${at}.metrics`),
+      is(`${at}.tls.insecure_skip_verify`, true, [`${at}.tls.ca_file`], ""),
+    ]),
   because("no endpoint uses https", "an endpoint with https", ["otlp.tls."], (config) =>
     endpointsOf(config).every((endpoint) => !/^https:/i.test(endpoint)),
   ),

@@ -1,7 +1,7 @@
 /** Rules about destinations: the primary one, and those of `[[otlp.also]]`. */
 import type { Rule } from "./diagnosis.ts";
 import { type AlsoConfig, type Config, valueAt } from "./schema.ts";
-import { maxAlso, primaryDestination } from "./schema-otlp.ts";
+import { primaryDestination } from "./schema-otlp.ts";
 import { displayUrl } from "./values.ts";
 
 const signals = ["metrics", "logs"] as const;
@@ -23,124 +23,118 @@ export function together(section: string, one: string, other: string): readonly 
   }));
 }
 
+/** Errors of a table: each about one of its settings, if it is wrong. `at`: the key of the table. */
+export const errorsOf =
+  (at: string) =>
+  (name: string, isWrong: boolean, message: string, remedy: string): Rule => ({
+    severity: "error",
+    keys: [`${at}.${name}`],
+    when: () => isWrong,
+    message,
+    remedy,
+  });
+
 /** What holds for every destination. `at`: its section. */
-function rulesAt(at: string, destinationOf: (config: Config) => Config["otlp"] | AlsoConfig | undefined): Rule[] {
-  const endpointOf = (config: Config): string => destinationOf(config)?.endpoint ?? "";
-  const isSent = (config: Config): boolean => destinationOf(config)?.protocol !== "stdout";
+function rulesAt(at: string, destination: Config["otlp"] | AlsoConfig): readonly Rule[] {
+  const { endpoint } = destination;
+  const isSent = destination.protocol !== "stdout";
   return [
     ...together(`${at}.tls`, "cert_file", "key_file"),
     ...together(`${at}.grafana_cloud`, "instance_id", "token"),
     {
       severity: "error",
       keys: [`${at}.endpoint`],
-      when: (config) => /\/v1(?:\/(?:logs|metrics))?\/?$/.test(endpointOf(config)),
+      when: () => /\/v1(?:\/(?:logs|metrics))?\/?$/.test(endpoint),
       message: "it ends with a path of OTLP, but /v1/logs and /v1/metrics are appended to it",
       remedy: `Remove the path from /v1 on, or set ${at}.logs.endpoint or ${at}.metrics.endpoint instead.`,
     },
     {
       severity: "warning",
       keys: [`${at}.endpoint`],
-      when: (config) => isSent(config) && /^https?:\/\/[^/?#]*:4317(?:[/?#]|$)/i.test(endpointOf(config)),
+      when: () => isSent && /^https?:\/\/[^/?#]*:4317(?:[/?#]|$)/i.test(endpoint),
       message: "port 4317 is usually OTLP over gRPC, which is not supported",
       remedy: "Use the port for OTLP over HTTP, usually 4318.",
     },
     {
       severity: "warning",
       keys: [`${at}.tls.insecure_skip_verify`],
-      when: (config) => destinationOf(config)?.tls.insecure_skip_verify === true,
+      when: () => destination.tls.insecure_skip_verify,
       message:
         "the backend's certificate is not verified, so anyone in between can read everything, including credentials",
       remedy: `Set ${at}.tls.ca_file to the CA to trust instead.`,
     },
     ...signals.map((signal): Rule => {
-      const ownOf = (config: Config): string => destinationOf(config)?.[signal].endpoint ?? "";
+      const { endpoint: own } = destination[signal];
       return {
         severity: "warning",
         keys: [`${at}.${signal}.endpoint`],
-        when: (config) => isSent(config) && /^https?:\/\/[^/?#]*\/?$/i.test(ownOf(config)),
+        when: () => isSent && /^https?:\/\/[^/?#]*\/?$/i.test(own),
         message: "it has no path, and it is used as written",
-        remedy: (config) =>
-          `Did you mean ${displayUrl(ownOf(config)).replace(/\/$/, "")}/v1/${signal}? Or set ${at}.endpoint, to which /v1/${signal} is appended.`,
+        remedy: `Did you mean ${displayUrl(own).replace(/\/$/, "")}/v1/${signal}? Or set ${at}.endpoint, to which /v1/${signal} is appended.`,
       };
     }),
   ];
 }
 
 /** What holds for a further destination alone. */
-function rulesOfAlso(index: number): readonly Rule[] {
+function rulesOfAlso(one: AlsoConfig, index: number, all: readonly AlsoConfig[]): readonly Rule[] {
   const at = `otlp.also.${index}`;
-  const error = (key: string, when: (one: AlsoConfig, config: Config) => boolean, message: string, remedy: string) => ({
-    severity: "error" as const,
-    keys: [`${at}.${key}`],
-    when: (config: Config) => {
-      const one = config.otlp.also[index];
-      return one !== undefined && when(one, config);
-    },
-    message,
-    remedy,
-  });
+  const { name, types, endpoint, logs, metrics } = one;
+  const error = errorsOf(at);
   return [
-    ...rulesAt(at, ({ otlp }) => otlp.also[index]),
+    ...rulesAt(at, one),
     error(
       "name",
-      ({ name }) => name === "",
+      name === "",
       "the destination has no name",
       `Set ${at}.name, for example to "archive". Tables are numbered from 0 without a gap.`,
     ),
     error(
       "name",
-      ({ name }) => name !== "" && !nameShape.test(name),
+      name !== "" && !nameShape.test(name),
       "invalid name of a destination",
       "Use 1 to 32 lower-case letters, digits, - and _, beginning with a letter or digit.",
     ),
     error(
       "name",
-      ({ name }) => name === primaryDestination,
+      name === primaryDestination,
       `${primaryDestination} is the destination of [otlp]`,
       "Use another name.",
     ),
     error(
       "name",
-      ({ name }, { otlp }) => name !== "" && otlp.also.findIndex((other) => other.name === name) < index,
+      name !== "" && all.findIndex((other) => other.name === name) < index,
       "another destination has this name",
       "Give each destination a name of its own.",
     ),
-    error(
-      "types",
-      ({ types }) => types.length === 0,
-      "the list is empty",
-      `Name a type, or set ${at}.logs.enabled = false.`,
-    ),
+    error("types", types.length === 0, "the list is empty", `Name a type, or set ${at}.logs.enabled = false.`),
     error(
       "endpoint",
-      (one) => one.endpoint === "" && signals.some((signal) => one[signal].enabled && one[signal].endpoint === ""),
+      endpoint === "" && signals.some((signal) => one[signal].enabled && one[signal].endpoint === ""),
       "the destination has no endpoint",
       `Set ${at}.endpoint, or for each signal ${at}.SIGNAL.endpoint or ${at}.SIGNAL.enabled = false.`,
     ),
     error(
       "logs.enabled",
-      ({ logs, metrics }) => !logs.enabled && !metrics.enabled,
+      !logs.enabled && !metrics.enabled,
       "neither logs nor metrics are exported there",
       "Enable one of them, or remove the destination.",
     ),
   ];
 }
 
-const primaryRules: readonly Rule[] = [
-  ...rulesAt("otlp", ({ otlp }) => otlp),
+/** For all destinations. */
+export const otlpRules = ({ otlp }: Config): readonly Rule[] => [
+  ...rulesAt("otlp", otlp),
   {
     severity: "error",
     keys: ["otlp.endpoint", "otlp.also.0.name"],
-    when: ({ otlp }) => {
+    when: () => {
       const isLocal = otlp.endpoint + otlp.logs.endpoint + otlp.metrics.endpoint === "" && otlp.protocol !== "stdout";
       return otlp.also.length > 0 && isLocal;
     },
     message: "there are further destinations, but no primary one",
     remedy: "Set otlp.endpoint, which is the primary destination; [[otlp.also]] is for additional ones.",
   },
-];
-
-export const otlpRules: readonly Rule[] = [
-  ...primaryRules,
-  ...Array.from({ length: maxAlso }, (_, index) => rulesOfAlso(index)).flat(),
+  ...otlp.also.flatMap(rulesOfAlso),
 ];

@@ -1,6 +1,6 @@
 /** Rules about `[[tailnet]]`: what tells the tailnets apart, and what they may not share. */
 import type { Rule } from "./diagnosis.ts";
-import { nameShape } from "./rules-otlp.ts";
+import { errorsOf, nameShape } from "./rules-otlp.ts";
 import { type Config, settings, type TailnetSection, valueAt } from "./schema.ts";
 import { overriddenBy } from "./schema-tailnet.ts";
 import { schemaOf } from "./tailnets.ts";
@@ -18,80 +18,61 @@ const identifying = [
 
 const maxIdentifierLength = 63;
 
-function rulesOfSection(index: number): readonly Rule[] {
+/** About a section and what comes before it; `shared`: the configuration of all. */
+function rulesOfSection(section: TailnetSection, index: number, shared: Config): readonly Rule[] {
   const at = `tailnet.${index}`;
-  const error = (
-    key: string,
-    when: (section: TailnetSection, earlier: readonly TailnetSection[]) => boolean,
-    message: string,
-    remedy: string,
-  ): Rule => ({
-    severity: "error",
-    keys: [`${at}.${key}`],
-    when({ tailnet }) {
-      const section = tailnet[index];
-      return section !== undefined && when(section, tailnet.slice(0, index));
-    },
-    message,
-    remedy,
-  });
+  const { name } = section;
+  const earlier = shared.tailnet.slice(0, index);
+  const schema = schemaOf(shared.state.schema, name);
+  const error = errorsOf(at);
   return [
     error(
       "name",
-      ({ name }) => name === "",
+      name === "",
       "the tailnet has no name",
       `Set ${at}.name, for example to "acme". Tables are numbered from 0 without a gap.`,
     ),
     error(
       "name",
-      ({ name }) => name !== "" && !nameShape.test(name),
+      name !== "" && !nameShape.test(name),
       "invalid name of a tailnet",
       "Use 1 to 32 lower-case letters, digits, - and _, beginning with a letter or digit: it becomes part of a path.",
     ),
     error(
       "name",
-      ({ name }, earlier) => name !== "" && earlier.some((other) => schemaOf("", other.name) === schemaOf("", name)),
+      name !== "" && earlier.some((other) => schemaOf("", other.name) === schemaOf("", name)),
       "another tailnet has this name",
       "Give each tailnet a name of its own. In a database, - and _ are the same.",
     ),
     {
       severity: "error",
       keys: ["state.schema", `${at}.name`],
-      when({ tailnet, state }) {
-        const section = tailnet[index];
-        return section !== undefined && schemaOf(state.schema, section.name).length > maxIdentifierLength;
-      },
-      message: ({ tailnet, state }) =>
-        `${schemaOf(state.schema, tailnet[index]?.name ?? "")} is longer than the ${maxIdentifierLength} characters that PostgreSQL keeps of a schema's name`,
+      when: () => schema.length > maxIdentifierLength,
+      message: `${schema} is longer than the ${maxIdentifierLength} characters that PostgreSQL keeps of a schema's name`,
       remedy: "Shorten state.schema.",
     },
     {
       severity: "warning",
       keys: [`${at}.tailscale.auth`],
-      when({ tailnet }) {
-        const section = tailnet[index];
-        return section !== undefined && tailnet.slice(0, index).some((other) => asksTheSame(section, other));
-      },
+      when: () => earlier.some((other) => asksTheSame(section, other)),
       message: "another tailnet has these credentials, so both read the logs and devices of the same tailnet",
       remedy: "Give each tailnet credentials of its own.",
     },
-    ...(["streaming", "webhook"] as const).map((receiver): Rule => ({
-      severity: "error",
-      keys: [`${at}.${receiver}.enabled`],
-      when: ({ tailnet, [receiver]: { enabled } }) => tailnet[index]?.[receiver].enabled === true && !enabled,
-      message: `it is true, but the listener is off: ${receiver}.enabled is false`,
-      remedy: `Set ${receiver}.enabled = true.`,
-    })),
+    ...(["streaming", "webhook"] as const).map((receiver) =>
+      error(
+        `${receiver}.enabled`,
+        section[receiver].enabled && !shared[receiver].enabled,
+        `it is true, but the listener is off: ${receiver}.enabled is false`,
+        `Set ${receiver}.enabled = true.`,
+      ),
+    ),
     ...identifying.flatMap(([receiver, names, what, remedy]) =>
-      names.map((name) => {
-        const valuesOf = (section: TailnetSection): readonly unknown[] =>
-          names.map((one) => (section[receiver] as Readonly<Record<string, unknown>>)[one]);
+      names.map((secret) => {
+        const valuesOf = (of: TailnetSection) => of[receiver] as Readonly<Record<string, unknown>>;
+        const own = valuesOf(section)[secret];
         return error(
-          `${receiver}.${name}`,
-          (section, earlier) => {
-            const own = (section[receiver] as Readonly<Record<string, unknown>>)[name];
-            return own !== "" && earlier.some((other) => valuesOf(other).includes(own));
-          },
+          `${receiver}.${secret}`,
+          own !== "" && earlier.some((other) => names.some((one) => valuesOf(other)[one] === own)),
           `another tailnet has this ${what}, so it does not say which of them a request is about`,
           remedy,
         );
@@ -126,8 +107,8 @@ const singleTailnetRules = settings.flatMap((setting): readonly Rule[] => {
 });
 
 /** For the configuration of all tailnets. */
-export const tailnetRules = ({ tailnet: sections }: Config): readonly Rule[] => [
-  ...sections.flatMap((_, index) => rulesOfSection(index)),
+export const tailnetRules = (config: Config): readonly Rule[] => [
+  ...config.tailnet.flatMap((section, index) => rulesOfSection(section, index, config)),
   ...singleTailnetRules,
   {
     severity: "error",

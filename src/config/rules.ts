@@ -21,7 +21,7 @@ export function judge(judged: Inspection): {
     ...tailnetRules(judged.config).flatMap((rule) =>
       apply(rule, judged, { config: judged.config, keyOf: (key) => key }),
     ),
-    ...views.flatMap((view) => rules.flatMap((rule) => apply(rule, judged, view))),
+    ...views.flatMap((view) => rulesFor(view.config).flatMap((rule) => apply(rule, judged, view))),
   ];
   // What is shared is wrong for every tailnet alike.
   const distinct = [...new Map(found.map((finding) => [describeFinding(finding), finding])).values()];
@@ -102,7 +102,7 @@ function isIdle(config: Config): boolean {
 
 const signals = ["metrics", "logs"] as const;
 
-const rules: readonly Rule[] = [
+const rulesFor = (all: Config): readonly Rule[] => [
   ...inputRules,
   {
     severity: "error",
@@ -155,7 +155,7 @@ const rules: readonly Rule[] = [
     },
   ]),
   ...together("tailscale.auth.oauth", "client_id", "client_secret"),
-  ...otlpRules,
+  ...otlpRules(all),
   ...together("state.tls", "cert_file", "key_file"),
   {
     severity: "error",

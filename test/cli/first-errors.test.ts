@@ -104,16 +104,20 @@ test.each<[string, string | undefined, string, number, string]>([
   expect(ended.code).toBe(code);
 });
 
-test("a port that is in use", async () => {
+test.each(["streaming", "admin"])("a port of %s that is in use", async (name) => {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   const { port } = server.address() as { port: number };
-  const directory = folder("port", receiver.replace('listen = "127.0.0.1:0"', `listen = "127.0.0.1:${port}"`));
-  const { code, stderr } = await runToEnd(directory, ["run", "--set", "admin.enabled=false"]);
+  const address = `127.0.0.1:${port}`;
+  const { code, stderr } = await runToEnd(folder(`${name}-port`, receiver), [
+    "run",
+    "--set",
+    `${name}.listen=${address}`,
+  ]);
   server.close();
-  expect(stderr).toEndWith(
-    `tailscale2otel: cannot listen on 127.0.0.1:${port} (streaming.listen): the address is already in use. Stop the program that uses it, or change streaming.listen\n`,
-  );
+  expect(stderr.split("\n").filter((line) => line.startsWith("tailscale2otel: "))).toEqual([
+    `tailscale2otel: cannot listen on ${address} (${name}.listen): the address is already in use. Stop the program that uses it, or change ${name}.listen`,
+  ]);
   expect(code).toBe(1);
 });
 

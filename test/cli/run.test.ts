@@ -1,4 +1,4 @@
-import { type AddressInfo, connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
@@ -125,19 +125,6 @@ describe("says after ready", () => {
   }, 60_000);
 });
 
-test("names the setting of an address that is taken", async () => {
-  writeFileSync(file, settings(), { mode: 0o600 });
-  const other = createServer();
-  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
-  const listen = `127.0.0.1:${(other.address() as AddressInfo).port}`;
-  const { code, stderr } = await start(directory, ["run", "--set", `admin.listen=${listen}`]).ended;
-  other.close();
-  expect(stderr).toEndWith(
-    `cannot listen on ${listen} (admin.listen): the address is already in use. Stop the program that uses it, or change admin.listen\n`,
-  );
-  expect(code).toBe(1);
-});
-
 test("says at a stop what the backend did not take", async () => {
   const own = join(directory, "dead-backend");
   const store = await openStore(configAt(join(own, "state")));
@@ -231,24 +218,6 @@ test("a second signal ends it at once, while a request is still being sent", asy
   const { code } = await program.ended;
   socket.destroy();
   expect(code).toBe(143);
-});
-
-test("what keeps it from starting is one line and exit code 1", async () => {
-  writeFileSync(file, settings(), { mode: 0o600 });
-  const first = start(directory, ["run"]);
-  const { stream } = JSON.parse(await first.line('"ready"')) as { stream: string };
-  const port = new URL(stream).port;
-  const second = start(directory, ["run", "--set", `streaming.listen=127.0.0.1:${port}`, "--set", "state.path=other"]);
-  const { code, stderr } = await second.ended;
-  first.process.kill("SIGTERM");
-  await first.ended;
-  const lines = stderr
-    .trimEnd()
-    .split("\n")
-    .filter((line) => line.startsWith("tailscale2otel: "));
-  expect(lines).toHaveLength(1);
-  expect(lines[0]).toContain(port);
-  expect(code).toBe(1);
 });
 
 describe("SIGHUP, which is what a terminal sends when it is closed,", () => {
