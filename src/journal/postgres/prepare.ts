@@ -7,7 +7,7 @@ import type { JournalIdentity } from "../journal.ts";
 import { newIdentity } from "../stored.ts";
 import { type Connection, Database } from "./connection.ts";
 import { DatabaseError } from "./errors.ts";
-import { creation, quoted, schemaVersion } from "./schema.ts";
+import { creation, quoted, renewal, schemaVersion } from "./schema.ts";
 
 /** Something exists already: another instance has created it at the same time. */
 const existing = /^(?:42P06|42P07|42710|42723|23505)$/;
@@ -64,11 +64,20 @@ export async function makeTables(connection: Connection, schema: string): Promis
     );
   if (isMade) return;
   try {
-    await connection.run([creation(schema, hasSchema ? "schema exists" : "schema is new")]);
+    await inTransaction(connection, creation(schema, hasSchema ? "schema exists" : "schema is new"));
   } catch (error) {
-    // The transaction of the text has failed; it is still open.
-    await connection.run(["ROLLBACK"]).catch(() => undefined);
     if (!(error instanceof DatabaseError && existing.test(error.code ?? ""))) throw error;
+  }
+}
+
+/** The text begins a transaction, and commits it. */
+async function inTransaction(connection: Connection, text: string): Promise<void> {
+  try {
+    await connection.run([text]);
+  } catch (error) {
+    // It has failed, and is still open.
+    await connection.run(["ROLLBACK"]).catch(() => undefined);
+    throw error;
   }
 }
 
@@ -119,7 +128,7 @@ export async function inspectDatabase({ state }: Pick<Config, "state">): Promise
 
 async function prepareOnce(connection: Connection, schema: string): Promise<void> {
   await makeTables(connection, schema);
-  const { version, isMoving } = await headOf(connection, schema);
+  const { version, isMoving, isRenamed } = await headOf(connection, schema);
   if (version > schemaVersion)
     throw new Unavailable(
       `the schema ${schema} of the database was written by a newer version (schema ${version}, this program knows ${schemaVersion}): install that version or a later one`,
@@ -132,6 +141,7 @@ async function prepareOnce(connection: Connection, schema: string): Promise<void
     throw new Unavailable(
       `the schema ${schema} of the database is incomplete: restore it, or set another state.schema`,
     );
+  if (isRenamed) await inTransaction(connection, renewal(schema));
 }
 
 interface Place {
@@ -153,14 +163,26 @@ async function placeOf(connection: Connection, schema: string): Promise<Place> {
   return place as Place;
 }
 
+interface Head {
+  readonly version: number;
+  readonly seq: number;
+  readonly members: number;
+  readonly isMoving: boolean;
+  /** Its functions look for the tables in a schema with another name. */
+  readonly isRenamed: boolean;
+}
+
 /** Of tables that are there. */
-async function headOf(connection: Connection, schema: string) {
+async function headOf(connection: Connection, schema: string): Promise<Head> {
   const s = quoted(schema);
-  const [head] = await connection.query<{ version: number; seq: number; members: number; isMoving: boolean }>(
+  const [head] = await connection.query<Head>(
     `SELECT version, seq, (SELECT COUNT(*) FROM ${s}.member) AS members,
-      EXISTS (SELECT FROM ${s}.state WHERE name = 'moving') AS "isMoving" FROM ${s}.head`,
+      EXISTS (SELECT FROM ${s}.state WHERE name = 'moving') AS "isMoving",
+      EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace($1) AND proname = 'fenced'
+        AND NOT 'search_path=' || quote_ident($2) || ', pg_temp' = ANY (proconfig)) AS "isRenamed" FROM ${s}.head`,
+    [s, schema],
   );
-  return head ?? { version: 0, seq: 0, members: 0, isMoving: false };
+  return head ?? { version: 0, seq: 0, members: 0, isMoving: false, isRenamed: false };
 }
 
 function unusable(reason: string, remedy?: string): DatabaseInspection {

@@ -154,3 +154,14 @@ export function creation(schema: string, exists: "schema exists" | "schema is ne
     "COMMIT",
   ].join(";\n");
 }
+
+/** Makes the functions anew: those of a schema that was renamed look for its tables where they were. */
+export function renewal(schema: string): string {
+  return [
+    "BEGIN",
+    `SET LOCAL search_path TO ${quoted(schema)}, pg_temp`,
+    "SELECT FROM head FOR UPDATE",
+    ...functions,
+    "COMMIT",
+  ].join(";\n");
+}

@@ -85,4 +85,32 @@ describe.skipIf(!canHavePostgres)("a journal whose role has odd settings", () =>
     },
     timeoutMs,
   );
+
+  test(
+    "goes on in a schema that was renamed",
+    async () => {
+      for (const name of ["before", "user"]) await cluster.query(`DROP SCHEMA IF EXISTS "${name}" CASCADE`);
+      const state = newState();
+      const config = configOf({});
+      const open = async (schema: string) => {
+        const settings = { ...config.state, url: cluster.url(), schema };
+        const journal = await openPostgresJournal({ ...config, state: settings }, depsOf(state));
+        return { journal, led: await journal.lead(new AbortController().signal) };
+      };
+      const first = await open("before");
+      await appendNumbers(first.journal, [1]);
+      await first.led.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
+      await first.journal.close();
+      await cluster.query('ALTER SCHEMA before RENAME TO "user"');
+      for (const numbers of [[1, 2], [3]]) {
+        const { journal, led } = await open("user");
+        expect(acceptedIn(await appendNumbers(journal, numbers))).toBe(1);
+        led.progress({ cursor: cursorAt(2, 0, 0), marks: [] });
+        await led.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
+        await led.maintain();
+        await journal.close();
+      }
+    },
+    timeoutMs,
+  );
 });
