@@ -55,18 +55,20 @@ export class KeyRetention {
       const isTooMany = left - keys >= this.#limits.flow.maxKeys;
       if (!isOld && !isTooMany) return;
       await writer.write((change) => {
-        change.run(`SELECT ${schema}.drop_keys(${day})`);
+        // A record of that day may have come since, or be coming: its key stays.
+        change.run("SET LOCAL lock_timeout = '500ms'");
+        change.run(`LOCK TABLE ONLY ${schema}.flow_key IN ACCESS EXCLUSIVE MODE`);
+        change.run(
+          `SELECT ${schema}.drop_keys(day) FROM ${schema}.key_day WHERE day = ${day} AND latest_at = ${until}`,
+        );
         this.#moveHorizon(change, "flow", { until, streamed });
       }, "may fail");
       left -= keys;
       if (isOld || this.#isWarned) continue;
       this.#isWarned = true;
-      logger.warn(
-        "more flow records are remembered than dedup.max_keys: days of them are forgotten early from now on",
-        {
-          left,
-        },
-      );
+      const message =
+        "more flow records are remembered than dedup.max_keys: days of them are forgotten early from now on";
+      logger.warn(message, { left });
     }
   }
 

@@ -18,6 +18,7 @@ import {
   cursorAt,
   depsOf,
   hourMs,
+  keyOf,
   markOn,
   numbersIn,
   quarantineOf,
@@ -232,6 +233,31 @@ describe.skipIf(!canHavePostgres)("a term", () => {
       expect(await numbersIn(journal)).toEqual([1, 2]);
       await cluster.query(`SELECT ${s}.drop_rows(${day}, 2, 600)`);
       expect(await numbersIn(journal)).toEqual([]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "does not forget a day of keys that has got one since it was looked at",
+    async () => {
+      const journal = await state.open({ flowWindowMs: hourMs });
+      await appendNumbers(journal, [1], { receivedAt: state.now });
+      const s = quoted(state.schema);
+      await cluster.query(
+        `CREATE FUNCTION ${s}.later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          UPDATE ${s}.key_day SET latest_at = latest_at + ${100 * hourMs}; RETURN NEW; END $$;
+         CREATE TRIGGER later AFTER INSERT ON ${s}.state FOR EACH ROW WHEN (NEW.name = 'horizon.flow') EXECUTE FUNCTION ${s}.later()`,
+      );
+      state.now += 2 * hourMs;
+      await journal.maintain();
+      await cluster.query(`DROP TRIGGER later ON ${s}.state`);
+      expect(await state.holds(journal, "flow", keyOf(1))).toBe(true);
+      state.now += 1000 * hourMs;
+      await until(async () => {
+        state.now += hourMs;
+        await journal.maintain();
+        return !(await state.holds(journal, "flow", keyOf(1)));
+      });
     },
     timeoutMs,
   );
