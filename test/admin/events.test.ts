@@ -177,8 +177,19 @@ describe("reading begins", () => {
       const others = Array.from({ length: 300 }, (_, at) => auditValue({ eventGroupID: `g${n}-${at}` }));
       await accept(...others, flows(400, 1 + n * 1000, { nodeId: `n${n}CNTRL` }));
     }
-    const found = await readWhole({ ...everything, nodes: ["rare"], last: 3 });
-    expect(found.events.map(({ attributes }) => attributes["tailscale.target.name"])).toEqual(["rare"]);
+    const names: unknown[] = [];
+    // A search ends after two seconds, and goes on from there.
+    for (let before: string | undefined, isStart = false; !isStart;) {
+      const { events, back } = await feed.read({
+        ...everything,
+        nodes: ["rare"],
+        last: 3,
+        ...(before !== undefined && { before }),
+      });
+      names.push(...events.map(({ attributes }) => attributes["tailscale.target.name"]));
+      ({ before, isStart = true } = back ?? {});
+    }
+    expect(names).toEqual(["rare"]);
     expect(portsOf(await readWhole({ ...everything, types: ["flow"], last: 500 }))).toEqual([
       ...Array.from({ length: 100 }, (_, n) => 4301 + n),
       ...Array.from({ length: 400 }, (_, n) => 5001 + n),
@@ -283,15 +294,29 @@ describe("a reader that waits", () => {
     expect(await direct).toContain("the program is stopping");
   });
 
-  test("is refused if 64 wait already, which is counted", async () => {
+  test("is refused if 48 wait already, which is counted, and keeps nobody from reading or searching", async () => {
+    await accept(auditValue());
     await start();
-    const waiting = Array.from({ length: 64 }, () => feed.read({ ...everything, waitMs: 30_000 }).catch(() => "ended"));
-    const { status, page } = await ask("");
-    expect([status, page.text]).toEqual([503, "64 requests are waiting for events already"]);
+    const waiting = Array.from({ length: 48 }, () => feed.read({ ...everything, waitMs: 30_000 }).catch(() => "ended"));
+    const { status, page } = await ask("wait=1s");
+    expect([status, page.text]).toEqual([503, "48 requests are waiting for events already"]);
     expect(rejected).toBe(1);
+    const found = await ask("since=0&text=update");
+    expect([found.status, found.page.events.length]).toEqual([200, 1]);
+    expect((await feed.whole(found.page.events[0]?.id ?? ""))?.type).toBe("audit");
     feed.close();
     expect(new Set(await Promise.all(waiting))).toEqual(new Set(["ended"]));
   });
+});
+
+test("at most 64 requests read at once", async () => {
+  await accept(flows(1, 1));
+  const answers = await Promise.allSettled(
+    Array.from({ length: 70 }, (_, n) => feed.read({ ...everything, text: `never ${n}`, since: 0 })),
+  );
+  const refused = answers.flatMap((answer) => (answer.status === "rejected" ? [String(answer.reason)] : []));
+  expect(refused).toEqual(Array(6).fill("Refusal: 64 requests are reading events already"));
+  expect(rejected).toBe(6);
 });
 
 describe("a gap is told", () => {

@@ -37,8 +37,9 @@ export const maxWaitMs = 30_000;
 /** Of the free text that is searched for. */
 export const maxTextCharacters = 256;
 
-/** Requests at once. */
+/** Requests at once, and those of them that may wait for events: who waits keeps nobody from searching. */
 const maxRequests = 64;
+const maxWaiting = 48;
 
 /** What reading needs is dropped after so long without a request. */
 const idleMs = 30_000;
@@ -51,6 +52,7 @@ export class EventFeed {
   #opened: EventReader | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
   #requests = 0;
+  #waiting = 0;
   /** By the last row and what is asked for. */
   readonly #reading = new Map<string, Promise<EventPage>>();
 
@@ -81,7 +83,7 @@ export class EventFeed {
     const { journal } = this.#deps;
     const from = query.from === undefined ? undefined : placeOf(journal, query.from, "from");
     const before = query.before === undefined ? undefined : placeOf(journal, query.before, "before");
-    return this.#admitted(async () => {
+    return this.#admitted(query.waitMs > 0 ? "waits" : "reads", async () => {
       const wanted = wantedOf(query);
       const gap = { reason: "other_journal", rows: 0 } as const;
       if (before?.isOurs === false) return { ...(await this.#answer([], startOf(1))), gap };
@@ -96,7 +98,7 @@ export class EventFeed {
   /** The event with its texts whole; nothing if it has left the journal. @throws {Refusal} like `read`. */
   whole(id: string): Promise<AcceptedEvent | undefined> {
     const { place, isOurs } = placeOf(this.#deps.journal, id, "id");
-    return this.#admitted(() => this.pace.step(() => (isOurs ? this.#reader.whole(place) : undefined)));
+    return this.#admitted("reads", () => this.pace.step(() => (isOurs ? this.#reader.whole(place) : undefined)));
   }
 
   /** Those who wait are refused. */
@@ -107,17 +109,22 @@ export class EventFeed {
     this.#drop();
   }
 
-  async #admitted<Answer>(work: () => Promise<Answer>): Promise<Answer> {
-    if (this.#requests >= maxRequests) {
+  async #admitted<Answer>(how: "waits" | "reads", work: () => Promise<Answer>): Promise<Answer> {
+    const isFull = this.#requests >= maxRequests;
+    const waits = how === "waits";
+    if (isFull || (waits && this.#waiting >= maxWaiting)) {
       this.#deps.telemetry.add("tailscale2otel.admin.rejected", 1, { reason: "overloaded" });
-      throw new Refusal("overloaded", `${maxRequests} requests are waiting for events already`);
+      const [number, what] = isFull ? [maxRequests, "reading"] : [maxWaiting, "waiting for"];
+      throw new Refusal("overloaded", `${number} requests are ${what} events already`);
     }
     this.#requests++;
+    this.#waiting += Number(waits);
     clearTimeout(this.#idle);
     try {
       return await work();
     } finally {
       this.#requests--;
+      this.#waiting -= Number(waits);
       if (this.#requests === 0 && !this.#ending.signal.aborted)
         this.#idle = setTimeout(() => this.#drop(), idleMs).unref();
     }
