@@ -127,4 +127,16 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
     },
     timeoutMs,
   );
+
+  test("a lease from before the database's clock was set back keeps nobody from leading, nor such a member its row", async () => {
+    const one = await join("one", 30_000);
+    await cluster.query(`UPDATE ${s}.lease SET holder = 'gone', fence = 7, until_at = ${s}.now_ms() + 86400000`, name);
+    await cluster.query(
+      `INSERT INTO ${s}.member SELECT 'gone', 'gone.example.com', '1.0.0', '', at, at FROM (SELECT ${s}.now_ms() + 86400000) AS n(at)`,
+      name,
+    );
+    expect((await one.lead(forever)).fence).toBe(8);
+    await join("other", 30_000);
+    expect((await one.view()).members.map(({ id }) => id)).toEqual(["one", "other"]);
+  });
 });

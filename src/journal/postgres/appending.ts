@@ -125,7 +125,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
     keyCount: (keyClass) => (keyClass === "flow" ? seen.flow : (seen.others?.[keyClass] ?? 0)),
     horizon: (keyClass) => horizonIn(seen, keyClass),
     get space() {
-      const refusal = isClosed ? "the journal is closed" : (database.failure?.reason ?? full(wanted));
+      const refusal = isClosed ? "the journal is closed" : (database.failure?.reason ?? turn.refusal ?? full(wanted));
       if (refusal === undefined) wanted = 0;
       return { usedBytes: heads.current.used_bytes, limitBytes: maxBytes, refusal };
     },

@@ -5,7 +5,8 @@ import pg, { type ClientConfig } from "pg";
 import type { Config } from "../../config/schema.ts";
 import { parsePostgresUrl, type PostgresAddress, type PostgresHost } from "../../config/postgres-url.ts";
 import { Unavailable } from "../../errors.ts";
-import type { Logger } from "../../lib/logger.ts";
+import { calmLogger, type Logger } from "../../lib/logger.ts";
+import { cancelStatement, destroy } from "./cancel.ts";
 import { DatabaseError, databaseErrorOf } from "./errors.ts";
 
 export type DatabaseSettings = Pick<Config["state"], "url" | "tls">;
@@ -41,7 +42,8 @@ export class Database {
     if (typeof address === "string") throw new Unavailable(`invalid state.url: ${address}`);
     this.address = address;
     this.tls = tlsOf(address, settings.tls);
-    this.#logger = logger;
+    // A database may come and go, or serve one and refuse another, many times a second.
+    this.#logger = calmLogger(logger, () => performance.now());
   }
 
   /**
@@ -52,17 +54,25 @@ export class Database {
     return new Connection(this, limitMs, use);
   }
 
-  failed({ message: reason, kind }: DatabaseError): void {
-    // What nobody will repeat is said by whoever opens the journal.
-    const isRetried = kind !== "setup" || this.#hasAnswered;
-    if (this.failure === undefined && isRetried) this.#logger.warn("the database cannot be used; retrying", { reason });
-    this.failure = { reason, since: this.failure?.since ?? performance.now() };
+  failed(error: DatabaseError): void {
+    this.failure = { reason: error.message, since: this.failure?.since ?? performance.now() };
+    this.#warn("the database cannot be used; retrying", error);
+  }
+
+  /** It answers, and refuses what one connection asks for. Others may be served meanwhile. */
+  refused(error: DatabaseError): void {
+    this.#warn("the database refuses statements; retrying", error);
   }
 
   answered(): void {
     if (this.failure !== undefined) this.#logger.info("the database can be used again");
     this.failure = undefined;
     this.#hasAnswered = true;
+  }
+
+  /** What nobody will repeat is said by whoever opens the journal. */
+  #warn(message: string, { message: reason, kind }: DatabaseError): void {
+    if (kind !== "setup" || this.#hasAnswered) this.#logger.warn(message, { reason });
   }
 }
 
@@ -77,6 +87,8 @@ export class Connection {
   #pauseMs = 0;
   #pausedUntil = 0;
   #pausedFor: DatabaseError | undefined;
+  /** Since when the server refuses what is asked here, and when it last did. */
+  refused: { readonly reason: string; readonly since: number; readonly at: number } | undefined;
 
   constructor(database: Database, limitMs: number, use: "reads" | "writes") {
     this.#database = database;
@@ -125,9 +137,11 @@ export class Connection {
     try {
       const result = await within(this.#limitMs, ask(client), () => {
         isLate = true;
+        cancelStatement(client);
         this.#drop();
         return new DatabaseError(`${where}: no answer within ${this.#limitMs / 1000} s`, "away");
       });
+      this.refused = undefined;
       database.answered();
       return result;
     } catch (cause) {
@@ -135,11 +149,19 @@ export class Connection {
       if (error.kind === "away") {
         this.#drop();
         if (mayBeLost && !isLate && !this.#isClosed) return this.#asked(ask);
-        if (!this.#isClosed) database.failed(error);
-      } else if (error.kind === "setup") database.failed(error);
+      }
+      if (error.kind === "away" || error.kind === "setup") this.#failed(error);
       else database.answered();
       throw error;
     }
+  }
+
+  #failed(error: DatabaseError): void {
+    if (this.#isClosed) return;
+    if (!error.isRefusal) return this.#database.failed(error);
+    const at = performance.now();
+    this.refused = { reason: error.message, since: this.refused?.since ?? at, at };
+    this.#database.refused(error);
   }
 
   /** Connects, unless that has failed a moment ago. */
@@ -164,7 +186,7 @@ export class Connection {
       this.#pauseMs = Math.min(lastPauseMs, this.#pauseMs === 0 ? firstPauseMs : this.#pauseMs * 2);
       this.#pausedUntil = performance.now() + this.#pauseMs;
       this.#pausedFor = error;
-      if (!this.#isClosed) this.#database.failed(error);
+      this.#failed(error);
       throw error;
     }
   }
@@ -231,12 +253,6 @@ async function openClient(
       ? new DatabaseError(`${placeOf([{ host, port }])}: ${error.message}`, "away")
       : error;
   }
-}
-
-/** Without a farewell, for which a server that hangs would have to listen. */
-function destroy(client: pg.Client): void {
-  const { connection } = client as unknown as { readonly connection: { readonly stream: { destroy(): void } } };
-  connection.stream.destroy();
 }
 
 /** The result, or after that time the error that `late` gives. */

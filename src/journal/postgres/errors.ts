@@ -19,6 +19,11 @@ export class DatabaseError extends Unavailable {
     this.kind = kind;
     this.code = code;
   }
+
+  /** The server works, but not for this: no disk or memory or connection is left, it is read-only, or a privilege or table is missing. */
+  get isRefusal(): boolean {
+    return /^(?:53|25006|42|3F|0A)/.test(this.code ?? "");
+  }
 }
 
 /** In this order; the first that matches. */
@@ -26,7 +31,7 @@ const kinds: readonly (readonly [codes: RegExp, kind: DatabaseFailure])[] = [
   // Serialization, deadlock, a lock that was not available in time, a statement that was cancelled.
   [/^(?:40001|40P01|55P03|57014)$/, "conflict"],
   // Connections; no more of them, or no memory or disk; shutdown, crash, start; read-only; an error of the system.
-  [/^(?:08|53|57P|58)|^25006$|^25P0[23]$/, "away"],
+  [/^(?:08|53|57P|58)|^25006$|^25P0[234]$/, "away"],
   // Something exists already.
   [/^(?:42P06|42P07|42710|42723)$/, "statement"],
   // Authentication, databases, privileges and names.

@@ -31,6 +31,9 @@ const farewellMs = 2000;
 /** An instance that was not stopped cleanly is shown for an hour. */
 const forgottenMs = 3_600_000;
 
+/** A lease that lasts longer than any can is from before the database's clock was set back. */
+const longestLeaseMs = 120_000;
+
 /** On the database's clock: now, and when the statement began, before it may have waited for a lock. */
 const now = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint";
 const begun = "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000)::bigint";
@@ -38,9 +41,9 @@ const begun = "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000)::bigint";
 const sqlOf = (s: string) => ({
   seen: `WITH me AS (INSERT INTO ${s}.member (id, host, version, admin_address, started_at, seen_at)
       VALUES ($1, $2, $3, $4, ${now}, ${now}) ON CONFLICT (id) DO UPDATE SET seen_at = ${now}),
-    gone AS (DELETE FROM ${s}.member WHERE seen_at < ${now} - ${forgottenMs} AND id <> $1)
+    gone AS (DELETE FROM ${s}.member WHERE seen_at NOT BETWEEN ${now} - ${forgottenMs} AND ${now} + ${forgottenMs} AND id <> $1)
     SELECT ${headColumns(s)} FROM ${s}.head`,
-  ask: `UPDATE ${s}.lease SET holder = $1, fence = fence + 1, until_at = ${begun} + $2 WHERE until_at < ${now} RETURNING fence`,
+  ask: `UPDATE ${s}.lease SET holder = $1, fence = fence + 1, until_at = ${begun} + $2 WHERE until_at NOT BETWEEN ${now} AND ${now} + ${longestLeaseMs} RETURNING fence`,
   renew: `UPDATE ${s}.lease SET until_at = ${begun} + $2 WHERE holder = $1 AND fence = $3 RETURNING fence`,
   release: `UPDATE ${s}.lease SET holder = '', until_at = 0 WHERE holder = $1 AND fence = $2`,
   leave: `DELETE FROM ${s}.member WHERE id = $1`,

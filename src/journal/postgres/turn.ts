@@ -50,6 +50,9 @@ const waitingBytes = 64 * 1024 * 1024;
 const patienceMs = 4000;
 const pauseMs = 100;
 
+/** For how long a refusal of the database is shown: if nothing is sent here because of it, nothing else would end it. */
+const refusedMs = 10_000;
+
 /** How often an append is judged again since others had the same, or repeated since the database asked for it. */
 const maxRounds = 20;
 
@@ -90,6 +93,12 @@ export class Turn {
       this.#waitingBytes += bytes;
       this.#running ??= this.#run();
     });
+  }
+
+  /** Why the database refuses appends, as long as that was the last answer, and it is not long ago. */
+  get refusal(): string | undefined {
+    const { refused } = this.#deps.connection;
+    return refused !== undefined && performance.now() - refused.at < refusedMs ? refused.reason : undefined;
   }
 
   /** Commits what waits. Nothing is taken any more. */
@@ -247,7 +256,8 @@ export class Turn {
       } catch (cause) {
         const error = databaseErrorOf(cause, "the database");
         if (error.kind === "conflict" && ++conflicts < maxRounds) continue;
-        const isLate = this.#hopeless() !== undefined || performance.now() - startedAt > patienceMs;
+        const since = Math.min(startedAt, this.#deps.connection.refused?.since ?? startedAt);
+        const isLate = this.#hopeless() !== undefined || performance.now() - since > patienceMs;
         if (error.kind !== "away" || isLate || this.#isClosed) throw error;
         await delay(pauseMs);
       }

@@ -1,5 +1,6 @@
 /** Appends of instances that share a database: accepted once, whatever happens to connections, and read in the order of commits. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { SQL } from "bun";
 import fc from "fast-check";
 import { Unavailable } from "../../../src/errors.ts";
 import type { Append, Committed } from "../../../src/journal/index.ts";
@@ -15,7 +16,9 @@ import { canHavePostgres } from "../../support/postgres/programs.ts";
 import { timeoutMs, until } from "../../support/wait.ts";
 import { acceptedIn, appendOf, keyInWindow, keyOf, linesOf, mebibyte, partOf, quarantineOf } from "../support.ts";
 
-const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const said: string[] = [];
+const say = (message: string): void => void said.push(message);
+const logger = { debug: () => undefined, info: say, warn: say, error: say };
 const tls = { ca_file: "", cert_file: "", key_file: "" };
 
 describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
@@ -195,6 +198,54 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     },
     timeoutMs,
   );
+
+  test(
+    "while the database has no room, others are served, appends are tried once each and refused, and that is said once",
+    async () => {
+      const { numbers, turn, database } = await instance();
+      const looking = database.connect(5000);
+      opened.push(looking);
+      await numbers([1]);
+      await cluster.query(
+        `CREATE SEQUENCE ${schema}.tries;
+         CREATE FUNCTION ${schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           PERFORM nextval('${schema}.tries'); RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON ${schema}.batch_default FOR EACH ROW EXECUTE FUNCTION ${schema}.refuse()`,
+      );
+      const tries = async () =>
+        (await looking.query<{ n: number }>(`SELECT last_value AS n FROM ${schema}.tries`))[0]?.n;
+      said.length = 0;
+      await expect(numbers([2])).rejects.toThrow("No space left on device");
+      const before = (await tries()) as number;
+      for (const n of [3, 4, 5]) await expect(numbers([n])).rejects.toThrow("No space left on device");
+      expect(await tries()).toBe(before + 3);
+      expect(turn.refusal).toContain("No space left on device");
+      expect(database.failure).toBeUndefined();
+      expect(said).toEqual(["the database refuses statements; retrying"]);
+      await cluster.query(`DROP TRIGGER refuse ON ${schema}.batch_default`);
+      expect(acceptedIn(await numbers([2, 3, 4, 5]))).toBe(4);
+      expect(turn.refusal).toBeUndefined();
+    },
+    timeoutMs,
+  );
+
+  test("a statement that waits for a lock does not go on at the server once it is given up here", async () => {
+    const { database } = await instance();
+    await using other = new SQL(cluster.url(), { max: 1, prepare: false });
+    const held = await other.reserve();
+    await held.unsafe(`BEGIN; LOCK TABLE ${schema}.head IN ACCESS EXCLUSIVE MODE`);
+    const hasty = database.connect(300);
+    opened.push(hasty);
+    for (let n = 0; n < 3; n++)
+      await expect(hasty.query(`SELECT ${n} FROM ${schema}.head`)).rejects.toThrow("no answer within");
+    await until(async () => {
+      const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%${schema}.head'`;
+      return (await cluster.query(waiting)).length === 0;
+    });
+    await held.unsafe("ROLLBACK");
+    held.release();
+    expect(await hasty.query(`SELECT seq FROM ${schema}.head`)).toEqual([{ seq: 0 }]);
+  });
 
   test(
     "a reader never passes a row that is committed later",
