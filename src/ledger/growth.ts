@@ -9,7 +9,6 @@ import {
   type MinuteSums,
   type PairSums,
   pairOf,
-  type ServiceSums,
   sumsPerPair,
   totalsPerKind,
 } from "./minute.ts";
@@ -27,7 +26,6 @@ export class Growth {
     const before = this.#begin(interval);
     const pairs = new Map<NodePair, PairSums | undefined>();
     const nodes = new Map<NodePair, PairSums | undefined>();
-    const services = new Map<string, ServiceSums>();
     for (const { edge, pair, class: flowClass } of seen) {
       const at = edge * sumsPerEdge;
       const entries = (sums[at] as number) - (before[at] as number);
@@ -49,16 +47,8 @@ export class Growth {
       if (into === undefined && !known.has(pair)) known.set(pair, (into = named(minute, pair, isPhysical)));
       if (into !== undefined) addTo(into.sums, kind * sumsPerPair, entries, txBytes, rxBytes);
       else if (pair.source !== undefined) minute.omitted += entries;
-      if (isPhysical) continue;
-      const used = services.get(service);
-      if (used === undefined) services.set(service, { entries, bytes: txBytes + rxBytes });
-      else {
-        used.entries += entries;
-        used.bytes += txBytes + rxBytes;
-      }
+      if (!isPhysical) addService(minute, service, entries, txBytes + rxBytes);
     }
-    if (minute === undefined) return;
-    for (const [name, { entries, bytes }] of services) addService(minute, name, entries, bytes);
   }
 
   /** The sums as they were, in an array of the same size. */

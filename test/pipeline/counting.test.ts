@@ -240,6 +240,7 @@ describe("a record that no longer measures", () => {
     expect(again.ledger.sum("tailscale2otel.quarantine.records", unmeasured)).toBe(130);
     expect(again.counting.progress.not_counted).toBe(130);
     await fold();
-    expect((await restart()).journal.quarantine.counts({ class: "note" })).toEqual([{ ...unmeasured, items: 100 }]);
+    const { quarantine } = (await restart()).journal;
+    expect(await quarantine.counts({ class: "note" })).toEqual([{ ...unmeasured, items: 100 }]);
   });
 });
