@@ -241,8 +241,7 @@ export class Batch {
     let reason: DefectReason = "decode_error";
     try {
       const record = decodePlain(raw);
-      if (record.type === "audit") identifier.audit(record, this.#key, 0);
-      else identifier.webhook(record, this.#key, 0);
+      identifier.plain(record, this.#key, 0);
       const audit = record.type === "audit" ? record : undefined;
       const recordedMs = audit?.recorded && millisOfHrTime(audit.recorded);
       const keysAt = this.#times.agingFrom(recordedMs);

@@ -56,30 +56,10 @@ export class Identifier {
     into[at + 3] = counters << 8;
   }
 
-  /** Without the time, which differs in precision between stream and API, unless the record has no group id. */
-  audit(record: AuditRecord, into: Uint32Array, at: number): void {
-    const { actor, target } = record;
-    const time = record.eventGroupId === "" && record.time !== undefined ? Math.floor(millisOfHrTime(record.time)) : "";
-    const text = JSON.stringify([
-      record.eventGroupId,
-      time,
-      record.action,
-      record.actionDetails,
-      record.error,
-      actor.id,
-      target.type,
-      target.id,
-      target.name,
-      target.property,
-      canonicalJson(record.old),
-      canonicalJson(record.new),
-    ]);
-    writeDigest(this.#digest("audit", text), into, at);
-  }
-
-  /** All members of an event are part of its identity. */
-  webhook(record: WebhookRecord, into: Uint32Array, at: number): void {
-    writeDigest(this.#digest("webhook", canonicalJson(record.event)), into, at);
+  /** The key of an audit record or a webhook event, of which all members are part of the identity. */
+  plain(record: AuditRecord | WebhookRecord, into: Uint32Array, at: number): void {
+    const text = record.type === "audit" ? identityOfAudit(record) : canonicalJson(record.event);
+    writeDigest(this.#digest(record.type, text), into, at);
   }
 
   /** The key of a quarantined text, so that it is not quarantined twice. */
@@ -109,8 +89,7 @@ export class Identifier {
 
   /** The same for a record of another type. */
   uidOf(record: AuditRecord | WebhookRecord): string {
-    if (record.type === "audit") this.audit(record, this.#key, 0);
-    else this.webhook(record, this.#key, 0);
+    this.plain(record, this.#key, 0);
     return hexOf(this.#key);
   }
 
@@ -184,6 +163,25 @@ export class Identifier {
   #digest(purpose: string, text: string): Buffer {
     return hash("sha256", `${this.#secret}\n${purpose}\n${this.#tailnet}\n${text}`, "buffer");
   }
+}
+
+/** Without the time, which differs in precision between stream and API, unless the record has no group id. */
+function identityOfAudit({ actor, target, ...record }: AuditRecord): string {
+  const time = record.eventGroupId === "" && record.time !== undefined ? Math.floor(millisOfHrTime(record.time)) : "";
+  return JSON.stringify([
+    record.eventGroupId,
+    time,
+    record.action,
+    record.actionDetails,
+    record.error,
+    actor.id,
+    target.type,
+    target.id,
+    target.name,
+    target.property,
+    canonicalJson(record.old),
+    canonicalJson(record.new),
+  ]);
 }
 
 /** Set in the last word only of entries with an unknown protocol name. */

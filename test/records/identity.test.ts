@@ -27,7 +27,7 @@ function keyOfFlow(value: unknown, by = identifier): Key {
 
 function keyOfAudit(value: JsonObject, by = identifier): string {
   const key = new Uint32Array(keyWords);
-  by.audit(
+  by.plain(
     decodeAudit({ value, line: Buffer.from(JSON.stringify({ event: value })), time: undefined, recorded: undefined }),
     key,
     0,

@@ -12,7 +12,7 @@ const secret = "0123456789abcdef0123456789abcdef";
 
 function keyOf(text: string, identifier = new Identifier(secret, 1)): string {
   const key = new Uint32Array(keyWords);
-  identifier.webhook(decode(JSON.parse(text) as JsonObject), key, 0);
+  identifier.plain(decode(JSON.parse(text) as JsonObject), key, 0);
   return key.join(" ");
 }
 
