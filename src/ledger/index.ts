@@ -16,10 +16,9 @@ import type { Logger } from "../lib/logger.ts";
 import { type Journal, reasonOf } from "../journal/index.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
-import { putDelivery } from "./delivery.ts";
 import { Interval } from "./interval.ts";
 import { Minutes } from "./minutes.ts";
-import { addCounts, addFlows } from "./rollup.ts";
+import { addCounts, addFlows, putDelivery } from "./rollup.ts";
 import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
 import { entriesOf, type FlowSums, noFlows, type Talker, topTalkers } from "./talkers.ts";
 

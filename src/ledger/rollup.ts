@@ -1,11 +1,13 @@
 /**
- * What an interval adds to the series: counts as they are, flows by pair of nodes and class. In the roll-up the pairs with
+ * What a fold adds to the series: counts as they are, flows by pair of nodes and class, and what log delivery counts. In the roll-up the pairs with
  * the most bytes keep their names and the rest is summed up by class, so that totals stay exact.
  */
 import type { Config } from "../config/schema.ts";
 import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
 import { fieldObservations } from "../processors/flow-metrics.ts";
 import type { LedgerMetric } from "../catalogue/metrics.ts";
+import type { Journal, LogCursor } from "../journal/index.ts";
+import type { FoldTime, SeriesTable } from "./series.ts";
 import { type Interval, lastPortPlace, type SeenEdge, sumsPerEdge } from "./interval.ts";
 
 type Attributes = Readonly<Record<string, string>>;
@@ -43,6 +45,38 @@ export function* addFlows(interval: Interval, settings: Config["cardinality"]["f
     }
   }
   if (settings.metrics_mode !== "all") yield* rollUp(interval, settings, add);
+}
+
+type TableOf = (metric: LedgerMetric) => SeriesTable;
+
+/**
+ * Sets the counters that log delivery keeps in its cursors: read at each fold, not counted here. Series without a name are those of the primary destination. All are there with 0 from the first fold on, so that
+ * `increase()` sees the first dead letter.
+ */
+export function putDelivery(
+  { identity, cursor, destinations }: Pick<Journal, "identity" | "cursor" | "destinations">,
+  tableOf: TableOf,
+  fold: number,
+): void {
+  put(tableOf, {}, cursor, { fold, startAt: identity.createdAt });
+  for (const { name: destination, cursor: of, since: startAt, evicted, isRequired } of destinations) {
+    put(tableOf, { destination }, of, { fold, startAt });
+    if (!isRequired) tableOf("tailscale2otel.export.evicted").put({ destination }, evicted, { fold, startAt });
+  }
+}
+
+function put(
+  tableOf: TableOf,
+  named: { readonly destination?: string },
+  { logRecords: sums, records }: LogCursor,
+  time: FoldTime,
+): void {
+  const logRecords = tableOf("tailscale2otel.export.log_records");
+  logRecords.put({ outcome: "delivered", ...named }, sums.delivered, time);
+  logRecords.put({ outcome: "rejected", ...named }, sums.rejected, time);
+  logRecords.put({ outcome: "dead_lettered", ...named }, sums.deadLettered, time);
+  const deadLetters = { class: "dead_letter", reason: "undelivered", ...named };
+  tableOf("tailscale2otel.quarantine.records").put(deadLetters, records.deadLettered, time);
 }
 
 interface RankedPair {
