@@ -3,7 +3,8 @@ import { hostname } from "node:os";
 import { type InstrumentationScope, SDK_INFO } from "@opentelemetry/core";
 import type { AlsoConfig, Config } from "../config/schema.ts";
 import { ConfigError } from "../errors.ts";
-import { primaryDestination } from "../journal/index.ts";
+import { type DestinationRule, type Journal, type LogCursor, primaryDestination } from "../journal/index.ts";
+import type { Logger } from "../lib/logger.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
 import type { ProcessorSettings } from "../processors/index.ts";
 import { privacyOf } from "../processors/outgoing.ts";
@@ -174,6 +175,40 @@ function readPem(setting: string, path: string): string {
   const read = readRegularFile(path);
   if ("text" in read) return read.text;
   throw new ConfigError([`${setting}: cannot read ${path}: ${read.reason}`]);
+}
+
+interface UseDeps {
+  readonly journal: Pick<Journal, "destinations" | "useDestinations">;
+  readonly logger: Logger;
+  /** Delivery goes on there: what came before was given up. */
+  readonly move: (name: string, cursor: LogCursor) => void;
+}
+
+/** Tells the journal which further destinations of logs there are, and the operator what has changed. One call at a time. */
+export async function useDestinations(config: Config, { journal, logger, move }: UseDeps): Promise<void> {
+  const known = new Set(journal.destinations.map(({ name }) => name));
+  const rules = destinationRules(config);
+  const moved = (destination: string, cursor: LogCursor): void => {
+    const evicted = journal.destinations.find(({ name }) => name === destination)?.evicted;
+    const message = "the oldest undelivered records of a destination were given up, since space is short";
+    logger.warn(message, { destination, evicted });
+    move(destination, cursor);
+  };
+  for (const { name: destination, pending: undelivered } of await journal.useDestinations(rules, moved)) {
+    const message = "a destination is not configured any more: its position was deleted";
+    logger[undelivered > 0 ? "warn" : "info"](message, { destination, undelivered });
+  }
+  for (const { name: destination } of rules)
+    if (!known.has(destination))
+      logger.info("new destination: its logs begin with the newest record; send earlier ones with replay", {
+        destination,
+      });
+}
+
+function destinationRules({ otlp }: Config): readonly DestinationRule[] {
+  return otlp.also
+    .filter(({ logs }) => logs.enabled)
+    .map(({ name, types, required }) => ({ name, types: types as readonly RecordType[], isRequired: required }));
 }
 
 export type ResourceAttributes = Readonly<Record<string, string>>;

@@ -36,14 +36,14 @@ export interface FoldMessage extends Pick<Fold, "at" | "since"> {
 
 /** What to post of a fold. A few arrays are copied on the way; nothing is transferred. */
 export function foldMessage({ at, since, metrics: folded }: Fold, instruments: readonly ScopeMetrics[]): FoldMessage {
-  const columns = folded.map(({ name, packed, values, startAt, retired }) => ({
+  const plain = folded.map(({ name, packed, values, startAt, retired }) => ({
     name,
     packed,
     values,
     startAt,
     retired,
   }));
-  return { at, since, metrics: columns, instruments };
+  return { at, since, metrics: plain, instruments };
 }
 
 export type Temporality = Config["otlp"]["metrics"]["temporality"];

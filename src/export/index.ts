@@ -33,7 +33,7 @@ import { nameOf } from "./target.ts";
 import type { TargetState } from "./target-state.ts";
 import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
 
-export { useDestinations } from "./destinations.ts";
+export { useDestinations } from "./destination.ts";
 export { mergePages } from "./fold-points.ts";
 export { observeProcess } from "./instruments.ts";
 

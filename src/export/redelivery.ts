@@ -101,27 +101,22 @@ export class Redelivering {
 
   /** Begins it or goes on with it, instead of another of that name; without one, ends that where it is. */
   use(name: Redelivery["name"], redelivery: Redelivery | undefined): void {
-    const ended = this.#running.get(name);
+    void this.#running.get(name)?.stop(0);
     this.#running.delete(name);
-    void ended?.stop(0);
     this.#opening.delete(name);
-    if (redelivery === undefined) return;
-    const opened = this.#deps.open(redelivery);
-    if (!(opened instanceof Promise)) return this.#begin(redelivery, opened);
+    if (redelivery !== undefined) this.#open(redelivery).catch(endThread);
+  }
+
+  async #open(redelivery: Redelivery): Promise<void> {
+    const { name } = redelivery;
     this.#opening.set(name, redelivery);
     const isWanted = () => this.#opening.get(name) === redelivery;
-    opened
-      .then(
-        (rows) => {
-          if (!isWanted()) return;
-          this.#opening.delete(name);
-          this.#begin(redelivery, rows);
-        },
-        (error: unknown) => {
-          if (isWanted()) endThread(error);
-        },
-      )
-      .catch(endThread);
+    try {
+      const opened = await this.#deps.open(redelivery);
+      if (isWanted()) this.#begin(redelivery, opened);
+    } catch (error) {
+      if (isWanted()) throw error;
+    }
   }
 
   /** Waits for what is under way and begins nothing more. */

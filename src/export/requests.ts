@@ -1,14 +1,14 @@
 /** Committed rows on their way out, and the OTLP requests of a bounded size that spans of them become. */
-import { SeverityNumber } from "@opentelemetry/api";
 import type { InstrumentationScope } from "@opentelemetry/core";
 import { JsonLogsSerializer } from "@opentelemetry/otlp-transformer";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import type { ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import type { Config } from "../config/schema.ts";
-import type { LogEvent, Severity } from "../catalogue/log-event.ts";
+import { type LogEvent, severityNumbers } from "../catalogue/log-event.ts";
 import type { Awaitable, Progress, Row } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
+import { messageOf } from "../lib/system-error.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
 import type { Answer, Encoding } from "./answer.ts";
@@ -184,7 +184,7 @@ export function createChannel(limits: RequestLimits, deps: RequestDeps): Channel
       } catch (error) {
         if (error instanceof Unread && stop.aborted) return stopped;
         if (error instanceof Unread) throw error;
-        return { kind: "unsent", message: error instanceof Error ? error.message : String(error) };
+        return { kind: "unsent", message: messageOf(error) };
       }
       // Addresses that are all new leave some 30 MB behind by then, which the collector would let grow.
       if (describer.takeResets() > 0) collectGarbage();
@@ -243,8 +243,6 @@ function* forEachRecord(
   }
 }
 
-const severities: Record<Severity, SeverityNumber> = { INFO: SeverityNumber.INFO, WARN: SeverityNumber.WARN };
-
 /** The shape that the official serializers take, with our own times. */
 function readable(
   event: LogEvent,
@@ -255,7 +253,7 @@ function readable(
     eventName: event.name,
     hrTime: event.time,
     hrTimeObserved: event.observedTime,
-    severityNumber: severities[event.severity],
+    severityNumber: severityNumbers[event.severity],
     severityText: event.severity,
     body: event.body,
     attributes: event.attributes as ReadableLogRecord["attributes"],

@@ -4,6 +4,7 @@
  */
 import type { LogEvent } from "../catalogue/log-event.ts";
 import { hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
+import { messageOf } from "../lib/system-error.ts";
 import { linesOf } from "../records/json.ts";
 import { decodePlain } from "../records/plain.ts";
 import type { Awaitable, JournalReader, Row } from "../journal/index.ts";
@@ -288,8 +289,4 @@ function timeOfFlow(columns: FlowColumns, record: number, acceptedAt: number): n
   if (columns.startNanos[record] !== noTime) return (columns.startSeconds[record] as number) * 1000;
   if (columns.endNanos[record] !== noTime) return (columns.endSeconds[record] as number) * 1000;
   return millisOfHrTime(hrTimeOfMillis(acceptedAt));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { freeBuffer } from "../runtime/process.ts";
 import type { Clock } from "../lib/clock.ts";
-import { codeOf, connectionError } from "../lib/system-error.ts";
+import { codeOf, connectionError, messageOf } from "../lib/system-error.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import { type Answer, type Encoding, type FailureCause, readAnswer, type Signal } from "./answer.ts";
 import type { Credentials, Destination } from "./destination.ts";
@@ -272,8 +272,7 @@ export function createStdoutSender(onClosed: () => void, write: Write = standard
 const closed: Answer = { kind: "failed", cause: "unreachable", why: "standard output is closed" };
 
 function failed(error: unknown): Answer {
-  const reason = error instanceof Error ? error.message : String(error);
-  return { kind: "failed", cause: "unreachable", why: `standard output: ${reason}` };
+  return { kind: "failed", cause: "unreachable", why: `standard output: ${messageOf(error)}` };
 }
 
 const newline = 0x0a;

@@ -37,30 +37,39 @@ export interface TargetReports {
   requested(signal: Signal, outcome: RequestOutcome, seconds: number, failure?: FailureType): void;
 }
 
+/** A call as it is posted to another thread: its name and what it is given. */
+export type Call<Calls> = { [Name in keyof Calls]: [Name, ...Args<Calls, Name>] }[keyof Calls];
+export type Args<Calls, Name extends keyof Calls> = Calls[Name] extends (...given: infer Given) => void ? Given : never;
+
+/** Does what a message from the other thread asks for. */
+export function answerCall<Calls>(calls: Calls, [name, ...given]: Call<Calls>): void {
+  (calls[name] as (...all: unknown[]) => void)(...given);
+}
+
 export interface TargetDeps extends Pick<DeliveryDeps, "clock" | "random" | "timer" | "logger"> {
   readonly setup: Pick<ExportSetup, "resources" | "common">;
   readonly scope: InstrumentationScope;
   /** Absent if no logs leave to any destination. */
   readonly rows: SharedRows | undefined;
   readonly senderOf: (target: Target, signal: Signal, onAnswer: SenderDeps["onAnswer"]) => Sender;
-  readonly reports: TargetReports;
+  readonly report: (...report: Call<TargetReports>) => void;
 }
 
 /** Begins to export to a destination. */
-export function startTarget(target: Target, start: StartOfLogs, given: TargetDeps) {
-  const { setup, rows, senderOf, reports } = given;
-  const deps = { ...given, logger: naming(target, given.logger) };
+export function startTarget(target: Target, start: StartOfLogs, unnamed: TargetDeps) {
+  const { setup, rows, senderOf, report } = unnamed;
+  const deps = { ...unnamed, logger: naming(target, unnamed.logger) };
   const logs = target.logs && rows && startLogs(target, target.logs, rows, start, deps);
   const metrics = target.exportsMetrics
     ? new MetricExport({
         ...deps,
         encoding: target.encoding,
-        send: senderOf(target, "metrics", reports.requested),
+        send: senderOf(target, "metrics", (...given) => report("requested", ...given)),
         resource: setup.resources.metrics,
         common: setup.common,
         acknowledged: target.acknowledged,
-        onReport: reports.metricReport,
-        onAcknowledged: reports.acknowledged,
+        onReport: (metricReport) => report("metricReport", metricReport),
+        onAcknowledged: (totals) => report("acknowledged", totals),
       })
     : undefined;
   return { logs, metrics };
@@ -72,11 +81,11 @@ function startLogs(
   limits: NonNullable<Target["logs"]>,
   rows: SharedRows,
   start: StartOfLogs,
-  { setup, scope, senderOf, reports, ...shared }: TargetDeps,
+  { setup, scope, senderOf, report, ...shared }: TargetDeps,
 ) {
   const { encoding, types } = target;
   const { describer } = rows;
-  const send = senderOf(target, "logs", reports.requested);
+  const send = senderOf(target, "logs", (...given) => report("requested", ...given));
   const channel = createChannel(limits, { send, encoding, describer, resource: setup.resources.logs, scope });
   const shares = shareChannel(channel, limits.concurrency, shared.timer);
   const source = rows.freshOf(types);
@@ -86,11 +95,11 @@ function startLogs(
       source,
       channel: shares.fresh,
       concurrency: limits.concurrency,
-      onProgress: (progress) => reports.progress(progress, epoch, rows.readBytes),
+      onProgress: (progress) => report("progress", progress, epoch, rows.readBytes),
       onState(state) {
         if (delivery !== fresh) return;
         shares.freshIs(state);
-        reports.deliveryState("logs", state);
+        report("deliveryState", "logs", state);
       },
     });
     return delivery;
@@ -100,8 +109,8 @@ function startLogs(
     ...shared,
     channel: shares.behind,
     open: (redelivery) => rows.open(types, redelivery),
-    onProgress: (progress) => reports.redelivered({ ...progress, ...nameOf(target) }),
-    onState: (kind, state) => reports.deliveryState(kind, state),
+    onProgress: (progress) => report("redelivered", { ...progress, ...nameOf(target) }),
+    onState: (kind, state) => report("deliveryState", kind, state),
   });
   fresh.start();
   return {

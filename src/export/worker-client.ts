@@ -1,11 +1,13 @@
 /** The main thread's end of the export worker: starts it, passes messages in both directions, and restarts it when it dies. */
 import { Worker } from "node:worker_threads";
 import { waitAtMost } from "../lib/backoff.ts";
+import { messageOf } from "../lib/system-error.ts";
 import type { Committed, LogCursor, Redelivery, Row } from "../journal/index.ts";
 import { exportBackoffMs } from "./outage.ts";
 import type { ExportSetup, Target } from "./destination.ts";
 import { TargetState, type TargetStateDeps } from "./target-state.ts";
-import { answerCall, type Args, type Call, type MainCalls, type WorkerCalls } from "./worker.ts";
+import { answerCall, type Args, type Call } from "./target.ts";
+import type { MainCalls, WorkerCalls } from "./worker.ts";
 
 export interface WorkerDeps extends TargetStateDeps {
   /** The module that calls `startExportWorker` when it runs in a worker thread. */
@@ -181,7 +183,7 @@ export class ExportWorker {
     mine.on("message", (call: Call<MainCalls>) => {
       if (this.#worker === mine) answerCall(this.#calls, call);
     });
-    mine.on("error", (error: unknown) => (why = error instanceof Error ? error.message : String(error)));
+    mine.on("error", (error: unknown) => (why = messageOf(error)));
     mine.on("exit", () => {
       if (this.#worker === mine) this.#died(why);
     });

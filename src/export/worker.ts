@@ -2,6 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import { waitAtMost } from "../lib/backoff.ts";
 import { systemClock } from "../lib/clock.ts";
+import { messageOf } from "../lib/system-error.ts";
 import { eachLevel, type LogFields, type Logger, type LogLevel } from "../lib/logger.ts";
 import { isDamage, openReader, type Redelivery, type Row, startOfJournal } from "../journal/index.ts";
 import { takeTruncatedTexts } from "../processors/outgoing.ts";
@@ -13,7 +14,7 @@ import type { Timer } from "./outage.ts";
 import { createSelfLogs, routeDiagnostics } from "./self-logs.ts";
 import { createSender, createStdoutSender, type Fetch, type SenderDeps } from "./sender.ts";
 import { SharedRows } from "./shared-rows.ts";
-import { type StartOfLogs, startTarget, type TargetReports } from "./target.ts";
+import { answerCall, type Call, type StartOfLogs, startTarget, type TargetDeps, type TargetReports } from "./target.ts";
 
 /** What the main thread asks of the worker. Arguments are plain data: a call is posted as its name and what it is given. */
 export interface WorkerCalls {
@@ -52,15 +53,7 @@ export interface MainCalls {
   stopped(what: "stopLogs" | "stop"): void;
 }
 
-export type Call<Calls> = { [Name in keyof Calls]: [Name, ...Args<Calls, Name>] }[keyof Calls];
-export type Args<Calls, Name extends keyof Calls> = Calls[Name] extends (...given: infer Given) => void ? Given : never;
-
-/** Does what a message from the other thread asks for. */
-export function answerCall<Calls>(calls: Calls, [name, ...given]: Call<Calls>): void {
-  (calls[name] as (...all: unknown[]) => void)(...given);
-}
-
-type Post = <Name extends keyof MainCalls>(name: Name, ...given: Args<MainCalls, Name>) => void;
+type Post = (...call: Call<MainCalls>) => void;
 
 /**
  * Runs inside the worker thread, for as long as the thread lives. It begins with the main thread's `start`; an error that
@@ -122,7 +115,7 @@ function run(
   const rows = targets.some(({ logs }) => logs !== undefined)
     ? new SharedRows(
         openReader(location, (error) => {
-          if (isDamage(error)) post("damaged", error instanceof Error ? error.message : String(error));
+          if (isDamage(error)) post("damaged", messageOf(error));
         }),
         settings,
       )
@@ -130,8 +123,12 @@ function run(
   const running = new Map(
     targets.map((target) => {
       const start = starts.get(target.name) ?? { cursor: startOfJournal, epoch: 0 };
-      const reports = reportsOf(target.name, post);
-      return [target.name, startTarget(target, start, { ...shared, setup, rows, senderOf, reports })] as const;
+      const report: TargetDeps["report"] = (...call) => {
+        post("target", target.name, call);
+        const texts = takeTruncatedTexts();
+        if (texts > 0) post("truncated", texts);
+      };
+      return [target.name, startTarget(target, start, { ...shared, setup, rows, senderOf, report })] as const;
     }),
   );
   const parts = Array.from(running.values());
@@ -178,20 +175,5 @@ function run(
       post("stopped", "stop");
       close();
     },
-  };
-}
-
-function reportsOf(name: string, post: Post): TargetReports {
-  return {
-    progress(...given) {
-      post("target", name, ["progress", ...given]);
-      const texts = takeTruncatedTexts();
-      if (texts > 0) post("truncated", texts);
-    },
-    redelivered: (...given) => post("target", name, ["redelivered", ...given]),
-    deliveryState: (...given) => post("target", name, ["deliveryState", ...given]),
-    metricReport: (...given) => post("target", name, ["metricReport", ...given]),
-    acknowledged: (...given) => post("target", name, ["acknowledged", ...given]),
-    requested: (...given) => post("target", name, ["requested", ...given]),
   };
 }

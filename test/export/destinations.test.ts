@@ -1,6 +1,6 @@
 /** What the journal is told about destinations at a start, and what the operator is. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { useDestinations } from "../../src/export/destinations.ts";
+import { useDestinations } from "../../src/export/destination.ts";
 import { type LogFields, silentLogger } from "../../src/lib/logger.ts";
 import { createStore, numberedFlow, take, type TestStore } from "../support/store.ts";
 import { configWith } from "./settings.ts";

@@ -1,6 +1,7 @@
 /** What `main.ts` does in a worker thread; the log line "die" kills it. */
 import { parentPort } from "node:worker_threads";
-import { type Call, startExportWorker, type WorkerCalls } from "../../src/export/worker.ts";
+import type { Call } from "../../src/export/target.ts";
+import { startExportWorker, type WorkerCalls } from "../../src/export/worker.ts";
 
 startExportWorker();
 parentPort?.on("message", (call: Call<WorkerCalls>) => {
