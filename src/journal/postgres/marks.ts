@@ -130,11 +130,10 @@ export function quarantineStore({ connection, schema: s, writer }: Leading, mark
     const [found] =
       typeof named === "number"
         ? await table.marks(`WHERE id = ? AND NOT ${isQuarantined}`, [named])
-        : await table.marks(`WHERE seq = ? AND from_line <= ? AND to_line > ? AND ${isQuarantined}`, [
-            named.seq,
-            named.line,
-            named.line,
-          ]);
+        : await table.marks(
+            `WHERE seq = ? AND CAST(? AS bigint) BETWEEN from_line AND to_line - 1 AND ${isQuarantined}`,
+            [named.seq, named.line],
+          );
     return found;
   };
   return {
