@@ -40,7 +40,7 @@ export function chooseTheme(next: Theme): void {
   }
 }
 
-/** The value that a variable of `style.css`, such as `--kind-virtual`, has in the current scheme. */
+/** The value that a variable of `style.css`, such as `--kind-virtual`, has in the current scheme: a color, since bundling replaces `light-dark()`. */
 export function colorValue(variable: string): string {
   let value = values.get(variable);
   if (value === undefined) {

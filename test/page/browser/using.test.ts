@@ -57,6 +57,35 @@ describe.skipIf(!hasBrowser)("on the page", () => {
     expect(await figure.innerText()).toContain(`${received} received`);
   });
 
+  inPage(
+    "the colors are those of the system, or those that were chosen, and plain enough for a canvas",
+    async ({ page }) => {
+      const colors = () =>
+        page.evaluate(() => {
+          const root = getComputedStyle(document.documentElement);
+          const names = ["--page", "--text", "--accent", "--kind-virtual", "--kind-relayed"];
+          const variables = names.map((name) => root.getPropertyValue(name).trim());
+          return [root.backgroundColor, root.color, ...variables];
+        });
+      const shown = new Map<string, readonly string[]>();
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.emulateMedia({ colorScheme });
+        for (const chosen of ["auto", "light", "dark"] as const) {
+          await page.getByLabel("Color scheme").selectOption(chosen);
+          await page.waitForFunction((name) => (document.documentElement.dataset["theme"] ?? "auto") === name, chosen);
+          const scheme = chosen === "auto" ? colorScheme : chosen;
+          const found = await colors();
+          expect(found).toEqual([...(shown.get(scheme) ?? found)]);
+          shown.set(scheme, found);
+        }
+      }
+      const [light = [], dark = []] = ["light", "dark"].map((scheme) => shown.get(scheme));
+      for (const [place, color] of light.entries()) expect(color).not.toBe(dark[place] as string);
+      for (const color of [...light, ...dark].filter((one) => !one.startsWith("rgb")))
+        expect(color).toMatch(/^#[\da-f]+$/);
+    },
+  );
+
   inPage("a click on a node filters every view, and stands in the address", async ({ page }) => {
     await show(page, "now");
     const pairs = page.getByRole("table", { name: "Pairs of nodes by traffic" });
