@@ -42,15 +42,15 @@ export interface Inspection {
   readonly isUnread: boolean;
 }
 
-export type Text = string | ((config: Config) => string);
-
+/** A rule as it is for one configuration. */
 export interface Rule {
   readonly severity: Finding["severity"];
   /** The settings it is about. An error is reported at the first of them that is set. */
   readonly keys: readonly string[];
-  readonly when: (config: Config) => boolean;
-  readonly message: Text;
-  readonly remedy: Text;
+  /** Whether it is broken. */
+  readonly when: boolean;
+  readonly message: string;
+  readonly remedy: string;
 }
 
 export const defaultOrigin: Origin = { from: "default" };

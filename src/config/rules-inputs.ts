@@ -10,193 +10,198 @@ import { collectedLogs, type Config, hasCredentials, isPolled, usesOauth, wantsP
 export const credentialKeys = "tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret";
 
 /** Rules for each receiver. */
-const receiverRules = (
-  [
-    ["streaming", "token", "records", "a long random text, and use the same in Tailscale"],
-    ["webhook", "secret", "events", "the secret that Tailscale showed when the webhook was created"],
-  ] as const
-).flatMap(([name, secret, what, value]): readonly Rule[] => {
-  const isOpen = ({ streaming, webhook }: Config): boolean =>
-    name === "streaming" ? streaming.token === "" : webhook.secret === "" && !webhook.auto_configure;
-  return [
-    {
-      severity: "error",
-      keys: [`${name}.require_${secret}`, `${name}.${secret}`, `${name}.auto_configure`],
-      when: (config) =>
-        isOpen(config) && (name === "streaming" ? config.streaming.require_token : config.webhook.require_secret),
-      message: `a ${secret} is required, but ${name}.${secret} is empty`,
-      remedy: `Set ${name}.${secret} or ${name}.${secret}_file, or ${name}.require_${secret} = false.`,
-    },
-    {
-      severity: "warning",
-      keys: [`${name}.${secret}`],
-      when: (config) =>
-        config[name].enabled && isOpen(config) && (name === "streaming" || config.webhook.secret_previous === ""),
-      message: ({ [name]: receiver }) =>
-        isLocal(receiver)
+const receiverRules = (config: Config): readonly Rule[] =>
+  (
+    [
+      ["streaming", "token", "records", "a long random text, and use the same in Tailscale"],
+      ["webhook", "secret", "events", "the secret that Tailscale showed when the webhook was created"],
+    ] as const
+  ).flatMap(([name, secret, what, value]): readonly Rule[] => {
+    const { streaming, webhook } = config;
+    const { enabled, listen, tls, public_url: url, auto_configure: isAutomatic } = config[name];
+    const isOpen = name === "streaming" ? streaming.token === "" : webhook.secret === "" && !webhook.auto_configure;
+    const isRequired = name === "streaming" ? streaming.require_token : webhook.require_secret;
+    const isHere = isLocal({ listen });
+    const notPublic = url === "" ? undefined : whyNotPublic(name, url);
+    const missing = missingFor(name, config);
+    return [
+      {
+        severity: "error",
+        keys: [`${name}.require_${secret}`, `${name}.${secret}`, `${name}.auto_configure`],
+        when: isOpen && isRequired,
+        message: `a ${secret} is required, but ${name}.${secret} is empty`,
+        remedy: `Set ${name}.${secret} or ${name}.${secret}_file, or ${name}.require_${secret} = false.`,
+      },
+      {
+        severity: "warning",
+        keys: [`${name}.${secret}`],
+        when: enabled && isOpen && (name === "streaming" || webhook.secret_previous === ""),
+        message: isHere
           ? `it is empty, so every program on this machine can send ${what}`
-          : `it is empty and ${receiver.listen} is not loopback, so anyone who can reach this port can forge ${what}${!usesTls(receiver.tls) ? ", and they travel over plain HTTP" : ""}`,
-      remedy: ({ [name]: receiver }) =>
-        `Set ${name}.${secret} to ${value}${isLocal(receiver) ? "" : `, or listen on 127.0.0.1; ${name}.require_${secret} = true makes this an error`}.`,
-    },
-    {
-      severity: "error",
-      keys: [`${name}.public_url`],
-      when: ({ [name]: { public_url: text } }) => text !== "" && whyNotPublic(name, text) !== undefined,
-      message: ({ [name]: { public_url: text } }) => whyNotPublic(name, text)?.[0] ?? "",
-      remedy: ({ [name]: { public_url: text } }) => whyNotPublic(name, text)?.[1] ?? "",
-    },
-    {
-      severity: "warning",
-      keys: [`${name}.public_url`],
-      when: ({ [name]: of }) => of.enabled && of.public_url.includes("?"),
-      message: "it has a query, which everyone with access to the Tailscale settings can see",
-      remedy: "Put no secrets there.",
-    },
+          : `it is empty and ${listen} is not loopback, so anyone who can reach this port can forge ${what}${!usesTls(tls) ? ", and they travel over plain HTTP" : ""}`,
+        remedy: `Set ${name}.${secret} to ${value}${isHere ? "" : `, or listen on 127.0.0.1; ${name}.require_${secret} = true makes this an error`}.`,
+      },
+      {
+        severity: "error",
+        keys: [`${name}.public_url`],
+        when: notPublic !== undefined,
+        message: notPublic?.[0] ?? "",
+        remedy: notPublic?.[1] ?? "",
+      },
+      {
+        severity: "warning",
+        keys: [`${name}.public_url`],
+        when: enabled && url.includes("?"),
+        message: "it has a query, which everyone with access to the Tailscale settings can see",
+        remedy: "Put no secrets there.",
+      },
+      {
+        severity: "error",
+        keys: [
+          `${name}.auto_configure`,
+          `${name}.enabled`,
+          `${name}.public_url`,
+          "streaming.token",
+          "tailscale.auth.apikey",
+          "tailscale.auth.oauth.client_id",
+          "tailscale.auth.oauth.client_secret",
+        ],
+        when: isAutomatic && missing.length > 0,
+        message: `it also needs ${listed(missing)}`,
+        remedy: `Set what is missing, or ${name}.auto_configure = false.`,
+      },
+    ];
+  });
+
+/** Rules for each collector that polls a log. */
+const collectorRules = (config: Config): readonly Rule[] =>
+  collectedLogs.flatMap((log): readonly Rule[] => {
+    const logs = log === "flowlogs" ? "flow logs" : "audit logs";
+    const [source, enabled] = [`collectors.${log}.source`, `collectors.${log}.enabled`];
+    const { streaming } = config;
+    const of = config.collectors[log];
+    return [
+      {
+        severity: "error",
+        keys: [source, "streaming.enabled"],
+        when: of.enabled && of.source === "stream" && !streaming.enabled,
+        message: '"stream" needs the receiver, but streaming.enabled is false',
+        remedy: `Set streaming.enabled = true, or ${enabled} = false.`,
+      },
+      {
+        severity: "warning",
+        keys: [source],
+        when: wantsPoll(config, log) && !hasCredentials(config),
+        message: `it is "${of.source}", but there are no API credentials, so ${logs} ${streaming.enabled ? "arrive only through the receiver" : "do not arrive at all"}`,
+        remedy: `Set ${credentialKeys}, or ${streaming.enabled ? `${source} = "stream"` : `${enabled} = false`}.`,
+      },
+      {
+        severity: "warning",
+        keys: [source],
+        when: isPolled(config, log) && streaming.enabled && of.source === "poll",
+        message: `it is "poll" and streaming.enabled is true, so ${logs} arrive both ways, and each record counts once`,
+        remedy: `Set ${source} = "both" if that is meant, which repairs gaps in the stream, or "stream" to stop polling.`,
+      },
+      {
+        severity: "error",
+        keys: [`collectors.${log}.replay_overlap`, `collectors.${log}.max_window`],
+        when: of.max_window <= of.replay_overlap,
+        message: `ranges of ${formatDuration(of.max_window)} that overlap by ${formatDuration(of.replay_overlap)} never advance`,
+        remedy: `Set collectors.${log}.max_window above collectors.${log}.replay_overlap.`,
+      },
+    ];
+  });
+
+export function inputRules(config: Config): readonly Rule[] {
+  const { streaming, webhook, dedup, tailscale } = config;
+  const isShared = streaming.enabled && webhook.enabled && streaming.listen === webhook.listen;
+  /** How long a delivery can be sent again and still be accepted. */
+  const replayableMs = webhook.late_retry_window + 2 * webhook.tolerance;
+  return [
+    ...receiverRules(config),
+    ...collectorRules(config),
     {
       severity: "error",
       keys: [
-        `${name}.auto_configure`,
-        `${name}.enabled`,
-        `${name}.public_url`,
-        "streaming.token",
-        "tailscale.auth.apikey",
-        "tailscale.auth.oauth.client_id",
-        "tailscale.auth.oauth.client_secret",
+        "webhook.listen",
+        "streaming.listen",
+        ...["cert_file", "tailscale"].flatMap((name) => [`webhook.tls.${name}`, `streaming.tls.${name}`]),
       ],
-      when: (config) => config[name].auto_configure && missingFor(name, config).length > 0,
-      message: (config) => `it also needs ${listed(missingFor(name, config))}`,
-      remedy: `Set what is missing, or ${name}.auto_configure = false.`,
-    },
-  ];
-});
-
-/** Rules for each collector that polls a log. */
-const collectorRules = collectedLogs.flatMap((log): readonly Rule[] => {
-  const logs = log === "flowlogs" ? "flow logs" : "audit logs";
-  const [source, enabled] = [`collectors.${log}.source`, `collectors.${log}.enabled`];
-  return [
-    {
-      severity: "error",
-      keys: [source, "streaming.enabled"],
-      when: ({ collectors: { [log]: of }, streaming }) => of.enabled && of.source === "stream" && !streaming.enabled,
-      message: '"stream" needs the receiver, but streaming.enabled is false',
-      remedy: `Set streaming.enabled = true, or ${enabled} = false.`,
-    },
-    {
-      severity: "warning",
-      keys: [source],
-      when: (config) => wantsPoll(config, log) && !hasCredentials(config),
-      message: ({ collectors, streaming }) =>
-        `it is "${collectors[log].source}", but there are no API credentials, so ${logs} ${streaming.enabled ? "arrive only through the receiver" : "do not arrive at all"}`,
-      remedy: ({ streaming }) =>
-        `Set ${credentialKeys}, or ${streaming.enabled ? `${source} = "stream"` : `${enabled} = false`}.`,
-    },
-    {
-      severity: "warning",
-      keys: [source],
-      when: (config) => isPolled(config, log) && config.streaming.enabled && config.collectors[log].source === "poll",
-      message: `it is "poll" and streaming.enabled is true, so ${logs} arrive both ways, and each record counts once`,
-      remedy: `Set ${source} = "both" if that is meant, which repairs gaps in the stream, or "stream" to stop polling.`,
+      when: isShared && JSON.stringify(webhook.tls) !== JSON.stringify(streaming.tls),
+      message: "both receivers share an address, but their TLS settings differ",
+      remedy: "Set webhook.tls to the same as streaming.tls, or change webhook.listen.",
     },
     {
       severity: "error",
-      keys: [`collectors.${log}.replay_overlap`, `collectors.${log}.max_window`],
-      when: ({ collectors: { [log]: of } }) => of.max_window <= of.replay_overlap,
-      message: ({ collectors: { [log]: of } }) =>
-        `ranges of ${formatDuration(of.max_window)} that overlap by ${formatDuration(of.replay_overlap)} never advance`,
-      remedy: `Set collectors.${log}.max_window above collectors.${log}.replay_overlap.`,
+      keys: ["webhook.path", "streaming.path", "webhook.listen", "streaming.listen"],
+      when: isShared && hecPaths(streaming.path).includes(bare(webhook.path)),
+      message: "on the shared listener, this path belongs to the HEC receiver",
+      remedy: "Change webhook.path or webhook.listen.",
+    },
+    {
+      severity: "error",
+      keys: ["streaming.path"],
+      when: healthPaths.includes(bare(streaming.path)),
+      message: "this is the path of HEC's own health check",
+      remedy: "Change streaming.path.",
+    },
+    {
+      severity: "warning",
+      keys: ["streaming.public_url"],
+      // The tailnet encrypts what is sent to its names and to Tailscale's IPv6 addresses.
+      when:
+        streaming.enabled && /^http:\/\/(?![^/]*\.ts\.net(?:[.:/]|$)|\[fd7a:115c:a1e0:)/i.test(streaming.public_url),
+      message: "it is plain HTTP at an address outside the tailnet, so nothing protects the records and the token",
+      remedy: "Use https, or this machine's own name in the tailnet, such as node.tail1234.ts.net.",
+    },
+    {
+      severity: "warning",
+      keys: ["streaming.max_inflight_bytes"],
+      when: streaming.enabled && (streaming.max_body_bytes || defaultMaxBodyBytes) > streaming.max_inflight_bytes,
+      message:
+        "it is smaller than the largest body (streaming.max_body_bytes, by default 64 MiB), so it limits single bodies",
+      remedy: "Raise streaming.max_inflight_bytes, or lower streaming.max_body_bytes.",
+    },
+    {
+      severity: "warning",
+      keys: ["webhook.tolerance"],
+      when:
+        webhook.enabled &&
+        webhook.tolerance === 0 &&
+        (webhook.secret + webhook.secret_previous !== "" || webhook.auto_configure),
+      message: "it is 0, so a recorded delivery counts again after dedup.webhook_window",
+      remedy: 'Set webhook.tolerance; if late deliveries are the reason, set webhook.late_retry_window = "25h".',
+    },
+    {
+      severity: "error",
+      keys: ["dedup.webhook_window", "webhook.late_retry_window", "webhook.tolerance"],
+      when: webhook.enabled && dedup.webhook_window < replayableMs,
+      message: `events are remembered for ${formatDuration(dedup.webhook_window)}, but deliveries are accepted for ${formatDuration(replayableMs)}: webhook.late_retry_window plus twice webhook.tolerance`,
+      remedy: "Raise dedup.webhook_window, or lower webhook.late_retry_window.",
+    },
+    {
+      severity: "warning",
+      keys: ["tailscale.auth.apikey"],
+      when: hasCredentials(config) && !usesOauth(config),
+      message: "an API key expires after at most 90 days and has all permissions of the person who created it",
+      remedy: `Use an OAuth client: set ${credentialKeys}.`,
+    },
+    {
+      severity: "error",
+      keys: ["tailscale.base_url"],
+      when: !/^https?:\/\/[^/?#@]+\/?$/i.test(tailscale.base_url),
+      message: "only scheme, host and port are allowed",
+      remedy: "Remove it to use the public API, or set for example https://api.example.com:8443.",
+    },
+    {
+      severity: "warning",
+      keys: ["tailscale.base_url"],
+      when: hasCredentials(config) && isPlainRemote(tailscale.base_url),
+      message: "it is plain HTTP, so anyone in between can read the credentials",
+      remedy: "Use https.",
     },
   ];
-});
-
-export const inputRules: readonly Rule[] = [
-  ...receiverRules,
-  ...collectorRules,
-  {
-    severity: "error",
-    keys: [
-      "webhook.listen",
-      "streaming.listen",
-      ...["cert_file", "tailscale"].flatMap((name) => [`webhook.tls.${name}`, `streaming.tls.${name}`]),
-    ],
-    when: (config) =>
-      sharesListener(config) && JSON.stringify(config.webhook.tls) !== JSON.stringify(config.streaming.tls),
-    message: "both receivers share an address, but their TLS settings differ",
-    remedy: "Set webhook.tls to the same as streaming.tls, or change webhook.listen.",
-  },
-  {
-    severity: "error",
-    keys: ["webhook.path", "streaming.path", "webhook.listen", "streaming.listen"],
-    when: (config) => sharesListener(config) && hecPaths(config.streaming.path).includes(bare(config.webhook.path)),
-    message: "on the shared listener, this path belongs to the HEC receiver",
-    remedy: "Change webhook.path or webhook.listen.",
-  },
-  {
-    severity: "error",
-    keys: ["streaming.path"],
-    when: ({ streaming }) => healthPaths.includes(bare(streaming.path)),
-    message: "this is the path of HEC's own health check",
-    remedy: "Change streaming.path.",
-  },
-  {
-    severity: "warning",
-    keys: ["streaming.public_url"],
-    // The tailnet encrypts what is sent to its names and to Tailscale's IPv6 addresses.
-    when: ({ streaming: { enabled, public_url: text } }) =>
-      enabled && /^http:\/\/(?![^/]*\.ts\.net(?:[.:/]|$)|\[fd7a:115c:a1e0:)/i.test(text),
-    message: "it is plain HTTP at an address outside the tailnet, so nothing protects the records and the token",
-    remedy: "Use https, or this machine's own name in the tailnet, such as node.tail1234.ts.net.",
-  },
-  {
-    severity: "warning",
-    keys: ["streaming.max_inflight_bytes"],
-    when: ({ streaming }) =>
-      streaming.enabled && (streaming.max_body_bytes || defaultMaxBodyBytes) > streaming.max_inflight_bytes,
-    message:
-      "it is smaller than the largest body (streaming.max_body_bytes, by default 64 MiB), so it limits single bodies",
-    remedy: "Raise streaming.max_inflight_bytes, or lower streaming.max_body_bytes.",
-  },
-  {
-    severity: "warning",
-    keys: ["webhook.tolerance"],
-    when: ({ webhook }) =>
-      webhook.enabled &&
-      webhook.tolerance === 0 &&
-      (webhook.secret + webhook.secret_previous !== "" || webhook.auto_configure),
-    message: "it is 0, so a recorded delivery counts again after dedup.webhook_window",
-    remedy: 'Set webhook.tolerance; if late deliveries are the reason, set webhook.late_retry_window = "25h".',
-  },
-  {
-    severity: "error",
-    keys: ["dedup.webhook_window", "webhook.late_retry_window", "webhook.tolerance"],
-    when: ({ dedup, webhook }) => webhook.enabled && dedup.webhook_window < replayableMs(webhook),
-    message: ({ dedup, webhook }) =>
-      `events are remembered for ${formatDuration(dedup.webhook_window)}, but deliveries are accepted for ${formatDuration(replayableMs(webhook))}: webhook.late_retry_window plus twice webhook.tolerance`,
-    remedy: "Raise dedup.webhook_window, or lower webhook.late_retry_window.",
-  },
-  {
-    severity: "warning",
-    keys: ["tailscale.auth.apikey"],
-    when: (config) => hasCredentials(config) && !usesOauth(config),
-    message: "an API key expires after at most 90 days and has all permissions of the person who created it",
-    remedy: `Use an OAuth client: set ${credentialKeys}.`,
-  },
-  {
-    severity: "error",
-    keys: ["tailscale.base_url"],
-    when: ({ tailscale: { base_url: text } }) => text === "" || !/^https?:\/\/[^/?#@]+\/?$/i.test(text),
-    message: "only scheme, host and port are allowed",
-    remedy: "Remove it to use the public API, or set for example https://api.example.com:8443.",
-  },
-  {
-    severity: "warning",
-    keys: ["tailscale.base_url"],
-    when: (config) => hasCredentials(config) && isPlainRemote(config.tailscale.base_url),
-    message: "it is plain HTTP, so anyone in between can read the credentials",
-    remedy: "Use https.",
-  },
-];
+}
 
 export function isLocal({ listen }: { readonly listen: string }): boolean {
   return isLoopback(parseListen(listen)?.hostname);
@@ -212,10 +217,6 @@ function hostOf({ hostname }: URL): string {
   return hostname.toLowerCase().replace(/^\[(.*)\]$/, "$1");
 }
 
-function sharesListener({ streaming, webhook }: Config): boolean {
-  return streaming.enabled && webhook.enabled && streaming.listen === webhook.listen;
-}
-
 const healthPaths: readonly string[] = ["/services/collector/health", "/services/collector/health/1.0"];
 
 /** The paths of the HEC receiver: with the default path also its usual aliases, and always the health check. */
@@ -226,11 +227,6 @@ function hecPaths(path: string): readonly string[] {
 
 function bare(path: string): string {
   return path.replace(/\/+$/, "");
-}
-
-/** How long a delivery can be sent again and still be accepted. */
-function replayableMs({ late_retry_window: lateMs, tolerance }: Config["webhook"]): number {
-  return lateMs + 2 * tolerance;
 }
 
 function missingFor(name: "streaming" | "webhook", config: Config): readonly string[] {

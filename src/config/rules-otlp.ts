@@ -10,14 +10,14 @@ const signals = ["metrics", "logs"] as const;
 export const nameShape = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 
 /** Two settings of which both or neither must be set. */
-export function together(section: string, one: string, other: string): readonly Rule[] {
+export function together(config: Config, section: string, one: string, other: string): readonly Rule[] {
   return [
     [`${section}.${one}`, `${section}.${other}`] as const,
     [`${section}.${other}`, `${section}.${one}`] as const,
   ].map(([present, missing]): Rule => ({
     severity: "error",
     keys: [present, missing],
-    when: (config) => Boolean(valueAt(config, present)) && valueAt(config, missing) === "",
+    when: Boolean(valueAt(config, present)) && valueAt(config, missing) === "",
     message: `it is set, but ${missing} is not`,
     remedy: `Set ${missing} too, or remove ${present}.`,
   }));
@@ -29,36 +29,36 @@ export const errorsOf =
   (name: string, isWrong: boolean, message: string, remedy: string): Rule => ({
     severity: "error",
     keys: [`${at}.${name}`],
-    when: () => isWrong,
+    when: isWrong,
     message,
     remedy,
   });
 
 /** What holds for every destination. `at`: its section. */
-function rulesAt(at: string, destination: Config["otlp"] | AlsoConfig): readonly Rule[] {
+function rulesAt(config: Config, at: string, destination: Config["otlp"] | AlsoConfig): readonly Rule[] {
   const { endpoint } = destination;
   const isSent = destination.protocol !== "stdout";
   return [
-    ...together(`${at}.tls`, "cert_file", "key_file"),
-    ...together(`${at}.grafana_cloud`, "instance_id", "token"),
+    ...together(config, `${at}.tls`, "cert_file", "key_file"),
+    ...together(config, `${at}.grafana_cloud`, "instance_id", "token"),
     {
       severity: "error",
       keys: [`${at}.endpoint`],
-      when: () => /\/v1(?:\/(?:logs|metrics))?\/?$/.test(endpoint),
+      when: /\/v1(?:\/(?:logs|metrics))?\/?$/.test(endpoint),
       message: "it ends with a path of OTLP, but /v1/logs and /v1/metrics are appended to it",
       remedy: `Remove the path from /v1 on, or set ${at}.logs.endpoint or ${at}.metrics.endpoint instead.`,
     },
     {
       severity: "warning",
       keys: [`${at}.endpoint`],
-      when: () => isSent && /^https?:\/\/[^/?#]*:4317(?:[/?#]|$)/i.test(endpoint),
+      when: isSent && /^https?:\/\/[^/?#]*:4317(?:[/?#]|$)/i.test(endpoint),
       message: "port 4317 is usually OTLP over gRPC, which is not supported",
       remedy: "Use the port for OTLP over HTTP, usually 4318.",
     },
     {
       severity: "warning",
       keys: [`${at}.tls.insecure_skip_verify`],
-      when: () => destination.tls.insecure_skip_verify,
+      when: destination.tls.insecure_skip_verify,
       message:
         "the backend's certificate is not verified, so anyone in between can read everything, including credentials",
       remedy: `Set ${at}.tls.ca_file to the CA to trust instead.`,
@@ -68,7 +68,7 @@ function rulesAt(at: string, destination: Config["otlp"] | AlsoConfig): readonly
       return {
         severity: "warning",
         keys: [`${at}.${signal}.endpoint`],
-        when: () => isSent && /^https?:\/\/[^/?#]*\/?$/i.test(own),
+        when: isSent && /^https?:\/\/[^/?#]*\/?$/i.test(own),
         message: "it has no path, and it is used as written",
         remedy: `Did you mean ${displayUrl(own).replace(/\/$/, "")}/v1/${signal}? Or set ${at}.endpoint, to which /v1/${signal} is appended.`,
       };
@@ -77,12 +77,12 @@ function rulesAt(at: string, destination: Config["otlp"] | AlsoConfig): readonly
 }
 
 /** What holds for a further destination alone. */
-function rulesOfAlso(one: AlsoConfig, index: number, all: readonly AlsoConfig[]): readonly Rule[] {
+function rulesOfAlso(one: AlsoConfig, index: number, config: Config): readonly Rule[] {
   const at = `otlp.also.${index}`;
   const { name, types, endpoint, logs, metrics } = one;
   const error = errorsOf(at);
   return [
-    ...rulesAt(at, one),
+    ...rulesAt(config, at, one),
     error(
       "name",
       name === "",
@@ -103,7 +103,7 @@ function rulesOfAlso(one: AlsoConfig, index: number, all: readonly AlsoConfig[])
     ),
     error(
       "name",
-      name !== "" && all.findIndex((other) => other.name === name) < index,
+      name !== "" && config.otlp.also.findIndex((other) => other.name === name) < index,
       "another destination has this name",
       "Give each destination a name of its own.",
     ),
@@ -124,17 +124,20 @@ function rulesOfAlso(one: AlsoConfig, index: number, all: readonly AlsoConfig[])
 }
 
 /** For all destinations. */
-export const otlpRules = ({ otlp }: Config): readonly Rule[] => [
-  ...rulesAt("otlp", otlp),
-  {
-    severity: "error",
-    keys: ["otlp.endpoint", "otlp.also.0.name"],
-    when: () => {
-      const isLocal = otlp.endpoint + otlp.logs.endpoint + otlp.metrics.endpoint === "" && otlp.protocol !== "stdout";
-      return otlp.also.length > 0 && isLocal;
+export function otlpRules(config: Config): readonly Rule[] {
+  const { otlp } = config;
+  return [
+    ...rulesAt(config, "otlp", otlp),
+    {
+      severity: "error",
+      keys: ["otlp.endpoint", "otlp.also.0.name"],
+      when:
+        otlp.also.length > 0 &&
+        otlp.protocol !== "stdout" &&
+        otlp.endpoint + otlp.logs.endpoint + otlp.metrics.endpoint === "",
+      message: "there are further destinations, but no primary one",
+      remedy: "Set otlp.endpoint, which is the primary destination; [[otlp.also]] is for additional ones.",
     },
-    message: "there are further destinations, but no primary one",
-    remedy: "Set otlp.endpoint, which is the primary destination; [[otlp.also]] is for additional ones.",
-  },
-  ...otlp.also.flatMap(rulesOfAlso),
-];
+    ...otlp.also.flatMap((one, index) => rulesOfAlso(one, index, config)),
+  ];
+}

@@ -47,14 +47,14 @@ function rulesOfSection(section: TailnetSection, index: number, shared: Config):
     {
       severity: "error",
       keys: ["state.schema", `${at}.name`],
-      when: () => schema.length > maxIdentifierLength,
+      when: schema.length > maxIdentifierLength,
       message: `${schema} is longer than the ${maxIdentifierLength} characters that PostgreSQL keeps of a schema's name`,
       remedy: "Shorten state.schema.",
     },
     {
       severity: "warning",
       keys: [`${at}.tailscale.auth`],
-      when: () => earlier.some((other) => asksTheSame(section, other)),
+      when: earlier.some((other) => asksTheSame(section, other)),
       message: "another tailnet has these credentials, so both read the logs and devices of the same tailnet",
       remedy: "Give each tailnet credentials of its own.",
     },
@@ -92,28 +92,29 @@ function asksTheSame({ tailscale: one }: TailnetSection, { tailscale: other }: T
 }
 
 /** Credentials, tokens and secrets of a single tailnet: whose they are among several, nobody could tell. */
-const singleTailnetRules = settings.flatMap((setting): readonly Rule[] => {
-  const key = setting.item?.index === 0 ? overriddenBy(setting) : undefined;
-  if (key === undefined || !["secret", "text"].includes(setting.kind)) return [];
-  return [
-    {
-      severity: "error",
-      keys: [key],
-      when: (config) => config.tailnet.length > 0 && valueAt(config, key) !== setting.default,
-      message: "there are [[tailnet]] sections, and this belongs to one tailnet",
-      remedy: `Set ${key} in the section of that tailnet instead: ${setting.key} is that of the first.`,
-    },
-  ];
-});
+const singleTailnetRules = (config: Config): readonly Rule[] =>
+  settings.flatMap((setting): readonly Rule[] => {
+    const key = setting.item?.index === 0 ? overriddenBy(setting) : undefined;
+    if (key === undefined || !["secret", "text"].includes(setting.kind)) return [];
+    return [
+      {
+        severity: "error",
+        keys: [key],
+        when: config.tailnet.length > 0 && valueAt(config, key) !== setting.default,
+        message: "there are [[tailnet]] sections, and this belongs to one tailnet",
+        remedy: `Set ${key} in the section of that tailnet instead: ${setting.key} is that of the first.`,
+      },
+    ];
+  });
 
 /** For the configuration of all tailnets. */
 export const tailnetRules = (config: Config): readonly Rule[] => [
   ...config.tailnet.flatMap((section, index) => rulesOfSection(section, index, config)),
-  ...singleTailnetRules,
+  ...singleTailnetRules(config),
   {
     severity: "error",
     keys: ["privacy.tailnet_name", "tailnet.0.name"],
-    when: ({ tailnet, privacy }: Config) => tailnet.length > 1 && privacy.tailnet_name === "drop",
+    when: config.tailnet.length > 1 && config.privacy.tailnet_name === "drop",
     message: "it is drop, and only the name tells the metrics of several tailnets apart",
     remedy: 'Use "hash", or "keep" with names that say nothing.',
   },

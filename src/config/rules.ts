@@ -1,6 +1,6 @@
 /** Rules about combinations of settings: when each applies, what is wrong, and what to do. */
 import { isLoopback, isTailnetAddress, overlaps, parseListen } from "../lib/listen.ts";
-import { describeFinding, type Finding, givenAt, type Inspection, type Rule, type Text } from "./diagnosis.ts";
+import { describeFinding, type Finding, givenAt, type Inspection, type Rule } from "./diagnosis.ts";
 import { exposedSecrets, fileProblems } from "./files.ts";
 import { endpointsOf, ineffectiveSettings } from "./ineffective.ts";
 import { inputRules, isLocal } from "./rules-inputs.ts";
@@ -64,11 +64,10 @@ function apply(
   { origins, broken }: Inspection,
   view: View,
 ): Finding[] {
-  const { config, keyOf } = view;
-  if (keys.some((key) => broken.has(keyOf(key))) || !when(config)) return [];
-  const textOf = (text: Text) => (typeof text === "string" ? text : text(config));
+  const { keyOf } = view;
+  if (!when || keys.some((key) => broken.has(keyOf(key)))) return [];
   const [first = ""] = keys;
-  const texts = { severity, message: textOf(message), remedy: textOf(remedy) };
+  const texts = { severity, message, remedy };
   if (severity === "warning") return [named({ key: first, ...texts }, view)];
   const key = keys.find((candidate) => givenAt(origins, keyOf(candidate)) !== undefined) ?? first;
   return [named({ key, origin: givenAt(origins, keyOf(key)), ...texts }, view)];
@@ -102,115 +101,119 @@ function isIdle(config: Config): boolean {
 
 const signals = ["metrics", "logs"] as const;
 
-const rulesFor = (all: Config): readonly Rule[] => [
-  ...inputRules,
-  {
-    severity: "error",
-    keys: ["admin.listen", "admin.token", "admin.enabled"],
-    when: ({ admin }) => admin.enabled && admin.token === "" && !isLocal(admin),
-    message: ({ admin }) => `${JSON.stringify(admin.listen)} is not loopback, but admin.token is empty`,
-    remedy: "Set admin.token or admin.token_file, or listen on 127.0.0.1.",
-  },
-  ...(
-    [
-      ["admin", "streaming"],
-      ["admin", "webhook"],
-      ["webhook", "streaming"],
-    ] as const
-  ).map(([one, other]): Rule => ({
-    severity: "error",
-    keys: [`${one}.listen`, `${other}.listen`, `${one}.enabled`, `${other}.enabled`],
-    when: ({ [one]: first, [other]: second }) =>
-      first.enabled &&
-      second.enabled &&
-      !(one === "webhook" && first.listen === second.listen) &&
-      overlaps(first.listen, second.listen),
-    message: ({ [one]: first, [other]: second }) =>
-      `${one}.listen (${first.listen}) and ${other}.listen (${second.listen}) overlap, so only one of them can be bound`,
-    remedy:
-      one === "webhook" ? "Change one of them, or make both the same to share a listener." : "Change one of them.",
-  })),
-  {
-    severity: "warning",
-    keys: ["admin.listen"],
-    // The tailnet encrypts what is sent to this node's addresses in it.
-    when: ({ admin }) =>
-      admin.enabled &&
-      !isLocal(admin) &&
-      !isTailnetAddress(parseListen(admin.listen)?.hostname ?? "") &&
-      !usesTls(admin.tls),
-    message: ({ admin }) =>
-      `${admin.listen} is not loopback and there is no TLS, so the admin token and all that is shown travel over plain HTTP`,
-    remedy:
-      "Set admin.tls.tailscale = true, or admin.tls.cert_file and admin.tls.key_file, or listen on 127.0.0.1 or this node's Tailscale address.",
-  },
-  ...(["streaming", "webhook", "admin"] as const).flatMap((name): readonly Rule[] => [
-    ...together(`${name}.tls`, "cert_file", "key_file"),
+function rulesFor(config: Config): readonly Rule[] {
+  const { admin, state, webhook } = config;
+  const silent = unaddressed(config);
+  const isLocalMode = endpointsOf(config).length === 0;
+  return [
+    ...inputRules(config),
     {
       severity: "error",
-      keys: [`${name}.tls.tailscale`, `${name}.tls.cert_file`, `${name}.tls.key_file`],
-      when: ({ [name]: { tls } }) => tls.tailscale && tls.cert_file + tls.key_file !== "",
-      message: "the certificate comes either from tailscaled or from files, not from both",
-      remedy: `Remove ${name}.tls.cert_file and ${name}.tls.key_file, or set ${name}.tls.tailscale = false.`,
+      keys: ["admin.listen", "admin.token", "admin.enabled"],
+      when: admin.enabled && admin.token === "" && !isLocal(admin),
+      message: `${JSON.stringify(admin.listen)} is not loopback, but admin.token is empty`,
+      remedy: "Set admin.token or admin.token_file, or listen on 127.0.0.1.",
     },
-  ]),
-  ...together("tailscale.auth.oauth", "client_id", "client_secret"),
-  ...otlpRules(all),
-  ...together("state.tls", "cert_file", "key_file"),
-  {
-    severity: "error",
-    keys: ["state.schema"],
-    when: ({ state }) => state.schema.startsWith("pg_"),
-    message: "names that begin with pg_ are PostgreSQL's own",
-    remedy: "Use another one, for example tailscale2otel.",
-  },
-  {
-    severity: "error",
-    keys: ["state.url"],
-    when: ({ state }) => state.url !== "" && typeof parsePostgresUrl(state.url) === "string",
-    message: ({ state }) => `invalid address of a database: ${String(parsePostgresUrl(state.url))}`,
-    remedy:
-      "Use postgres://user:password@host:port/database?sslmode=verify-full, with special characters of the password percent-encoded.",
-  },
-  {
-    severity: "warning",
-    keys: ["state.url"],
-    when: ({ state }) => mayBeRead(state.url),
-    message: "the connection to the database is not always encrypted, and the server's certificate is not verified",
-    remedy: "Add sslmode=verify-full to it, and set state.tls.ca_file if the database has a CA of its own.",
-  },
-  {
-    severity: "error",
-    keys: ["webhook.auto_configure", "webhook.secret", "state.url"],
-    when: ({ webhook, state }) =>
-      webhook.enabled && webhook.auto_configure && webhook.secret === "" && state.url !== "",
-    message: "it keeps the secret with one instance, and all that share the database of state.url need the same",
-    remedy:
-      "Set webhook.auto_configure = false, run tailscale2otel tailnet webhook create, and set webhook.secret of every instance to what it prints.",
-  },
-  {
-    severity: "warning",
-    keys: ["state.path"],
-    when: ({ state }) => state.path === ":memory:" && state.url === "",
-    message: "state is kept in memory, so a restart loses undelivered records and resets counters",
-    remedy: "Set state.path to a directory.",
-  },
-  {
-    severity: "warning",
-    keys: ["otlp.endpoint"],
-    when: (config) => endpointsOf(config).length === 0 && unaddressed(config).length > 0,
-    message: (config) =>
-      `${unaddressed(config).join(" and ")} are not exported, because no endpoint is set (local mode)`,
-    remedy: "Set otlp.endpoint to export them to an OTLP backend.",
-  },
-  ...signals.map((signal): Rule => ({
-    severity: "warning",
-    keys: [`otlp.${signal}.endpoint`],
-    when: (config) => endpointsOf(config).length > 0 && unaddressed(config).includes(signal),
-    message: `${signal} are not exported, because they have no endpoint`,
-    remedy: `Set otlp.${signal}.endpoint, or otlp.${signal}.enabled = false.`,
-  })),
-];
+    ...(
+      [
+        ["admin", "streaming"],
+        ["admin", "webhook"],
+        ["webhook", "streaming"],
+      ] as const
+    ).map(([one, other]): Rule => {
+      const { [one]: first, [other]: second } = config;
+      return {
+        severity: "error",
+        keys: [`${one}.listen`, `${other}.listen`, `${one}.enabled`, `${other}.enabled`],
+        when:
+          first.enabled &&
+          second.enabled &&
+          !(one === "webhook" && first.listen === second.listen) &&
+          overlaps(first.listen, second.listen),
+        message: `${one}.listen (${first.listen}) and ${other}.listen (${second.listen}) overlap, so only one of them can be bound`,
+        remedy:
+          one === "webhook" ? "Change one of them, or make both the same to share a listener." : "Change one of them.",
+      };
+    }),
+    {
+      severity: "warning",
+      keys: ["admin.listen"],
+      // The tailnet encrypts what is sent to this node's addresses in it.
+      when:
+        admin.enabled &&
+        !isLocal(admin) &&
+        !isTailnetAddress(parseListen(admin.listen)?.hostname ?? "") &&
+        !usesTls(admin.tls),
+      message: `${admin.listen} is not loopback and there is no TLS, so the admin token and all that is shown travel over plain HTTP`,
+      remedy:
+        "Set admin.tls.tailscale = true, or admin.tls.cert_file and admin.tls.key_file, or listen on 127.0.0.1 or this node's Tailscale address.",
+    },
+    ...(["streaming", "webhook", "admin"] as const).flatMap((name): readonly Rule[] => [
+      ...together(config, `${name}.tls`, "cert_file", "key_file"),
+      {
+        severity: "error",
+        keys: [`${name}.tls.tailscale`, `${name}.tls.cert_file`, `${name}.tls.key_file`],
+        when: config[name].tls.tailscale && config[name].tls.cert_file + config[name].tls.key_file !== "",
+        message: "the certificate comes either from tailscaled or from files, not from both",
+        remedy: `Remove ${name}.tls.cert_file and ${name}.tls.key_file, or set ${name}.tls.tailscale = false.`,
+      },
+    ]),
+    ...together(config, "tailscale.auth.oauth", "client_id", "client_secret"),
+    ...otlpRules(config),
+    ...together(config, "state.tls", "cert_file", "key_file"),
+    {
+      severity: "error",
+      keys: ["state.schema"],
+      when: state.schema.startsWith("pg_"),
+      message: "names that begin with pg_ are PostgreSQL's own",
+      remedy: "Use another one, for example tailscale2otel.",
+    },
+    {
+      severity: "error",
+      keys: ["state.url"],
+      when: state.url !== "" && typeof parsePostgresUrl(state.url) === "string",
+      message: `invalid address of a database: ${String(parsePostgresUrl(state.url))}`,
+      remedy:
+        "Use postgres://user:password@host:port/database?sslmode=verify-full, with special characters of the password percent-encoded.",
+    },
+    {
+      severity: "warning",
+      keys: ["state.url"],
+      when: mayBeRead(state.url),
+      message: "the connection to the database is not always encrypted, and the server's certificate is not verified",
+      remedy: "Add sslmode=verify-full to it, and set state.tls.ca_file if the database has a CA of its own.",
+    },
+    {
+      severity: "error",
+      keys: ["webhook.auto_configure", "webhook.secret", "state.url"],
+      when: webhook.enabled && webhook.auto_configure && webhook.secret === "" && state.url !== "",
+      message: "it keeps the secret with one instance, and all that share the database of state.url need the same",
+      remedy:
+        "Set webhook.auto_configure = false, run tailscale2otel tailnet webhook create, and set webhook.secret of every instance to what it prints.",
+    },
+    {
+      severity: "warning",
+      keys: ["state.path"],
+      when: state.path === ":memory:" && state.url === "",
+      message: "state is kept in memory, so a restart loses undelivered records and resets counters",
+      remedy: "Set state.path to a directory.",
+    },
+    {
+      severity: "warning",
+      keys: ["otlp.endpoint"],
+      when: isLocalMode && silent.length > 0,
+      message: `${silent.join(" and ")} are not exported, because no endpoint is set (local mode)`,
+      remedy: "Set otlp.endpoint to export them to an OTLP backend.",
+    },
+    ...signals.map((signal): Rule => ({
+      severity: "warning",
+      keys: [`otlp.${signal}.endpoint`],
+      when: !isLocalMode && silent.includes(signal),
+      message: `${signal} are not exported, because they have no endpoint`,
+      remedy: `Set otlp.${signal}.endpoint, or otlp.${signal}.enabled = false.`,
+    })),
+  ];
+}
 
 /** Whether somebody between this machine and the database could read what is sent. */
 function mayBeRead(url: string): boolean {
