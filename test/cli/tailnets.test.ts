@@ -1,6 +1,9 @@
 /** Commands that are about one of several tailnets. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { chosenTailnet } from "../../src/cli/flags.ts";
 import { loadConfig } from "../../src/config/index.ts";
@@ -67,8 +70,17 @@ test("a command about a stopped instance reads the journal of that tailnet", asy
 });
 
 test("send uses the path and the token of the tailnet", async () => {
-  const { stdout } = await runs("send", "hec", "--tailnet", "globex");
-  expect(stdout).toStartWith("POST http://127.0.0.1:1/globex/services/collector/event (");
+  const asked: unknown[] = [];
+  const receiver = createServer(({ url, headers }, response) => {
+    asked.push([url, headers.authorization]);
+    response.end("{}");
+  }).listen(0, "127.0.0.1");
+  await once(receiver, "listening");
+  const { port } = receiver.address() as AddressInfo;
+  const { stdout } = await runs("send", "hec", "--tailnet", "globex", "--set", `streaming.listen=127.0.0.1:${port}`);
+  receiver.close();
+  expect(stdout).toStartWith(`POST http://127.0.0.1:${port}/globex/services/collector/event (`);
+  expect(asked).toEqual([["/globex/services/collector/event", "Splunk token-globex"]]);
 });
 
 test("without sections there is nothing to choose from", () => {
