@@ -80,6 +80,9 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a journal in 
       const remedy = "Grant the user CREATE on the database, or let it own the schema.";
       expect(await journalRow(guest)).toMatchObject({ ...failed(/may not create tables in the schema/), remedy });
       await cluster.query("CREATE SCHEMA tailscale2otel", database);
+      const { code, stderr } = await run(["run"], guest);
+      expect([code, stderr]).toEqual([1, expect.stringContaining("let it own the schema (state.schema)")]);
+      expect(stderr).not.toContain("the database can");
       await cluster.query("GRANT USAGE ON SCHEMA tailscale2otel TO guest", database);
       expect(await journalRow(guest)).toMatchObject({ ...failed(/may not create tables in the schema/), remedy });
     },

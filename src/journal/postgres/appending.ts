@@ -58,6 +58,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
     looking.close();
     throw error;
   });
+  database.isOpen = true;
   let seen = first;
   const heads = new Heads(first);
   heads.failovers.add((rows) => {

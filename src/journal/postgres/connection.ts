@@ -32,7 +32,9 @@ export class Database {
   readonly address: PostgresAddress;
   readonly tls: ConnectionOptions | undefined;
   readonly #logger: Logger;
-  #hasAnswered = false;
+  /** Whether a journal is open on it. Until then, whoever opens it says what nobody will repeat. */
+  isOpen = false;
+  #failureIsSaid = false;
   /** Why it cannot be used now, and since when by the steady clock. */
   failure: { readonly reason: string; readonly since: number } | undefined;
 
@@ -56,6 +58,7 @@ export class Database {
 
   failed(error: DatabaseError): void {
     this.failure = { reason: error.message, since: this.failure?.since ?? performance.now() };
+    this.#failureIsSaid ||= error.kind !== "setup" || this.isOpen;
     this.#warn("the database cannot be used; retrying", error);
   }
 
@@ -65,14 +68,13 @@ export class Database {
   }
 
   answered(): void {
-    if (this.failure !== undefined) this.#logger.info("the database can be used again");
+    if (this.#failureIsSaid) this.#logger.info("the database can be used again");
+    this.#failureIsSaid = false;
     this.failure = undefined;
-    this.#hasAnswered = true;
   }
 
-  /** What nobody will repeat is said by whoever opens the journal. */
   #warn(message: string, { message: reason, kind }: DatabaseError): void {
-    if (kind !== "setup" || this.#hasAnswered) this.#logger.warn(message, { reason });
+    if (kind !== "setup" || this.isOpen) this.#logger.warn(message, { reason });
   }
 }
 

@@ -198,10 +198,9 @@ async function settingsOf(connection: Connection): Promise<Settings> {
 }
 
 function warnOfLosses({ synchronousCommit, fsync, standbys }: Settings, logger: Logger): void {
-  const warn = (message: string): void => logger.warn(`${message}, so records that were answered with 200 may be lost`);
-  if (fsync === "off") warn("fsync is off in the database: a power failure can destroy it");
-  if (synchronousCommit === "off")
-    warn("synchronous_commit is off in the database: a crash loses the last commits; set it to on");
-  if (synchronousCommit === "local" && standbys !== "")
-    warn("synchronous_commit is local in the database: a failover loses the last commits; set it to on");
+  const warn = (setting: string, event: string): void =>
+    logger.warn(`${setting} in the database, so ${event} may lose records that were answered with 200. Set it to on.`);
+  if (fsync === "off") warn("fsync is off", "a power failure");
+  if (synchronousCommit === "off") warn("synchronous_commit is off", "a crash");
+  if (synchronousCommit === "local" && standbys !== "") warn("synchronous_commit is local", "a failover");
 }
