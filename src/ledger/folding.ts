@@ -6,7 +6,7 @@ import type { Fold, Ledger } from "./index.ts";
 
 export interface FoldingDeps {
   readonly ledger: Ledger;
-  readonly journal: Pick<Journal, "wantsSnapshot" | "maintain">;
+  readonly journal: Pick<Journal, "wantsSnapshot" | "maintain" | "lost">;
   /** The last row at the start of the process: what comes after it is new. */
   readonly firstSeq: number;
   readonly logger: Logger;
@@ -41,6 +41,8 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
     try {
       folded(await ledger.fold(clock()));
     } catch (error) {
+      // Who leads next counts from the last snapshot on.
+      if (journal.lost.aborted) return;
       const fields = { reason: reasonOf(error) };
       logger.error("cannot commit the counters; they are kept and committed with the next ones", fields);
     } finally {

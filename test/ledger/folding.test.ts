@@ -6,6 +6,8 @@ import type { Fold } from "../../src/ledger/index.ts";
 import { until } from "../support/wait.ts";
 import { configOf, Flows, ledgerOver, shown, SnapshotJournal } from "./support.ts";
 
+const { signal: lost } = new AbortController();
+
 test("a fold that cannot be committed is reported, and the next one has its counts", async () => {
   const config = configOf();
   const journal = new SnapshotJournal();
@@ -20,7 +22,7 @@ test("a fold that cannot be committed is reported, and the next one has its coun
   const failed = event();
   const stop = startFolding(5, {
     ledger,
-    journal: { wantsSnapshot: false, maintain: () => undefined },
+    journal: { wantsSnapshot: false, maintain: () => undefined, lost },
     firstSeq: 0,
     logger: {
       ...silentLogger,
@@ -60,7 +62,7 @@ test("failures that repeat are reported once a minute", async () => {
   new Flows(config, journal).add(ledger, { from: "a", to: "b", tx: 7 });
   const stop = startFolding(5, {
     ledger,
-    journal: { wantsSnapshot: false, maintain: fails("tidying") },
+    journal: { wantsSnapshot: false, maintain: fails("tidying"), lost },
     firstSeq: 0,
     logger: { ...silentLogger, error: (message, fields) => lines.push({ message, repeated: fields?.["repeated"] }) },
     clock: () => now,
@@ -91,7 +93,7 @@ test("what was restored and the first record since the start are folded at once,
   const [folds, ticks]: [number[], number[]] = [[], []];
   const stop = startFolding(3_600_000, {
     ledger,
-    journal: { wantsSnapshot: false, maintain: () => void ticks.push(ledger.measuredSeq) },
+    journal: { wantsSnapshot: false, maintain: () => void ticks.push(ledger.measuredSeq), lost },
     firstSeq: 5,
     logger: silentLogger,
     clock: Date.now,
@@ -114,7 +116,7 @@ test("a journal without records is not folded before the interval", async () => 
   const [folds, ticks]: [number[], number[]] = [[], []];
   const stop = startFolding(3_600_000, {
     ledger: ledgerOver(journal, config),
-    journal: { wantsSnapshot: false, maintain: () => void ticks.push(0) },
+    journal: { wantsSnapshot: false, maintain: () => void ticks.push(0), lost },
     firstSeq: 0,
     logger: silentLogger,
     clock: Date.now,
@@ -124,3 +126,29 @@ test("a journal without records is not folded before the interval", async () => 
   stop();
   expect(folds).toEqual([]);
 }, 60_000);
+
+test("a fold that fails since another instance leads is no failure", async () => {
+  const config = configOf();
+  const journal = new SnapshotJournal();
+  const ledger = ledgerOver(journal, config);
+  const errors: string[] = [];
+  const term = new AbortController();
+  let commits = 0;
+  journal.writeSnapshot = () => {
+    commits++;
+    term.abort();
+    throw new Error("another instance leads");
+  };
+  new Flows(config, journal).add(ledger, { from: "a", to: "b", tx: 7 });
+  const stop = startFolding(5, {
+    ledger,
+    journal: { wantsSnapshot: false, maintain: () => undefined, lost: term.signal },
+    firstSeq: 0,
+    logger: { ...silentLogger, error: (message) => errors.push(message) },
+    clock: Date.now,
+    folded: () => undefined,
+  });
+  await until(() => commits > 1);
+  stop();
+  expect(errors).toEqual([]);
+});

@@ -9,6 +9,7 @@ import { cancelRedelivery, planRetry, redeliveryKey, reportRedeliveries } from "
 import { blobPrefix, keptPrefix, maxStateBytes } from "../stored.ts";
 import type { Appending } from "./appending.ts";
 import { Days } from "./days.ts";
+import { DatabaseError } from "./errors.ts";
 import { Destinations } from "./destinations.ts";
 import { KeyRetention } from "./key-retention.ts";
 import type { Lease } from "./lease.ts";
@@ -116,8 +117,9 @@ export async function openTerm(deps: TermDeps) {
         for (const [name, cursor] of await asked(() => space.release())) moved(name, cursor);
         await appending.refresh();
       } catch (error) {
-        // Otherwise the connection has said what is wrong.
-        if (database.failure === undefined) throw error;
+        // The connection has said what is wrong, if it was lost or refused; and after a term, nothing is.
+        const isSaid = database.failure !== undefined || (error instanceof DatabaseError && error.kind === "away");
+        if (ended === undefined && !isSaid) throw error;
       }
     }
 
