@@ -15,7 +15,7 @@ import { createPipeline } from "../pipeline/index.ts";
 import { createFirstReport, observeCluster } from "../pipeline/observe.ts";
 import { EdgeBook } from "../processors/edges.ts";
 import { EndBook } from "../processors/ends.ts";
-import { processorSettingsOf } from "../processors/index.ts";
+import { processorSettingsOf } from "../processors/settings.ts";
 import type { ReceivingTailnet } from "../receivers/index.ts";
 import { createLeading, type Leading, type LeadingDeps } from "./leading.ts";
 import { type OwnExport, startOwnExport, withoutOwnLines } from "./own-export.ts";

@@ -1,5 +1,5 @@
 /** The vocabularies of Tailscale's logs, in which records may hold other words that become `other` on a metric; and of our own failures. */
-import { subscriptionTypes } from "../config/index.ts";
+import { subscriptionTypes } from "../config/words.ts";
 import { words } from "./definition.ts";
 
 /** Actions of the configuration audit log, from the published API description. */

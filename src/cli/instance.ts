@@ -14,7 +14,7 @@ import { Counting } from "../pipeline/counting.ts";
 import { createPipeline, createRetry } from "../pipeline/index.ts";
 import { EdgeBook } from "../processors/edges.ts";
 import { EndBook } from "../processors/ends.ts";
-import { processorSettingsOf } from "../processors/names.ts";
+import { processorSettingsOf } from "../processors/settings.ts";
 import { build } from "../version.ts";
 import { adminAddresses, urlFlag } from "./admin-address.ts";
 import { type AdminClient, findInstance, NoAnswer } from "./admin-client.ts";

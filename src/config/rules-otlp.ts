@@ -1,7 +1,7 @@
 /** Rules about destinations: the primary one, and those of `[[otlp.also]]`. */
 import type { Rule } from "./diagnosis.ts";
 import { type AlsoConfig, type Config, valueAt } from "./schema.ts";
-import { primaryDestination } from "./schema-otlp.ts";
+import { primaryDestination } from "./words.ts";
 import { displayUrl } from "./values.ts";
 
 const signals = ["metrics", "logs"] as const;

@@ -18,9 +18,6 @@ import {
 /** Further destinations that one configuration can have. */
 export const maxAlso = 8;
 
-/** The name of the destination that `otlp` itself is. */
-export const primaryDestination = "primary";
-
 const headers = (which: string) =>
   map(
     "header",

@@ -8,7 +8,8 @@ import { metrics as catalogue } from "../catalogue/metrics.ts";
 import type { HrTime } from "../lib/clock.ts";
 import { attempt, type Logger } from "../lib/logger.ts";
 import type { Journal } from "../journal/index.ts";
-import { directionOf, type Fold, type LedgerAttributes } from "../ledger/index.ts";
+import type { Fold } from "../ledger/index.ts";
+import { directionOf, type LedgerAttributes } from "../ledger/series.ts";
 
 /** What is acknowledged of a series, by its number: four columns. A start of 0: no series has this number. */
 export interface SeriesColumns {

@@ -16,7 +16,7 @@ import {
 } from "@opentelemetry/sdk-metrics";
 import { attributesKey } from "../catalogue/increments.ts";
 import { type HrTime, hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
-import { directionOf, overflowAttributes } from "../ledger/index.ts";
+import { directionOf, overflowAttributes } from "../ledger/series.ts";
 import {
   begin,
   grow,

@@ -2,7 +2,7 @@
 import type { RecordType, Source } from "../records/types.ts";
 
 /** The destination that a journal has from the beginning. Others are named in `Journal.useDestinations`. */
-export { primaryDestination } from "../config/schema-otlp.ts";
+export { primaryDestination } from "../config/words.ts";
 
 /** The place of the next log record to deliver: inside a row by line, inside a record by log record. */
 export interface LogPosition {

@@ -2,16 +2,20 @@
 import { databasePrefix, type JournalConfig, type JournalDeps } from "./deps.ts";
 import type { AppendingJournal, JournalReader } from "./journal.ts";
 import type { moveJournal as MoveJournal } from "./move/index.ts";
-import { inspectJournal, openSqliteJournal, openSqliteReader, takeStateDirectory } from "./sqlite/index.ts";
+import { takeStateDirectory } from "./sqlite/directory.ts";
+import { inspectJournal } from "./sqlite/inspection.ts";
+import { openSqliteReader } from "./sqlite/rows.ts";
 import type { inspectDatabase as InspectDatabase } from "./postgres/prepare.ts";
 
 export * from "./batch.ts";
 export type * from "./deps.ts";
 export * from "./journal.ts";
-export { inspectJournal, isDamage } from "./sqlite/index.ts";
+export { isDamage } from "./sqlite/errors.ts";
+export { inspectJournal } from "./sqlite/inspection.ts";
 
 /**
- * Opens or creates the journal that the settings name. An engine that is not embedded is imported here, once they name it.
+ * Opens or creates the journal that the settings name. Its engine is loaded here, so that threads and commands that only read
+ * one do without it.
  * @throws {Unavailable} if it cannot be used; the message says what to do.
  */
 export async function openJournal(config: JournalConfig, deps: JournalDeps): Promise<AppendingJournal> {
@@ -26,7 +30,8 @@ export async function openJournal(config: JournalConfig, deps: JournalDeps): Pro
     const postgres = await import("./postgres/index.ts");
     return postgres.openPostgresJournal(config, deps, () => directory.release());
   }
-  return openSqliteJournal(config, deps);
+  const sqlite = await import("./sqlite/index.ts");
+  return sqlite.openSqliteJournal(config, deps);
 }
 
 /**

@@ -22,15 +22,6 @@ import { addCounts, addFlows, putDelivery } from "./rollup.ts";
 import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
 import { entriesOf, type FlowSums, noFlows, type Talker, topTalkers } from "./talkers.ts";
 
-export {
-  directionOf,
-  type FoldedMetric,
-  type LedgerAttributes,
-  overflowAttributes,
-  seriesOf,
-  unpackSets,
-} from "./series.ts";
-
 /** A committed fold: all that readers see of the ledger. */
 export interface Fold {
   /** Epoch milliseconds; strictly rising, unless the clock was set back by minutes. */

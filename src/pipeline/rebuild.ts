@@ -9,7 +9,7 @@ import { addRecords, minuteMs, totalsLength } from "../ledger/minute.ts";
 import type { Minutes } from "../ledger/minutes.ts";
 import { EdgeBook } from "../processors/edges.ts";
 import { EndBook } from "../processors/ends.ts";
-import type { ProcessorSettings } from "../processors/names.ts";
+import type { ProcessorSettings } from "../processors/settings.ts";
 import { FlowRows } from "./flow-rows.ts";
 
 export interface RebuildDeps {

@@ -16,7 +16,7 @@ import {
   withPorts,
 } from "./classes.ts";
 import { type End, type EndBook, type Identity, identityLabels } from "./ends.ts";
-import type { ProcessorSettings } from "./names.ts";
+import type { ProcessorSettings } from "./settings.ts";
 import { noNumber, NumberTable, PackedTable, TextTable } from "./tables.ts";
 
 /** Exclusive upper bound of edge numbers. */

@@ -8,7 +8,9 @@ import { type Address, ipv4Text, ipv6Text, isOverlayIpv4, isOverlayIpv6 } from "
 import type { NodeClaim } from "../records/flow/claims.ts";
 import { addressIpv4, addressIpv6, addressText, type FlowColumns } from "../records/flow/columns.ts";
 import { boundedAttributes, droppedText, privacyOf } from "./outgoing.ts";
-import { type Device, type Directory, externalName, nodeName, type ProcessorSettings, unknownName } from "./names.ts";
+import type { Device, Directory } from "./directory.ts";
+import { externalName, nodeName, unknownName } from "./names.ts";
+import type { ProcessorSettings } from "./settings.ts";
 import { RecordClaims, sameIpv6 } from "./record-claims.ts";
 import { hashOfAddress } from "./tables.ts";
 

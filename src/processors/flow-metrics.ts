@@ -5,7 +5,9 @@ import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes
 import { boundedLabel, privacyOf } from "./outgoing.ts";
 import { type EdgeBook, ownExit } from "./edges.ts";
 import type { EndBook } from "./ends.ts";
-import { type Directory, type ProcessorSettings, reporterName } from "./names.ts";
+import type { Directory } from "./directory.ts";
+import type { ProcessorSettings } from "./settings.ts";
+import { reporterName } from "./names.ts";
 import { hasAddress } from "./record-claims.ts";
 
 /** What `measureFlow` needs, all owned by one thread. */

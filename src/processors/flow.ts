@@ -19,7 +19,8 @@ import { boundedAttributes, boundedText, droppedText, maxBodyBytes, privacyOf } 
 import { classCode, type ClassText, classTextOf } from "./classes.ts";
 import { EndBook } from "./ends.ts";
 import { consistencyOf } from "./flow-metrics.ts";
-import { type FlowLogMode, type ProcessorSettings, reporterName } from "./names.ts";
+import type { FlowLogMode, ProcessorSettings } from "./settings.ts";
+import { reporterName } from "./names.ts";
 import { hashOf, hashOfText } from "./tables.ts";
 
 type Attributes = AttributesOfLog<typeof flowEventName>;

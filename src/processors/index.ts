@@ -16,10 +16,11 @@ import { hrTimeOfMillis, representable } from "../lib/clock.ts";
 import { Identifier } from "../records/identity.ts";
 import type { AuditRecord, WebhookRecord } from "../records/types.ts";
 import { lineDiff } from "./line-diff.ts";
-import type { ProcessorSettings } from "./names.ts";
+import type { ProcessorSettings } from "./settings.ts";
 import { boundedEvent, boundedLabel, boundedText, privacyOf, type TextLimits } from "./outgoing.ts";
 
-export { type Device, type Directory, directoryOf, type ProcessorSettings, processorSettingsOf } from "./names.ts";
+export { type Device, type Directory, directoryOf } from "./directory.ts";
+export type { ProcessorSettings } from "./settings.ts";
 
 /** Adds the increments of one record. A pure function. */
 export function measure(record: AuditRecord | WebhookRecord, settings: ProcessorSettings, into: Increments): void {

@@ -6,7 +6,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { Buffer } from "node:buffer";
 import type { Journal } from "../journal/index.ts";
 import { messageOf } from "../lib/system-error.ts";
-import type { Device } from "../processors/names.ts";
+import type { Device } from "../processors/directory.ts";
 import { parseAddress } from "../records/address.ts";
 import type { ApiDevice, Failure, TailscaleApi } from "../tailscale/index.ts";
 import { createScrape, type ScrapeDeps } from "../tailscale/scrape.ts";

@@ -4,7 +4,7 @@ import { type Config, hasCredentials, readsDevices, subscriptionsOf } from "../c
 import type { Journal } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { RetryDeps } from "../lib/backoff.ts";
-import type { Device } from "../processors/names.ts";
+import type { Device } from "../processors/directory.ts";
 import type { Failure, LogName, TailnetTrouble, TailscaleApi } from "../tailscale/index.ts";
 import { createDeviceRefresh } from "./devices.ts";
 import { createLogStreams, logNames, type LogStreams, logStreamTargetOf, publicAddress } from "./log-streams.ts";

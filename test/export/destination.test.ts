@@ -5,7 +5,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../../src/errors.ts";
 import { commonAttributes, destinationOf as destination, resourcesOf } from "../../src/export/destination.ts";
-import { processorSettingsOf } from "../../src/processors/index.ts";
+import { processorSettingsOf } from "../../src/processors/settings.ts";
 import { configWith, type OtlpConfig, otlpConfig } from "./settings.ts";
 
 const base = otlpConfig({ endpoint: "http://127.0.0.1:4318", headers: { "X-Scope-OrgID": "home" } });

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { keepTotals, openTotals } from "../../src/export/acknowledged.ts";
 import type { Answer } from "../../src/export/answer.ts";
-import { type Fold, seriesOf } from "../../src/ledger/index.ts";
+import type { Fold } from "../../src/ledger/index.ts";
+import { seriesOf } from "../../src/ledger/series.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { configOf, type Entry, Flows, ledgerOver, SnapshotJournal } from "../ledger/support.ts";
 import { DeltaSums } from "../support/delta-sink.ts";

@@ -2,7 +2,7 @@
 import type { Awaitable, JournalReader, Row } from "../../src/journal/index.ts";
 import { EndBook } from "../../src/processors/ends.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";
-import { type ProcessorSettings, processorSettingsOf } from "../../src/processors/index.ts";
+import { type ProcessorSettings, processorSettingsOf } from "../../src/processors/settings.ts";
 import { ClaimTable } from "../../src/records/flow/claims.ts";
 import { FlowRowDecoder } from "../../src/records/flow/rows.ts";
 import type { RowContext } from "../../src/export/rows.ts";

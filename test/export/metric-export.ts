@@ -4,7 +4,8 @@ import { type Random, type Timer } from "../../src/export/outage.ts";
 import { foldMessage } from "../../src/export/fold-points.ts";
 import { MetricExport, type MetricExportDeps, type MetricReport } from "../../src/export/metrics.ts";
 import { createInstruments, type Instruments } from "../../src/export/instruments.ts";
-import type { Fold, FoldedMetric, LedgerAttributes } from "../../src/ledger/index.ts";
+import type { Fold } from "../../src/ledger/index.ts";
+import type { FoldedMetric, LedgerAttributes } from "../../src/ledger/series.ts";
 import { SeriesTable } from "../../src/ledger/series.ts";
 import { configWith, destinationAt, senderTo } from "./settings.ts";
 

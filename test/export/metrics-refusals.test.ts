@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type OtlpSink, startOtlpSink, type SunkPoint, type SunkRequest } from "../support/otlp-sink.ts";
 import { foldMessage, pointsOf } from "../../src/export/fold-points.ts";
 import { metricsOf, RejectedSeries } from "../../src/export/metric-refusals.ts";
-import type { FoldedMetric } from "../../src/ledger/index.ts";
+import type { FoldedMetric } from "../../src/ledger/series.ts";
 import { foldOf, metricOf, nodesFold, startExport, type TestExport } from "./metric-export.ts";
 
 let sink: OtlpSink;

@@ -1,7 +1,7 @@
 /** Whatever happens between folds, the increases that a reader of committed folds adds up are exactly what was committed. */
 import { describe, expect, test } from "bun:test";
 import type { Fold, Ledger } from "../../src/ledger/index.ts";
-import { seriesOf } from "../../src/ledger/index.ts";
+import { seriesOf } from "../../src/ledger/series.ts";
 import { randomBelow } from "../support/random.ts";
 import { configOf, type Entry, Flows, ledgerOver, SnapshotJournal } from "./support.ts";
 

@@ -1,6 +1,6 @@
 /** A batch's way through the pipeline: what each record becomes, and that nothing is missing in the sum. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { seriesOf } from "../../src/ledger/index.ts";
+import { seriesOf } from "../../src/ledger/series.ts";
 import type { Outcome } from "../../src/pipeline/index.ts";
 import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
 import { addValue, badAddress, failingDirectory, Restarts, rowsOf, send, sumsOf } from "./restarts.ts";

@@ -1,7 +1,7 @@
 /** The guard of log volume: decided once, at the append, over the accepted records of a batch. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { flowLogRecords } from "../../src/processors/flow.ts";
-import type { FlowLogMode } from "../../src/processors/names.ts";
+import type { FlowLogMode } from "../../src/processors/settings.ts";
 import { ClaimTable } from "../../src/records/flow/claims.ts";
 import { FlowColumns } from "../../src/records/flow/columns.ts";
 import { decodeLeftOut, FlowRowDecoder } from "../../src/records/flow/rows.ts";

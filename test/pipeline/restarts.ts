@@ -7,7 +7,7 @@ import type { Config } from "../../src/config/schema.ts";
 import type { Row } from "../../src/journal/index.ts";
 import { type Conservation, conservationOf } from "../../src/pipeline/observe.ts";
 import type { Batch, Outcome } from "../../src/pipeline/index.ts";
-import { type Device, type Directory, directoryOf } from "../../src/processors/names.ts";
+import { type Device, type Directory, directoryOf } from "../../src/processors/directory.ts";
 import { parseIpv4 } from "../../src/records/address.ts";
 import type { Source } from "../../src/records/types.ts";
 import { configAt, newStore, openStore, type Store, type StoreParts } from "../support/store.ts";

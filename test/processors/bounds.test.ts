@@ -15,7 +15,7 @@ import { EndBook } from "../../src/processors/ends.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";
 import { measureFlow } from "../../src/processors/flow-metrics.ts";
 import { describe, measure } from "../../src/processors/index.ts";
-import { directoryOf } from "../../src/processors/names.ts";
+import { directoryOf } from "../../src/processors/directory.ts";
 import { columnsOf } from "../support/columns.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { seeded } from "../support/random.ts";

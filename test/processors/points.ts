@@ -2,7 +2,8 @@
 import type { Config } from "../../src/config/schema.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import type { Increments } from "../../src/catalogue/increments.ts";
-import { Ledger, type LedgerDeps, seriesOf } from "../../src/ledger/index.ts";
+import { Ledger, type LedgerDeps } from "../../src/ledger/index.ts";
+import { seriesOf } from "../../src/ledger/series.ts";
 import type { EdgeBook } from "../../src/processors/edges.ts";
 import type { FlowColumns } from "../../src/records/flow/columns.ts";
 

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { privacyCategories } from "../../src/catalogue/logs.ts";
 import type { Config } from "../../src/config/index.ts";
-import { directoryOf, type ProcessorSettings, processorSettingsOf } from "../../src/processors/index.ts";
+import { directoryOf } from "../../src/processors/index.ts";
+import { type ProcessorSettings, processorSettingsOf } from "../../src/processors/settings.ts";
 import { inspectIn, temporaryDirectory } from "../config/sources.ts";
 import { devices } from "../support/devices.ts";
 

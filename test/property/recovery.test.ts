@@ -1,7 +1,8 @@
 /** Whatever comes, in whatever batches and turns: rows count what their commits counted, and a restart changes no total. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Fold, seriesOf } from "../../src/ledger/index.ts";
+import type { Fold } from "../../src/ledger/index.ts";
+import { seriesOf } from "../../src/ledger/series.ts";
 import type { Source } from "../../src/records/types.ts";
 import { auditRecordValue, flowRecordValue, seeded } from "../support/random.ts";
 import { Restarts, send, sumsOf } from "../pipeline/restarts.ts";

@@ -1,6 +1,6 @@
 /** Devices as the API's directory has them, from `test/fixtures/devices.json`. */
 import { readFileSync } from "node:fs";
-import type { Device } from "../../src/processors/names.ts";
+import type { Device } from "../../src/processors/directory.ts";
 
 export const devices = JSON.parse(
   readFileSync(new URL("../fixtures/devices.json", import.meta.url), "utf8"),

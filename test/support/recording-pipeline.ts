@@ -6,7 +6,7 @@ import { unpackText } from "../../src/journal/index.ts";
 import { createPipeline, type Pipeline } from "../../src/pipeline/index.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
 import { EndBook } from "../../src/processors/ends.ts";
-import { processorSettingsOf } from "../../src/processors/names.ts";
+import { processorSettingsOf } from "../../src/processors/settings.ts";
 import { recordOfLine } from "../../src/records/envelope.ts";
 import { endsOfObjects } from "../../src/records/json.ts";
 import type { RawRecord } from "../../src/records/types.ts";

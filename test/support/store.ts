@@ -13,7 +13,8 @@ import { createPipeline, type Outcome, type Pipeline } from "../../src/pipeline/
 import { OpenQuarantine } from "../../src/pipeline/quarantine.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
 import { EndBook } from "../../src/processors/ends.ts";
-import { type Directory, type ProcessorSettings, processorSettingsOf } from "../../src/processors/names.ts";
+import type { Directory } from "../../src/processors/directory.ts";
+import { type ProcessorSettings, processorSettingsOf } from "../../src/processors/settings.ts";
 import { Identifier, keyWords } from "../../src/records/identity.ts";
 import type { JsonObject } from "../../src/records/types.ts";
 import { connection, flowValue } from "./records.ts";

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "bun:test";
-import type { Device } from "../../src/processors/names.ts";
+import type { Device } from "../../src/processors/directory.ts";
 import { decodeDevices, directoryDevices, encodeDevices } from "../../src/tailnet/devices.ts";
 import { webhookSecretFile } from "../../src/tailnet/webhook.ts";
 import { devices } from "../support/devices.ts";

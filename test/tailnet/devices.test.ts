@@ -2,7 +2,7 @@
 import { setImmediate as allSettled } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
-import type { Device } from "../../src/processors/names.ts";
+import type { Device } from "../../src/processors/directory.ts";
 import { createDeviceRefresh, decodeDevices, encodeDevices } from "../../src/tailnet/devices.ts";
 import { type ApiDevice, TailscaleError } from "../../src/tailscale/index.ts";
 

@@ -10,7 +10,7 @@ import type { Ledger } from "../../ledger/index.ts";
 import { minuteMs } from "../../ledger/minute.ts";
 import type { Counting } from "../../pipeline/counting.ts";
 import { MinuteRebuild } from "../../pipeline/rebuild.ts";
-import type { ProcessorSettings } from "../../processors/names.ts";
+import type { ProcessorSettings } from "../../processors/settings.ts";
 import type { Pace } from "../pace.ts";
 import type { RecentTraffic, Traffic, TrafficMap, TrafficSample } from "./answers.ts";
 import { mapOf, noSums } from "./map.ts";

@@ -24,9 +24,6 @@ import { State, unlessDamaged } from "./state.ts";
 import { acceptedRows, prepareDatabase, setDurability, type StorageOptions } from "./tables.ts";
 import { Turn } from "./turn.ts";
 
-export { inspectJournal } from "./inspection.ts";
-export { isDamage, openSqliteReader, takeStateDirectory };
-
 const usualBallastBytes = 16 * 1024 * 1024;
 
 /** When deletion continues that has run out of its time, and when it begins because space is short. */
