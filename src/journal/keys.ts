@@ -7,6 +7,7 @@
  * grow alone; their sizes are staggered, so that they do not grow at the same moment either.
  */
 import { randomInt } from "node:crypto";
+import { freeBuffer } from "../runtime/process.ts";
 
 /**
  * The low 8 bits of a key's fourth word: the ways that brought it, whether a later row of `keys` holds it again, and whether
@@ -198,6 +199,7 @@ export class KeyTable {
         for (let word = 0; word < keyWords; word++) carried[word] = from[at + word] as number;
         isPlaced = this.#place(to, carried, this.#hashOf(carried, 0));
       }
+      freeBuffer(isPlaced ? from : to);
       if (!isPlaced) continue;
       this.#tables[sub] = to;
       return true;

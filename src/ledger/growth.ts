@@ -13,6 +13,7 @@ import {
   totalsPerKind,
 } from "./minute.ts";
 import type { FlowSums } from "./talkers.ts";
+import { freeBuffer } from "../runtime/process.ts";
 
 export class Growth {
   #interval: FlowSums | undefined;
@@ -59,6 +60,7 @@ export class Growth {
     if (this.#before.length < length) {
       const before = new Float64Array(length);
       before.set(this.#before);
+      freeBuffer(this.#before);
       this.#before = before;
     }
     return this.#before;

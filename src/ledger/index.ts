@@ -16,6 +16,7 @@ import type { Logger } from "../lib/logger.ts";
 import { type Journal, reasonOf } from "../journal/index.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
+import { freeBuffer } from "../runtime/process.ts";
 import { Interval } from "./interval.ts";
 import { Minutes } from "./minutes.ts";
 import { addCounts, addFlows, putDelivery } from "./rollup.ts";
@@ -178,6 +179,7 @@ export class Ledger {
   /** What is counted from here on belongs to the next fold. */
   #endInterval(): Interval {
     const ended = this.#interval;
+    freeBuffer(this.#ended.sums);
     this.#ended = { seen: ended.seen, sums: ended.sums };
     this.#interval = new Interval();
     this.#edges?.renew();
@@ -205,6 +207,7 @@ export class Ledger {
         yield;
       }
     }
+    interval.reached.free();
     putDelivery(this.#deps.journal, (metric) => this.#table(metric), time.fold);
     for (const [name, table] of this.tables) {
       // A metric whose attribute sets are all known beforehand keeps its series for ever.

@@ -8,6 +8,7 @@ import { consistencyOf, fieldCodes, fieldsCode } from "../processors/flow-metric
 import { hashOf, hashOfText, PackedTable } from "../processors/tables.ts";
 import { derpRelayIpv4 } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
+import { freeBuffer } from "../runtime/process.ts";
 
 /** Nodes with exit traffic told apart in one interval; the others count as `__other__`. */
 const maxExitNodes = 1_000;
@@ -133,6 +134,7 @@ export class Interval {
     const { sums } = this;
     this.sums = new Float64Array(Math.max(sums.length * 2, (edge + 1) * sumsPerEdge));
     this.sums.set(sums);
+    freeBuffer(sums);
   }
 }
 
@@ -190,6 +192,12 @@ export class Reached {
 
   reachText(source: number, text: string): void {
     this.reach(source, memberKinds.text, hashOfText(text) >>> 0, hashOfText(text, text.length));
+  }
+
+  /** Gives its memory back. It must not be used again. */
+  free(): void {
+    this.#members.free();
+    for (const column of [this.#isKnown, this.#peers, this.#ports]) freeBuffer(column);
   }
 
   /** Every source that was seen. */

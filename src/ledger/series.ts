@@ -6,6 +6,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { attributesKey } from "../catalogue/increments.ts";
 import type { IntervalMetric, LedgerMetric } from "../catalogue/metrics.ts";
+import { freeBuffer } from "../runtime/process.ts";
 
 /** Text, but for `otel.metric.overflow`, which is `true`. */
 export type LedgerAttributes = Readonly<Record<string, string | boolean>>;
@@ -229,6 +230,7 @@ export class SeriesTable {
     if (at >= this.#rows.length) {
       const rows = new Float64Array(Math.max(this.#rows.length * 2, at + firstRows * rowWidth));
       rows.set(this.#rows);
+      freeBuffer(this.#rows);
       this.#rows = rows;
     }
     this.#numbers.set(key, number);

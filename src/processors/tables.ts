@@ -3,6 +3,7 @@
  * lookups stop after 32 probes: a sender cannot choose keys that collide.
  */
 import { addressIpv4 } from "../records/flow/columns.ts";
+import { freeBuffer } from "../runtime/process.ts";
 
 /** The key was not found, or there is no room for it. */
 export const noNumber = -1;
@@ -114,10 +115,11 @@ export class NumberTable {
       if (old[from + 2] === 0) continue;
       let slot = hashOf(old[from] as number, old[from + 1] as number) & mask;
       while (slots[slot * 3 + 2] !== 0) slot = (slot + 1) & mask;
-      slots.set(old.subarray(from, from + 3), slot * 3);
+      for (let word = 0; word < 3; word++) slots[slot * 3 + word] = old[from + word] as number;
     }
     this.#slots = slots;
     this.#mask = mask;
+    freeBuffer(old);
   }
 }
 
@@ -172,6 +174,11 @@ export class PackedTable {
     this.#size = 0;
   }
 
+  /** Gives its memory back. The table must not be used again. */
+  free(): void {
+    freeBuffer(this.#slots);
+  }
+
   #insert(a: number, b: number, probes: number): boolean {
     const slots = this.#slots;
     let slot = hashOf(a, b & this.#keyMask) & this.#mask;
@@ -192,6 +199,7 @@ export class PackedTable {
     this.#mask = this.#mask * 2 + 1;
     for (let from = 0; from < old.length; from += 2)
       if (old[from + 1] !== 0) this.#insert(old[from] as number, old[from + 1] as number, this.#mask);
+    freeBuffer(old);
   }
 }
 

@@ -3,6 +3,7 @@
  * most 32 probes per lookup. It is emptied when full, which is cheap and always correct for a memo.
  */
 import { randomBytes } from "node:crypto";
+import { freeBuffer } from "../runtime/process.ts";
 
 export interface ByteTableLimits {
   /** Byte strings in the table. */
@@ -104,6 +105,7 @@ export class ByteTable<Value> {
   #grow(needed: number): void {
     const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
     grown.set(this.#bytes);
+    freeBuffer(this.#bytes);
     this.#bytes = grown;
     this.#view = new DataView(grown.buffer);
   }

@@ -17,15 +17,21 @@ export function collectGarbage(): void {
   if (runtimeName === "bun") Bun.gc(true);
 }
 
-/** From this size on a buffer is nobody else's: smaller ones may be cut from a shared one. */
-const minFreedBytes = 16 * 1024;
+/** From this size on a buffer is nobody else's: smaller ones may be cut from a shared one, unless the view is all of it. */
+const minOwnBytes = 16 * 1024;
+
+/** A buffer is outside of the collected heap from about this size on: below it there is nothing to give back. */
+const minFreedBytes = 1024;
 
 /**
- * Gives a large buffer's memory back at once, instead of when it is collected. It must not be used again, nor be held by
- * anyone else. Deno collects in time, and may still be reading what it inflates.
+ * Gives a buffer's memory back at once, instead of when it is collected: what has been held for a while is collected late.
+ * It must not be used again, nor be held by anyone else. Deno collects in time, and may still be reading what it inflates.
  */
-export function freeBuffer({ buffer }: ArrayBufferView): void {
-  if (runtimeName === "bun" && buffer instanceof ArrayBuffer && buffer.byteLength >= minFreedBytes) buffer.transfer(0);
+export function freeBuffer(view: ArrayBufferView): void {
+  if (runtimeName !== "bun") return;
+  const { buffer } = view;
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength < minFreedBytes) return;
+  if (buffer.byteLength >= minOwnBytes || buffer.byteLength === view.byteLength) buffer.transfer(0);
 }
 
 /** The command line that starts this program again, without arguments: the binary, or the runtime and the source. */

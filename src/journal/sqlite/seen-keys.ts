@@ -7,6 +7,7 @@ import { type KeyLimits, keyLimitsOf, type KeySettings, oldestKept } from "../ke
 import { isStreamed, KeyTable, keyWords } from "../keys.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements, type StoredRow, Table } from "./tables.ts";
+import { freeBuffer } from "../../runtime/process.ts";
 
 const rowsAtOnce = 64;
 const keyBytes = keyWords * 4;
@@ -86,6 +87,8 @@ class ClassOfKeys {
     this.previous = new Uint8Array(keys);
     this.words.set(words.subarray(0, this.count * keyWords));
     this.previous.set(previous.subarray(0, this.count));
+    freeBuffer(words);
+    freeBuffer(previous);
   }
 }
 
