@@ -25,13 +25,14 @@ export function isStreamed(words: Uint32Array): boolean {
 }
 
 const subTables = 256;
-const firstSlots = 32;
+const firstSlots = 8;
 const maxProbes = 32;
 const maxLoad = 0.8;
 const growth = 1.25;
 
-/** A sub-table this many times larger than its keys need that still has no slot for one gives it up. */
+/** A sub-table this many times larger than its keys need that still has no slot for one gives it up, unless it is small. */
 const maxSlack = 8;
+const smallSlots = 256;
 
 export class KeyTable {
   /** Four words a slot. Signed: the engine compares 32-bit integers faster than larger numbers. */
@@ -184,7 +185,7 @@ export class KeyTable {
   /** Whether the sub-table could be made larger. */
   #grow(sub: number): boolean {
     const slots = this.#slotsOf(sub);
-    if (slots > firstSlots * maxSlack && slots > (this.#used[sub] as number) * maxSlack) return false;
+    if (slots > smallSlots && slots > (this.#used[sub] as number) * maxSlack) return false;
     return this.#resize(sub, Math.ceil(slots * growth));
   }
 

@@ -16,12 +16,11 @@ import type { Logger } from "../lib/logger.ts";
 import { type Journal, reasonOf } from "../journal/index.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
-import { freeBuffer } from "../runtime/process.ts";
 import { Interval } from "./interval.ts";
 import { Minutes } from "./minutes.ts";
 import { addCounts, addFlows, putDelivery } from "./rollup.ts";
 import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
-import { entriesOf, type FlowSums, noFlows, type Talker, topTalkers } from "./talkers.ts";
+import { entriesOf, type Reports, reportsOf, type Talker, topTalkers } from "./talkers.ts";
 
 /** A committed fold: all that readers see of the ledger. */
 export interface Fold {
@@ -76,7 +75,7 @@ export class Ledger {
   readonly #words = new Map<string, Set<string>>();
   #interval = new Interval();
   readonly minutes: Minutes;
-  #ended: FlowSums = noFlows;
+  #ended: Reports = new Map();
   #edges: EdgeBook | undefined;
   /** Rows up to here are in the series or in the open interval; set by whoever adds them. */
   measuredSeq: number;
@@ -136,7 +135,7 @@ export class Ledger {
 
   /** The pairs with the most bytes in the open interval and the one before it. Up to 20 ms if both are full. */
   talkers(limit: number): readonly Talker[] {
-    return topTalkers([this.#ended, this.#interval], limit);
+    return topTalkers(this.#ended, reportsOf(this.#interval), limit);
   }
 
   /**
@@ -179,8 +178,7 @@ export class Ledger {
   /** What is counted from here on belongs to the next fold. */
   #endInterval(): Interval {
     const ended = this.#interval;
-    freeBuffer(this.#ended.sums);
-    this.#ended = { seen: ended.seen, sums: ended.sums };
+    this.#ended = reportsOf(ended);
     this.#interval = new Interval();
     this.#edges?.renew();
     return ended;
@@ -207,7 +205,7 @@ export class Ledger {
         yield;
       }
     }
-    interval.reached.free();
+    interval.free();
     putDelivery(this.#deps.journal, (metric) => this.#table(metric), time.fold);
     for (const [name, table] of this.tables) {
       // A metric whose attribute sets are all known beforehand keeps its series for ever.

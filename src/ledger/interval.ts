@@ -130,6 +130,12 @@ export class Interval {
     return sums;
   }
 
+  /** Gives its memory back. It must not be used again. */
+  free(): void {
+    freeBuffer(this.sums);
+    this.reached.free();
+  }
+
   #grow(edge: number): void {
     const { sums } = this;
     this.sums = new Float64Array(Math.max(sums.length * 2, (edge + 1) * sumsPerEdge));
@@ -194,7 +200,6 @@ export class Reached {
     this.reach(source, memberKinds.text, hashOfText(text) >>> 0, hashOfText(text, text.length));
   }
 
-  /** Gives its memory back. It must not be used again. */
   free(): void {
     this.#members.free();
     for (const column of [this.#isKnown, this.#peers, this.#ports]) freeBuffer(column);

@@ -12,27 +12,34 @@ export interface Talker {
 /** What an interval holds of its flows. */
 export type FlowSums = Pick<Interval, "seen" | "sums">;
 
-export const noFlows: FlowSums = { seen: [], sums: new Float64Array(0) };
+/** What one source reports of its traffic with one peer: a talker by the key of its pair. */
+export type Reports = ReadonlyMap<string, Talker>;
+
+/** The reports of an interval. Physical traffic is left out; it is the same bytes once more. Up to 10 ms if it is full. */
+export function reportsOf({ seen, sums }: FlowSums): Reports {
+  const reports = new Map<string, { readonly from: string; readonly to: string; bytes: number }>();
+  for (const { edge, pair, class: flowClass } of seen) {
+    const { key, source: from, destination: to } = pair;
+    if (from === undefined || to === undefined || from === otherNode || flowClass.traffic === "physical") continue;
+    let report = reports.get(key);
+    if (report === undefined) reports.set(key, (report = { from, to, bytes: 0 }));
+    report.bytes += (sums[edge * sumsPerEdge + 1] as number) + (sums[edge * sumsPerEdge + 2] as number);
+  }
+  return reports;
+}
 
 /**
- * The pairs with the most bytes, greatest first. Both ends report a flow, so a pair appears once for each reporter: the
- * larger report is used, not their sum. Physical traffic is left out; it is the same bytes once more.
+ * The pairs with the most bytes in two intervals, greatest first. Both ends report a flow, so a pair appears once for each
+ * reporter: the larger report is used, not their sum.
  */
-export function topTalkers(intervals: readonly FlowSums[], limit: number): readonly Talker[] {
-  const reports = new Map<string, { readonly from: string; readonly to: string; bytes: number }>();
-  for (const { seen, sums } of intervals) {
-    for (const { edge, pair, class: flowClass } of seen) {
-      const { key, source: from, destination: to } = pair;
-      if (from === undefined || to === undefined || from === otherNode || flowClass.traffic === "physical") continue;
-      let report = reports.get(key);
-      if (report === undefined) reports.set(key, (report = { from, to, bytes: 0 }));
-      report.bytes += (sums[edge * sumsPerEdge + 1] as number) + (sums[edge * sumsPerEdge + 2] as number);
-    }
-  }
+export function topTalkers(ended: Reports, open: Reports, limit: number): readonly Talker[] {
   const pairs = new Map<string, Talker>();
-  for (const report of reports.values()) {
-    const key = [report.from, report.to].toSorted().join(" ");
-    if (report.bytes > (pairs.get(key)?.bytes ?? -1)) pairs.set(key, report);
+  for (const key of new Set([...ended.keys(), ...open.keys()])) {
+    const [before, now] = [ended.get(key), open.get(key)];
+    const { from, to } = (now ?? before) as Talker;
+    const bytes = (before?.bytes ?? 0) + (now?.bytes ?? 0);
+    const both = [from, to].toSorted().join(" ");
+    if (bytes > (pairs.get(both)?.bytes ?? -1)) pairs.set(both, { from, to, bytes });
   }
   return [...pairs.values()].toSorted((left, right) => right.bytes - left.bytes).slice(0, limit);
 }

@@ -1,7 +1,7 @@
 /** Who talks the most: both ends of a flow count once, and what goes around the tunnel does not count. */
 import { expect, test } from "bun:test";
 import type { FlowClass } from "../../src/catalogue/increments.ts";
-import { entriesOf, type FlowSums, topTalkers } from "../../src/ledger/talkers.ts";
+import { entriesOf, type FlowSums, reportsOf, topTalkers } from "../../src/ledger/talkers.ts";
 import { sumsPerEdge } from "../../src/ledger/interval.ts";
 
 interface Flow {
@@ -22,21 +22,29 @@ function interval(...flows: readonly Flow[]): FlowSums {
   return { seen, sums };
 }
 
+const none = reportsOf(interval());
+
 const flow = (source: string, destination: string, bytes: number): Flow => ({ source, destination, bytes });
 
 test("a pair that both ends report is shown once, with the larger report", () => {
   const flows = interval(flow("web", "db", 100), flow("web", "db", 20), flow("db", "web", 90));
-  expect(topTalkers([flows], 5)).toEqual([{ from: "web", to: "db", bytes: 120 }]);
+  expect(topTalkers(none, reportsOf(flows), 5)).toEqual([{ from: "web", to: "db", bytes: 120 }]);
 });
 
 test("equal reports of both ends are shown once", () => {
-  expect(topTalkers([interval(flow("web", "db", 100), flow("db", "web", 100))], 5)).toHaveLength(1);
+  const reports = reportsOf(interval(flow("web", "db", 100), flow("db", "web", 100)));
+  expect(topTalkers(none, reports, 5)).toHaveLength(1);
 });
 
 test("two intervals count together", () => {
-  const both = [interval(flow("web", "db", 100)), interval(flow("a", "b", 7), flow("web", "db", 20))];
-  expect(topTalkers(both, 1)).toEqual([{ from: "web", to: "db", bytes: 120 }]);
-  expect(both.map(entriesOf)).toEqual([2, 4]);
+  const ended = interval(flow("web", "db", 100), flow("c", "d", 3));
+  const open = interval(flow("a", "b", 7), flow("web", "db", 20));
+  expect(topTalkers(reportsOf(ended), reportsOf(open), 5)).toEqual([
+    { from: "web", to: "db", bytes: 120 },
+    { from: "a", to: "b", bytes: 7 },
+    { from: "c", to: "d", bytes: 3 },
+  ]);
+  expect([ended, open].map(entriesOf)).toEqual([4, 4]);
 });
 
 test("physical traffic, the folded rest and flows without both names are left out", () => {
@@ -44,10 +52,11 @@ test("physical traffic, the folded rest and flows without both names are left ou
     source: "web",
     bytes: 7,
   });
-  expect(topTalkers([flows], 5)).toEqual([]);
+  expect(topTalkers(none, reportsOf(flows), 5)).toEqual([]);
 });
 
 test("the greatest come first, and no more than asked for", () => {
-  const talkers = topTalkers([interval(flow("a", "b", 1), flow("c", "d", 3), flow("e", "f", 2))], 2);
+  const reports = reportsOf(interval(flow("a", "b", 1), flow("c", "d", 3), flow("e", "f", 2)));
+  const talkers = topTalkers(none, reports, 2);
   expect(talkers.map(({ from }) => from)).toEqual(["c", "e"]);
 });
