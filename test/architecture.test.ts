@@ -8,6 +8,7 @@ import {
   codeOnly,
   importsOf,
   levels,
+  loadedWith,
   roomOf,
   type Sources,
   withoutComments,
@@ -112,6 +113,20 @@ test("no file imports itself over others, not even for a type", () => {
   expect(circles(sources)).toEqual([]);
   const files = { "a.ts": 'import "./b.ts";', "b.ts": 'import type { C } from "./c.ts";', "c.ts": 'import "./b.ts";' };
   expect(circles(new Map(Object.entries(files)))).toEqual(["b.ts", "c.ts"]);
+});
+
+test("the export worker loads neither the settings nor the journal's writer nor the ledger: each would be in memory twice", () => {
+  const loaded = loadedWith(sources, "export/worker.ts");
+  expect(loaded).toContain("journal/sqlite/rows.ts");
+  const others = /^config\/(?!words\.ts)|^journal\/(?:sqlite|postgres)\/index\.ts|^ledger\/index\.ts/;
+  expect(loaded.filter((path) => others.test(path))).toEqual([]);
+  const files = {
+    "a.ts": 'import { type B, type C } from "./b.ts";\nimport { d, type D } from "./d.ts";',
+    "b.ts": "",
+    "d.ts": 'import type { A } from "./a.ts";\nexport { e } from "./e.ts";',
+    "e.ts": "",
+  };
+  expect(loadedWith(new Map(Object.entries(files)), "a.ts")).toEqual(["a.ts", "d.ts", "e.ts"]);
 });
 
 describe("only", () => {

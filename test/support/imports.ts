@@ -49,6 +49,19 @@ export function circles(sources: Sources): string[] {
   });
 }
 
+/** What is loaded with a file: itself, and what it imports for more than types, directly or over others. */
+export function loadedWith(sources: Sources, entry: string): string[] {
+  const loaded = new Set([entry]);
+  for (const path of loaded) {
+    const code = withoutComments(sources.get(path) ?? "");
+    for (const [, names = "", specifier = ""] of code.matchAll(/^(?:import|export)\s+([^;"]*?)\s*from "(\.[^"]+)"/gm)) {
+      const isOfTypes = /^type\b/.test(names) || /^\{(?:\s*type\s[^,}]*,?)+\s*\}$/.test(names);
+      if (!isOfTypes) loaded.add(new URL(specifier, `file:///${path}`).pathname.slice(1));
+    }
+  }
+  return [...loaded];
+}
+
 /** What a file imports or re-exports, types included. */
 export function importsOf(text: string): string[] {
   return [...withoutComments(text).matchAll(/(?<!["'])\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(
