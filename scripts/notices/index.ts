@@ -42,11 +42,13 @@ export async function thirdPartyNotices(): Promise<string> {
 
 /** The names of the packages that the compiler puts into the program, and into the page that the program contains. */
 export async function bundledPackages(): Promise<readonly string[]> {
-  const [program, page] = await Promise.all([
+  const [program, table, page] = await Promise.all([
     packagesIn({ entrypoints: ["main.ts"], target: "bun", external: ["*/THIRD-PARTY-NOTICES.txt"] }),
+    // Run by the bundler, which puts only what it returns into the program.
+    packagesIn({ entrypoints: ["processors/ports.ts"], target: "bun" }),
     packagesIn({ entrypoints: pageEntries.map((name) => `page/${name}`), target: "browser" }),
   ]);
-  return [...new Set([...program, ...page])].sort();
+  return [...new Set([...program, ...table, ...page])].sort();
 }
 
 /** `entrypoints`: inside `src/`. */
