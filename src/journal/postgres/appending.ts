@@ -50,7 +50,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
 
   const opened = async () => {
     await prepareSchema(looking, schema, logger);
-    const identity = await ensureIdentity(looking, schema, clock());
+    const identity = await ensureIdentity(looking, schema, clock(), logger);
     const [first] = await looking.query<Look>(look);
     return { identity, first: first as Look };
   };

@@ -46,11 +46,21 @@ export async function prepareSchema(connection: Connection, schema: string, logg
   }
 }
 
-/** Made once by whoever is first. */
-export async function ensureIdentity(connection: Connection, schema: string, now: number): Promise<JournalIdentity> {
+/** Made once by whoever is first; again, with a warning, if somebody has deleted it. */
+export async function ensureIdentity(
+  connection: Connection,
+  schema: string,
+  now: number,
+  logger: Logger,
+): Promise<JournalIdentity> {
   const table = `${quoted(schema)}.state`;
-  const insert = `INSERT INTO ${table} (name, value) VALUES ('identity', $1) ON CONFLICT DO NOTHING`;
-  await connection.query(insert, [Buffer.from(JSON.stringify(newIdentity(now)))]);
+  const insert = `INSERT INTO ${table} (name, value) VALUES ('identity', $1) ON CONFLICT DO NOTHING
+    RETURNING (SELECT seq FROM ${quoted(schema)}.head)`;
+  const [made] = await connection.query<{ seq: number }>(insert, [Buffer.from(JSON.stringify(newIdentity(now)))]);
+  if (made !== undefined && made.seq > 0)
+    logger.warn("the identity of the journal was missing: its series go on under another service.instance.id", {
+      schema,
+    });
   const [stored] = await connection.query<{ value: Uint8Array }>(`SELECT value FROM ${table} WHERE name = 'identity'`);
   return JSON.parse(new TextDecoder().decode(stored?.value)) as JournalIdentity;
 }

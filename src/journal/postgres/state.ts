@@ -1,4 +1,5 @@
 /** What the leader knows of the journal's state: read when its term begins, changed by what it has committed alone. */
+import { Unavailable } from "../../errors.ts";
 import type { JournalIdentity, LogCursor } from "../journal.ts";
 import { startOfJournal } from "../journal.ts";
 import { blobPrefix, noLoss, type StoredDestination, type StoredLoss, type StoredValues } from "../stored.ts";
@@ -108,7 +109,12 @@ export class State {
   }
 
   get identity(): JournalIdentity {
-    return this.get("identity") as JournalIdentity;
+    const identity = this.get("identity");
+    if (identity === undefined)
+      throw new Unavailable(
+        "the table state of the database has lost the journal's identity: restore it, or restart this instance, which makes a new one",
+      );
+    return identity;
   }
 
   get cursor(): LogCursor {

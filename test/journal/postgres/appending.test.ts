@@ -3,6 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
 import { type Appending, openAppending } from "../../../src/journal/postgres/appending.ts";
 import { type Append, inspectDatabase, openReader } from "../../../src/journal/index.ts";
+import { quoted } from "../../../src/journal/postgres/schema.ts";
+import { readState } from "../../../src/journal/postgres/state.ts";
 import { createAuthority } from "../../support/certificates.ts";
 import { type Cluster, startCluster } from "../../support/postgres/cluster.ts";
 import { startPooler } from "../../support/postgres/pooler.ts";
@@ -70,6 +72,17 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     await cluster.query(`ALTER DATABASE ${database} SET synchronous_commit = off`);
     await open();
     expect(log.filter((line) => line.startsWith("synchronous_commit is off"))).toHaveLength(1);
+  });
+
+  test("says that its identity was deleted, to who would lead with none, and makes a new one at the next start", async () => {
+    const one = await open();
+    await numbers(one, [1]);
+    await cluster.query("DELETE FROM flows.state WHERE name = 'identity'", database);
+    const { state } = await readState(one.looking, quoted("flows"));
+    expect(() => state.identity).toThrow("has lost the journal's identity");
+    const other = await open();
+    expect(other.identity.instanceId).not.toBe(one.identity.instanceId);
+    expect(log.filter((line) => line.startsWith("the identity of the journal was missing"))).toHaveLength(1);
   });
 
   test("keeps schemas apart", async () => {
