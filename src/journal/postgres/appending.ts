@@ -62,10 +62,10 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
   let seen = first;
   const heads = new Heads(first);
   heads.failovers.add((rows) => {
-    if (rows === 0) logger.warn("the database has failed over");
+    if (rows === 0) logger.warn("the database has failed over, or was restored");
     else
       logger.error(
-        "the database has failed over without its last commits: records that senders were told are safe are gone; wait for a standby with synchronous_standby_names",
+        "the database has failed over, or was restored, without its last commits: records that senders were told are safe are gone; wait for a standby with synchronous_standby_names",
         { rows },
       );
   });

@@ -159,12 +159,16 @@ END
 $append$`;
 
 export const functions: readonly string[] = [
-  // Changes when a standby has taken over, or a backup was restored; empty if this database does not tell.
-  `CREATE OR REPLACE FUNCTION history() RETURNS text LANGUAGE plpgsql STABLE AS $history$
+  // Changes when a standby has taken over, as far as this database tells, or a backup was restored, which makes the tables anew.
+  `CREATE OR REPLACE FUNCTION history() RETURNS text LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $history$
+DECLARE
+  timeline text := '';
 BEGIN
-  RETURN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
-EXCEPTION WHEN OTHERS THEN
-  RETURN '';
+  BEGIN
+    timeline := substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+  EXCEPTION WHEN OTHERS THEN NULL;
+  END;
+  RETURN timeline || '.' || 'head'::regclass::oid;
 END
 $history$`,
 

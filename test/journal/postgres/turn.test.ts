@@ -229,6 +229,15 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     timeoutMs,
   );
 
+  test("what a restored backup lacks is accepted again by an instance that was not stopped", async () => {
+    const { numbers } = await instance();
+    await numbers([1, 2]);
+    await cluster.query(`DROP SCHEMA ${schema} CASCADE`);
+    await cluster.query(creation(schema, "schema is new"));
+    expect(acceptedIn(await numbers([1, 2, 3]))).toBe(3);
+    expect(await numbersStored()).toEqual([1, 2, 3]);
+  });
+
   test("a statement that waits for a lock does not go on at the server once it is given up here", async () => {
     const { database } = await instance();
     await using other = new SQL(cluster.url(), { max: 1, prepare: false });
