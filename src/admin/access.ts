@@ -42,7 +42,8 @@ export function createAccess(initial: string, deps: AccessDeps) {
     attempts.failed(guesser);
     rejected("unauthorized");
     const now = once("wrong");
-    if (now !== undefined) logger.warn("wrong admin token", { peer, alsoRefused: now.suppressed });
+    const message = "wrong admin token: whoever asks must give the value that admin.token has in this instance";
+    if (now !== undefined) logger.warn(message, { peer, alsoRefused: now.suppressed });
     return jsonResponse(401, { text: "The admin token is wrong" }, challenge);
   }
 

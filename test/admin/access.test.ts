@@ -5,6 +5,7 @@ import { createAttempts } from "../../src/admin/attempts.ts";
 import { isForeign } from "../../src/http/auth.ts";
 import { createSessions } from "../../src/admin/session.ts";
 import type { Exchange } from "../../src/http/exchange.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { adminWith } from "../support/admin.ts";
 
@@ -12,6 +13,7 @@ let admin: Admin | undefined;
 let base = "";
 let now = 0;
 let rejected: string[] = [];
+let warnings: string[] = [];
 
 afterEach(async () => {
   await admin?.stop(0);
@@ -21,9 +23,11 @@ afterEach(async () => {
 async function start(token: string): Promise<void> {
   now = Date.UTC(2026, 10, 2);
   rejected = [];
+  warnings = [];
+  const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
   const add = (_: string, __: number, attributes: object): void => void rejected.push(Object.values(attributes).join());
   const telemetry = { ...silentTelemetry, add };
-  admin = createAdmin({ listen: "127.0.0.1:0", token }, adminWith({ telemetry, clock: () => now }));
+  admin = createAdmin({ listen: "127.0.0.1:0", token }, adminWith({ telemetry, logger, clock: () => now }));
   await admin.start();
   base = `http://127.0.0.1:${admin.port}`;
 }
@@ -60,6 +64,14 @@ describe("a session", () => {
     now += 1000;
     expect(await statusWith({ cookie })).toBe(401);
     expect(await session(cookie)).toEqual({ required: true, signedIn: false });
+  });
+
+  test("that begins with a wrong token is refused, and the log says what to do, once a minute", async () => {
+    await start("admin-token");
+    expect([(await signIn("other-token")).status, (await signIn("admin-token2")).status]).toEqual([401, 401]);
+    expect(warnings).toEqual([
+      "wrong admin token: whoever asks must give the value that admin.token has in this instance",
+    ]);
   });
 
   test("is ended by its browser, whose cookie is removed", async () => {

@@ -154,7 +154,7 @@ test("a refusal's log line says who was refused, why, and what to do", async () 
   await server.post(`${flowEnvelope(1)}{"a":tru}`);
   await server.post(flowEnvelope(1), { "content-encoding": "br" });
   expect(server.log.replaceAll(/ \{.*\}$/gm, "").split("\n")).toEqual([
-    "stream request from 127.0.0.1 refused with 403: its token is neither streaming.token nor streaming.token_previous. In Tailscale's log streaming settings, enter the value of streaming.token",
+    "stream request from 127.0.0.1 refused with 403: its token is neither streaming.token nor streaming.token_previous. In Tailscale's log streaming settings, enter the value of streaming.token; after it was changed, set streaming.token_previous to the old one until the sender has the new one",
     "stream request from 127.0.0.1 refused with 400: it is not valid JSON (value 2). Nothing of it was accepted: the body must be a sequence of JSON objects, or an array of them",
     'stream request from 127.0.0.1 refused with 415: Content-Encoding "br" is not supported. Use gzip, zstd or none, or set streaming.decompress to what the sender uses',
   ]);

@@ -30,6 +30,7 @@ const answers = {
     ...denied,
     code: 4,
     problem: "its token is neither streaming.token nor streaming.token_previous",
+    remedy: `${denied.remedy}; after it was changed, set streaming.token_previous to the old one until the sender has the new one`,
   }),
   crossSite: { ...shared.crossSite, code: 4 },
   noData: row(400, "No data", "empty body", { code: 5, rejected: "unparsable", problem: "its body is empty" }),
