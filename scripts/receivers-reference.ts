@@ -99,6 +99,9 @@ a request before the previous one is answered is disconnected. Malformed HTTP is
 trailer in the same write is answered with a bare 400 too, although its records may have been accepted. These are limits of the HTTP
 server: such requests, and TLS sent to a plain port, leave no trace in counters or the log.
 
+A client that closes its side of the connection before it has the answer (nc -N, for example) may be disconnected without one, although its
+records were accepted. If it sends them again, they count as duplicates.
+
 Before a refusal is sent, the rest of the request's body is read and discarded, for at most 30 s and no slower than 64 KiB/s, so that the
 sender sees the answer instead of a reset. A listener does so for at most ${maxDiscarding} requests at once; to any others it answers and
 closes the connection without reading on. When the limit on requests or bytes in flight is reached, the slowest request of the busiest
