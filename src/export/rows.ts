@@ -13,6 +13,7 @@ import type { FlowDescriber } from "../processors/flow.ts";
 import { describe, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
 import { FlowColumns, noTime } from "../records/flow/columns.ts";
+import { isRecordType } from "../records/types.ts";
 import { decodeLeftOut, type FlowRowDecoder } from "../records/flow/rows.ts";
 import { everyRow, firstAt, type IsSelected, type RowSelection } from "./selection.ts";
 import { DeliveryRow, type DeliverySource, type RowContents, Unread } from "./requests.ts";
@@ -199,8 +200,7 @@ export class RowSource implements DeliverySource {
   #decode(row: Row, columns: FlowColumns): { readonly row: DeliveryRow; readonly contents: RowContents } {
     const { type } = row;
     const isSelected = this.#selection.recordsOf(row);
-    const isOfRecords = type === "flow" || type === "audit" || type === "webhook";
-    if (!isOfRecords || isSelected === undefined)
+    if (!isRecordType(type) || isSelected === undefined)
       return { row: new DeliveryRow(row, 0, this.#openRow), contents: noContents };
     const { records, ipv6Addresses } = columns;
     const texts = columns.addressTexts.length;

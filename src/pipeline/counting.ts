@@ -23,7 +23,7 @@ import { recordOfLine } from "../records/envelope.ts";
 import type { LeftOutReason } from "../records/flow/columns.ts";
 import { linesOf } from "../records/json.ts";
 import { decodePlain } from "../records/plain.ts";
-import { type RecordType, recordTypes, type SkipReason, type Source } from "../records/types.ts";
+import { isRecordType, type RecordType, recordTypes, type SkipReason, type Source } from "../records/types.ts";
 import { FlowRows } from "./flow-rows.ts";
 import type { MeasuredPart } from "./parts.ts";
 
@@ -193,7 +193,7 @@ export class Counting {
     const into = noIncrements();
     ledger.minutes.begin(acceptedAt);
     this.progress.rows++;
-    if (type === "flow" || type === "audit" || type === "webhook") countAccepted(source, type, records, into);
+    if (isRecordType(type)) countAccepted(source, type, records, into);
     if (damage !== undefined) {
       this.progress.unreadable++;
       const fields = { row: seq, records, reason: damage };

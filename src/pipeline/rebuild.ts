@@ -10,6 +10,7 @@ import type { Minutes } from "../ledger/minutes.ts";
 import { EdgeBook } from "../processors/edges.ts";
 import { EndBook } from "../processors/ends.ts";
 import type { ProcessorSettings } from "../processors/settings.ts";
+import { isRecordType } from "../records/types.ts";
 import { FlowRows } from "./flow-rows.ts";
 
 export interface RebuildDeps {
@@ -63,7 +64,7 @@ function startWork({ journal, minutes, settings }: RebuildDeps) {
   }
 
   async function add({ seq, acceptedAt, type, records }: RowHead): Promise<void> {
-    if (type !== "flow" && type !== "audit" && type !== "webhook") return;
+    if (!isRecordType(type)) return;
     const [row] = await reader.read(seq, { rows: 1, bytes: 1 });
     if (row?.seq !== seq || row.damage !== undefined) return;
     if (type !== "flow") return addRecords(minutes.rebuild(acceptedAt), type, records);

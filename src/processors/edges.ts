@@ -221,15 +221,14 @@ export class EdgeBook {
   #shownName({ name }: End): string | undefined {
     const { dimensions, privacy } = this.#settings;
     if (!dimensions.nodes) return undefined;
-    const shown = privacy === undefined ? name : privacyOf(privacy).node(name);
+    const shown = privacyOf(privacy).node(name);
     return shown === undefined ? undefined : boundedLabel(shown);
   }
 
   #shownIdentity({ identity }: End): Identity | undefined {
     if (identity === undefined) return undefined;
-    const { privacy } = this.#settings;
     const { user, tags, os } = identity;
-    const shown = privacy === undefined || user === "" ? user : (privacyOf(privacy).value("emails", user) ?? "");
+    const shown = user === "" ? "" : (privacyOf(this.#settings.privacy).value("emails", user) ?? "");
     return { user: boundedLabel(shown), tags: boundedLabel(tags), os: boundedLabel(os) };
   }
 

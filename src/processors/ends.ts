@@ -175,15 +175,12 @@ export class EndBook {
   bodyText(end: End): Uint8Array {
     if (end.bodyText !== undefined) return end.bodyText;
     const { address } = end;
-    const { privacy } = this.#settings;
-    const shown = privacy === undefined ? address.text : (privacyOf(privacy).address(address) ?? droppedText);
+    const shown = privacyOf(this.#settings.privacy).address(address) ?? droppedText;
     return (end.bodyText = encoder.encode(address.family === "ipv6" ? `[${shown}]:` : `${shown}:`));
   }
 
   #set(attributes: Attributes): AttributeSet {
-    const { privacy } = this.#settings;
-    const all = attributes as LogAttributes;
-    return attributeSet(boundedAttributes(privacy === undefined ? all : privacyOf(privacy).attributes(all)));
+    return attributeSet(boundedAttributes(privacyOf(this.#settings.privacy).attributes(attributes as LogAttributes)));
   }
 
   #remembered(tag: number, value: number, ipv6: Uint32Array, claim: NodeClaim | undefined): End {

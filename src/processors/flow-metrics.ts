@@ -79,7 +79,6 @@ function exitNodeOf(columns: FlowColumns, record: number, settings: ProcessorSet
   if (!settings.countsExitNodes) return undefined;
   const name = reporterName(columns, record, settings);
   const nodeId = columns.nodeId[record] as string;
-  if (settings.privacy === undefined) return boundedLabel(name ?? nodeId);
   const privacy = privacyOf(settings.privacy);
   const shown = name === undefined ? privacy.value("node_ids", nodeId) : privacy.node(name);
   return boundedLabel(shown ?? "");

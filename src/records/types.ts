@@ -9,6 +9,10 @@ export type Source = "stream" | "webhook" | "poll";
 
 export const recordTypes: readonly RecordType[] = ["flow", "audit", "webhook"];
 
+export function isRecordType(type: string): type is RecordType {
+  return (recordTypes as readonly string[]).includes(type);
+}
+
 /** A JSON object of unknown members, from `JSON.parse`. */
 export type JsonObject = { readonly [member: string]: unknown };
 
