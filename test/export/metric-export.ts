@@ -147,8 +147,7 @@ export function startExport(
     },
     reported,
     async stop(deadlineMs = 1000) {
-      const stopping = metrics.stop(deadlineMs);
-      await stopping;
+      await metrics.stop(deadlineMs);
       await instruments.stop();
     },
     get points() {

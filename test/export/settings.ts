@@ -1,10 +1,10 @@
 /** Settings and destinations for tests of the export. */
 import { tmpdir } from "node:os";
 import { type Config, inspectConfig } from "../../src/config/index.ts";
-import type { Answer, Encoding } from "../../src/export/answer.ts";
+import type { Encoding } from "../../src/export/answer.ts";
 import type { Fetch } from "../../src/export/sender.ts";
 import type { Destination } from "../../src/export/destination.ts";
-import { createSender, type FailureType, type RequestOutcome, type Sender } from "../../src/export/sender.ts";
+import { createSender, type FailureType, type RequestOutcome } from "../../src/export/sender.ts";
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 
 export type OtlpConfig = Config["otlp"];
@@ -23,19 +23,12 @@ export function destinationAt(url: string, change: Partial<Destination> = {}): D
   return { signal: "logs", url: `${url}/v1/logs`, headers: {}, compression: "gzip", timeoutMs: 60_000, ...change };
 }
 
-export interface TestSender {
-  readonly send: Sender;
-  readonly outcomes: RequestOutcome[];
-  readonly failures: FailureType[];
-  /** Messages and fields of warnings. */
-  readonly warnings: string[];
-  post(body: Uint8Array, encoding: Encoding, stop?: AbortSignal): Promise<Answer>;
-}
+export type TestSender = ReturnType<typeof senderTo>;
 
 const never = new AbortController().signal;
 
-/** A sender with the runtime's own `fetch` unless another is given, and what it said. */
-export function senderTo(destination: Destination, parts: { readonly fetch?: Fetch } = {}): TestSender {
+/** A sender with the runtime's own `fetch` unless another is given, and what it said: messages and fields of warnings. */
+export function senderTo(destination: Destination, parts: { readonly fetch?: Fetch } = {}) {
   const outcomes: RequestOutcome[] = [];
   const failures: FailureType[] = [];
   const warnings: string[] = [];
@@ -53,5 +46,6 @@ export function senderTo(destination: Destination, parts: { readonly fetch?: Fet
       if (failure !== undefined) failures.push(failure);
     },
   });
-  return { send, outcomes, failures, warnings, post: (body, encoding, stop = never) => send(body, encoding, stop) };
+  const post = (body: Uint8Array, encoding: Encoding, stop = never) => send(body, encoding, stop);
+  return { send, outcomes, failures, warnings, post };
 }
