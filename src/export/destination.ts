@@ -233,8 +233,9 @@ export function resourcesOf(
     "telemetry.sdk.version": String(SDK_INFO["telemetry.sdk.version"]),
     ...config.resource.attributes,
   };
-  const host = shownHostName(hostname(), settings);
-  return { metrics, logs: { ...(host === "" ? {} : { "host.name": host }), ...metrics } };
+  // This machine is a node too.
+  const host = privacyOf(settings.privacy).node(hostname());
+  return { metrics, logs: { ...(host && { "host.name": host }), ...metrics } };
 }
 
 export function scopeOf(version: string): InstrumentationScope {
@@ -245,11 +246,6 @@ export function scopeOf(version: string): InstrumentationScope {
 export function commonAttributes({ tailnet, privacy }: ProcessorSettings): ResourceAttributes {
   const shown = privacyOf(privacy).value("tailnet_name", tailnet);
   return tailnet === "" || shown === undefined ? {} : { "tailscale.tailnet": shown };
-}
-
-/** This machine is a node too. Empty if privacy drops its name. */
-function shownHostName(name: string, { privacy }: ProcessorSettings): string {
-  return privacyOf(privacy).node(name) ?? "";
 }
 
 const scopeName = "tailscale2otel";

@@ -14,10 +14,7 @@ import type { Fold } from "../ledger/index.ts";
 import { privacyOf, takeTruncatedTexts } from "../processors/outgoing.ts";
 import { collectGarbage } from "../runtime/process.ts";
 import { keepTotals, openTotals } from "./acknowledged.ts";
-import type { Signal } from "./answer.ts";
-import type { DeliveryState } from "./outage.ts";
 import { foldMessage, prometheusPage } from "./fold-points.ts";
-import type { MetricReport } from "./metrics.ts";
 import {
   commonAttributes,
   type ExportContext,
@@ -31,7 +28,7 @@ import { createInstruments, type Instruments } from "./instruments.ts";
 import { routeDiagnostics } from "./self-logs.ts";
 import { nameOf } from "./target.ts";
 import type { TargetState } from "./target-state.ts";
-import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
+import { type CommittedRows, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
 
 export { useDestinations } from "./destination.ts";
 export { mergePages } from "./fold-points.ts";
@@ -45,11 +42,6 @@ export interface ExportDeps extends Omit<WorkerDeps, "onAcknowledged"> {
   readonly shown: () => Fold;
 }
 
-/** Why a signal is not exported: there is no address for it (local mode), or the settings disable it. */
-export interface NotExported {
-  readonly kind: "local" | "disabled";
-}
-
 /** Where delivery goes on, and what has been committed behind it. */
 interface StartOfDelivery {
   readonly cursor: LogCursor;
@@ -57,20 +49,6 @@ interface StartOfDelivery {
   readonly pendingRecords: number;
   /** Of further destinations. */
   readonly destinations?: readonly Pick<DestinationAccount, "name" | "cursor">[];
-}
-
-/** How each signal fares. */
-export interface ExportHealth {
-  readonly logs: DeliveryState | DeadWorker | Untried | NotExported;
-  readonly metrics: MetricReport["state"] | DeadWorker | Untried | NotExported;
-}
-
-/** How a destination fares. */
-export interface DestinationHealth {
-  readonly name: string;
-  readonly health: ExportHealth;
-  /** When it last accepted something of a signal, epoch milliseconds; since the start of the process. */
-  readonly lastSuccess: Readonly<Partial<Record<Signal, number>>>;
 }
 
 /** A large fold leaves tens of MB behind, which the collector would let grow: a peak of 250 MB at full load instead of 214. */
@@ -129,14 +107,14 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
     /** Exports own log lines if the settings ask for it; otherwise silent. */
     selfLog: selfLogOf(setup, worker),
     /** Of the primary destination, as is the next. */
-    get health(): ExportHealth {
+    get health() {
       return healthOf(worker.target(primaryDestination), config, worker).health;
     },
     /** When it last accepted something of a signal, epoch milliseconds; since the start of the process. */
-    get lastSuccess(): DestinationHealth["lastSuccess"] {
+    get lastSuccess() {
       return worker.target(primaryDestination).lastSuccess;
     },
-    get further(): readonly DestinationHealth[] {
+    get further() {
       return worker.targets.slice(1).map((state) => healthOf(state, config, worker));
     },
     start({ destinations = [], ...from }: StartOfDelivery): void {
@@ -188,17 +166,20 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   };
 }
 
-function healthOf(state: TargetState, { otlp }: Config, worker: ExportWorker): DestinationHealth {
-  const { target, lastSuccess } = state;
+/**
+ * How each signal fares at a destination, or why it is not exported: there is no address for it (local mode), or the settings
+ * disable it.
+ */
+function healthOf({ target, deliveries, metrics, lastSuccess }: TargetState, { otlp }: Config, { dead }: ExportWorker) {
   const { name } = target;
-  const { logs, metrics } = worker.healthOf(state);
   const settings = otlp.also.find((one) => one.name === name) ?? otlp;
-  const notExported = ({ enabled }: { readonly enabled: boolean }): NotExported => ({
-    kind: enabled ? "local" : "disabled",
+  const untried: Untried = { kind: "untried" };
+  const notExported = ({ enabled }: { readonly enabled: boolean }) => ({
+    kind: enabled ? ("local" as const) : ("disabled" as const),
   });
   const health = {
-    logs: target.logs === undefined ? notExported(settings.logs) : logs,
-    metrics: target.exportsMetrics ? metrics : notExported(settings.metrics),
+    logs: target.logs === undefined ? notExported(settings.logs) : (dead ?? deliveries.logs ?? untried),
+    metrics: target.exportsMetrics ? (dead ?? metrics ?? untried) : notExported(settings.metrics),
   };
   return { name, health, lastSuccess };
 }

@@ -91,12 +91,6 @@ export class ExportWorker {
     return found;
   }
 
-  /** How the export of each signal to a destination fares. */
-  healthOf({ deliveries, metrics }: TargetState) {
-    const untried: Untried = { kind: "untried" };
-    return { logs: this.dead ?? deliveries.logs ?? untried, metrics: this.dead ?? metrics ?? untried };
-  }
-
   /** Delivers logs from there on, by destination. */
   start(from: ReadonlyMap<string, LogCursor>): void {
     for (const [name, cursor] of from) this.target(name).moveTo(cursor);

@@ -95,7 +95,7 @@ export class Ledger {
     this.tables = this.#newTables();
     const { measuredSeq, blobs } = deps.journal.readSnapshot();
     this.measuredSeq = measuredSeq;
-    this.minutes = new Minutes(deps, measuredSeq, () => this.#interval);
+    this.minutes = new Minutes(deps.journal, deps.logger, measuredSeq, () => this.#interval);
     this.shown = this.#restored(blobs);
   }
 

@@ -31,11 +31,6 @@ interface OpenMinute {
   packed: StoredMinute | undefined;
 }
 
-export interface MinutesDeps {
-  readonly journal: Pick<Journal, "minutes">;
-  readonly logger: Logger;
-}
-
 export class Minutes {
   readonly #journal: Pick<Journal, "minutes">;
   readonly #logger: Logger;
@@ -54,7 +49,7 @@ export class Minutes {
   readonly counted = new Float64Array(totalsLength);
 
   /** `storedSeq`: the row up to which the stored minutes go. */
-  constructor({ journal, logger }: MinutesDeps, storedSeq: number, interval: () => FlowSums) {
+  constructor(journal: Pick<Journal, "minutes">, logger: Logger, storedSeq: number, interval: () => FlowSums) {
     this.#journal = journal;
     this.#logger = logger;
     this.#interval = interval;

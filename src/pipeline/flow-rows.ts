@@ -5,12 +5,6 @@ import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowColumns } from "../records/flow/columns.ts";
 import { FlowRowDecoder } from "../records/flow/rows.ts";
 
-export interface MeasuredRow {
-  readonly columns: FlowColumns;
-  /** A byte per record, 1 for those that do not measure; nothing if all do. */
-  readonly dropped: Uint8Array | undefined;
-}
-
 export class FlowRows {
   readonly #context: MeasureContext;
   readonly #columns = new FlowColumns();
@@ -20,8 +14,11 @@ export class FlowRows {
     this.#context = context;
   }
 
-  /** Valid until the next call. `failed` is called with each record that does not measure. */
-  measured({ text, leftOut }: Row, failed: (record: number, error: unknown) => void): MeasuredRow {
+  /**
+   * Valid until the next call. `dropped`: a byte per record, 1 for those that do not measure; nothing if all do. `failed` is
+   * called with each of those.
+   */
+  measured({ text, leftOut }: Row, failed: (record: number, error: unknown) => void) {
     const columns = this.#columns;
     columns.clear();
     this.#decoder.decode(text, leftOut, columns);
