@@ -634,6 +634,29 @@ export function journalContract(create: () => TestState): void {
       check(await state.open());
     });
 
+    test("that gives way tells what pends and is no longer counted, so that the sums hold", async () => {
+      const journal = await state.open();
+      await appendNumbers(journal, [1, 2, 3]);
+      await appendNumbers(journal, [4]);
+      await appendNumbers(journal, [5, 6]);
+      journal.progress({ cursor: cursorAt(2, 3), marks: [] });
+      await journal.writeSnapshot({ measuredSeq: 2, blobs: new Map() });
+      await journal.beginSeriesAnew(777);
+      const accepted = 2;
+      await journal.settleLoss(accepted);
+      const check = (one: Journal, delivered: number): void => {
+        expect(one.loss).toMatchObject({ records: 0, uncounted: 1 });
+        expect(one.cursor.records.delivered).toBe(delivered);
+        expect(one.pendingRecords).toBe(accepted + one.loss.uncounted - delivered);
+      };
+      check(journal, 0);
+      journal.progress({ cursor: cursorAt(4, 6), marks: [] });
+      await settle(journal);
+      check(journal, 3);
+      await journal.close();
+      check(await state.open(), 3);
+    });
+
     test("that gives way leaves the sums of delivery at what was delivered since, whoever still counts from before", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);

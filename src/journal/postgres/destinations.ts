@@ -137,8 +137,8 @@ export class Destinations {
   }
 
   /**
-   * All series begin anew at `at`, and the counters of delivery with them. Rows up to the measured one count as measured; later
-   * ones that are delivered stay delivered, and pending ones pending.
+   * All series begin anew at `at`, and the counters of delivery with them. Rows up to the measured one count as measured, and
+   * are not counted again: those of them that pend are told apart. Later ones that are delivered stay delivered.
    */
   async beginAnew(change: Change, at: number): Promise<void> {
     const { connection, schema, state } = this.#deps;
@@ -157,7 +157,7 @@ export class Destinations {
     change.set("identity", { ...state.identity, createdAt: at });
     change.set("cursor", begunAnew(cursorIn(change), delivered));
     change.set("begun", acceptedIn(head, recordTypes) - pending - delivered);
-    change.set("loss", { ...noLoss, rows: loss.rows });
+    change.set("loss", { ...noLoss, rows: loss.rows, uncounted: Math.max(0, pending - unmeasured) });
     for (const name of this.#names) {
       const known = stored(change, name);
       const { types, isRequired, cursor } = known;
