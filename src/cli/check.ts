@@ -8,7 +8,8 @@ import {
   inspectConfig,
 } from "../config/index.ts";
 import type { OnlineFinding } from "./check-api.ts";
-import { checkTailnets, whyUnusableState } from "./check-online.ts";
+import { checkTailnets } from "./check-online.ts";
+import { whyUnusableState } from "./check-state.ts";
 import { command } from "./command.ts";
 import { configFlags, jsonFlag, tailnetFlag, toggle } from "./flags.ts";
 import { counted, type Output, paint } from "./terminal.ts";

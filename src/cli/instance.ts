@@ -18,7 +18,7 @@ import { processorSettingsOf } from "../processors/settings.ts";
 import { build } from "../version.ts";
 import { adminAddresses, urlFlag } from "./admin-address.ts";
 import { type AdminClient, findInstance, NoAnswer } from "./admin-client.ts";
-import { checkJournal } from "./check-online.ts";
+import { checkJournal } from "./check-state.ts";
 import { chosenTailnet, configFlags, jsonFlag, tailnetFlag } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 

@@ -20,7 +20,7 @@ import type { LogFields } from "../lib/logger.ts";
 import { createLog, type Log } from "../lib/log.ts";
 import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
-import { whyUnusableState } from "./check-online.ts";
+import { whyUnusableState } from "./check-state.ts";
 import { command, programName } from "./command.ts";
 import { configFlags } from "./flags.ts";
 import { createReload } from "./reload.ts";
