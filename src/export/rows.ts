@@ -8,7 +8,7 @@ import { messageOf } from "../lib/system-error.ts";
 import { linesOf } from "../records/json.ts";
 import { decodePlain } from "../records/plain.ts";
 import type { Awaitable, JournalReader, Row } from "../journal/index.ts";
-import { collectGarbage, freeBuffer } from "../runtime/process.ts";
+import { collectGarbage, countPassed, freeBuffer } from "../runtime/process.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import { describe, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
@@ -47,12 +47,6 @@ const leftOutPerCollection = 10_000;
 /** Audit records and webhook events are few. A row full of them leaves tens of MB of values behind, which the collector would let grow. */
 const plainBytesPerCollection = 512 * 1024;
 
-/**
- * Text that is read from the journal, as after an outage, between two collections: on a busy machine the collector falls
- * behind a delivery at full speed, and requests leave tens of MB of buffers. It costs less than one percent of that speed.
- */
-const readBytesPerCollection = 64 * 1024 * 1024;
-
 type ReadLimit = Parameters<JournalReader["read"]>[1];
 
 /** Gives rows in order. What its selection leaves out makes no log records here. */
@@ -70,8 +64,6 @@ export class RowSource implements DeliverySource {
   readBytes = 0;
   /** Entries left out of the rows decoded since garbage was collected. */
   #leftOut = 0;
-  /** Text that was read from the journal. */
-  #bytesSinceCollection = 0;
 
   constructor(reader: Pick<JournalReader, "read">, context: RowContext, selection: RowSelection = everyRow) {
     this.#reader = reader;
@@ -161,22 +153,10 @@ export class RowSource implements DeliverySource {
   #stored(fromSeq: number, limit: ReadLimit): Awaitable<readonly Row[]> {
     const rowsToNext = (this.#handed[0]?.seq ?? Number.POSITIVE_INFINITY) - fromSeq;
     const rows = this.#reader.read(fromSeq, { ...limit, rows: Math.min(limit.rows, rowsToNext) });
-    if (!(rows instanceof Promise)) return this.#countRead(rows);
-    return rows.then(
-      (read) => this.#countRead(read),
-      (error: unknown) => {
-        throw new Unread(messageOf(error));
-      },
-    );
-  }
-
-  #countRead(rows: readonly Row[]): readonly Row[] {
-    for (const { text } of rows) this.#bytesSinceCollection += text.length;
-    if (this.#bytesSinceCollection >= readBytesPerCollection) {
-      this.#bytesSinceCollection = 0;
-      collectGarbage();
-    }
-    return rows;
+    if (!(rows instanceof Promise)) return rows;
+    return rows.catch((error: unknown) => {
+      throw new Unread(messageOf(error));
+    });
   }
 
   #newStretch(from: number): Stretch {
@@ -194,6 +174,7 @@ export class RowSource implements DeliverySource {
     stretch.contents.push(made.contents);
     stretch.end = row.seq + 1;
     stretch.bytes += row.text.length;
+    countPassed(row.text.length);
     freeBuffer(row.text);
   }
 
