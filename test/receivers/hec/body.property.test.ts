@@ -108,7 +108,8 @@ type Reading =
 async function readFast(bytes: Uint8Array, { pieceBytes, compression }: Journey): Promise<Reading> {
   const wire = compression === "gzip" ? gzipSync(bytes) : compression === "zstd" ? zstdCompressSync(bytes) : bytes;
   const chunks = Array.from({ length: Math.ceil(wire.length / pieceBytes) }, (_, piece) =>
-    wire.slice(piece * pieceBytes, (piece + 1) * pieceBytes),
+    // As from a connection, each has a buffer of its own, which is given back once it is read.
+    Uint8Array.from(wire.subarray(piece * pieceBytes, (piece + 1) * pieceBytes)),
   );
   const pipeline = createRecordingPipeline();
   const batch = pipeline.open({ source: "stream", receivedAt: 0 });
