@@ -20,7 +20,7 @@ import { type Identifier, keyWords } from "../records/identity.ts";
 import { decodePlain, factOfAudit, factOfEvent } from "../records/plain.ts";
 import { Defect, type DefectReason, type RawRecord, type RecordType } from "../records/types.ts";
 import type { SkippedValue, SkipReason } from "../records/types.ts";
-import { countPassed, freeBuffer } from "../runtime/process.ts";
+import { freeBuffer } from "../runtime/process.ts";
 import { appendBatch, type Outcome } from "./append.ts";
 import { type MeasuredPart, OpenPart, releaseColumns, type WholeBody } from "./parts.ts";
 import { OpenQuarantine, type Samples } from "./quarantine.ts";
@@ -155,7 +155,6 @@ export class Batch {
       return outcome;
     } finally {
       this.drop();
-      countPassed(bytes);
     }
   }
 

@@ -1,6 +1,5 @@
 /** This process and its runtime: which one it is, its signals, and memory that the collector gives back too late. */
 import process from "node:process";
-import { setImmediate } from "node:timers";
 
 export const runtimeName: "bun" | "deno" = "Deno" in globalThis ? "deno" : "bun";
 
@@ -16,24 +15,6 @@ export function onSignal(signal: "SIGINT" | "SIGTERM" | "SIGHUP", handle: () => 
  */
 export function collectGarbage(): void {
   if (runtimeName === "bun") Bun.gc(true);
-}
-
-/** Text that passes through a thread between two collections: about two seconds of the highest rate. */
-const bytesPerCollection = 64 * 1024 * 1024;
-
-let passedBytes = 0;
-
-/**
- * Counts text that has passed through this thread, and collects after every 64 MiB of it. What requests and rows leave behind
- * has often lived through a partial collection, and a full one would come tens of MB later. Measured at full load: 15 MB less
- * at the peak, for one percent of the CPU.
- */
-export function countPassed(bytes: number): void {
-  passedBytes += bytes;
-  if (passedBytes < bytesPerCollection) return;
-  passedBytes = 0;
-  // Answers that wait for this turn leave first.
-  setImmediate(collectGarbage);
 }
 
 /** From this size on a buffer is nobody else's: smaller ones may be cut from a shared one, unless the view is all of it. */
