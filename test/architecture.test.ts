@@ -129,6 +129,14 @@ test("the export worker loads neither the settings nor the journal's writer nor 
   expect(loadedWith(new Map(Object.entries(files)), "a.ts")).toEqual(["a.ts", "d.ts", "e.ts"]);
 });
 
+test("run loads no other command, nor what only others need", () => {
+  const loaded = loadedWith(sources, "cli/index.ts");
+  expect(loaded).toContain("cli/run.ts");
+  const others =
+    /^cli\/(?:commands|check|check-online|check-api|instance|tail|top|status)\.ts|^(?:demo|migration|screen|setup|supervisor)\//;
+  expect(loaded.filter((path) => others.test(path))).toEqual([]);
+});
+
 describe("only", () => {
   test("known folders and files exist", () => {
     const known = new Set(levels.flat());

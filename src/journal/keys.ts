@@ -30,8 +30,10 @@ const maxProbes = 32;
 const maxLoad = 0.8;
 const growth = 1.25;
 
-/** A sub-table this many times larger than its keys need that still has no slot for one gives it up, unless it is small. */
+/** A sub-table this many times larger than its keys need that still has no slot for one gives it up. */
 const maxSlack = 8;
+
+/** Up to this size a sub-table always grows. */
 const smallSlots = 256;
 
 export class KeyTable {

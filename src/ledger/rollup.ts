@@ -1,6 +1,6 @@
 /**
- * What a fold adds to the series: counts as they are, flows by pair of nodes and class, and what log delivery counts. In the roll-up the pairs with
- * the most bytes keep their names and the rest is summed up by class, so that totals stay exact.
+ * What a fold adds to the series: counts as they are, flows by pair of nodes and class, and what log delivery counts. In the
+ * roll-up the pairs with the most bytes keep their names and the rest is summed up by class, so that totals stay exact.
  */
 import type { Config } from "../config/schema.ts";
 import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
@@ -50,8 +50,9 @@ export function* addFlows(interval: Interval, settings: Config["cardinality"]["f
 type TableOf = (metric: LedgerMetric) => SeriesTable;
 
 /**
- * Sets the counters that log delivery keeps in its cursors: read at each fold, not counted here. Series without a name are those of the primary destination. All are there with 0 from the first fold on, so that
- * `increase()` sees the first dead letter.
+ * Sets the counters that log delivery keeps in its cursors: read at each fold, not counted here. Series without a name are
+ * those of the primary destination. All are there with 0 from the first fold on, so that `increase()` sees the first dead
+ * letter.
  */
 export function putDelivery(
   { identity, cursor, destinations }: Pick<Journal, "identity" | "cursor" | "destinations">,
