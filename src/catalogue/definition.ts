@@ -20,6 +20,8 @@ export interface MetricDefinition {
   readonly attributes: Attributes;
   /** Upper bounds of a histogram's buckets. */
   readonly buckets?: readonly number[];
+  /** Of a `total`: the journal or Tailscale keeps it, so that it goes on after a restart. */
+  readonly isStored?: true;
 }
 
 type Attributes = Readonly<Record<string, AttributeDomain>>;
@@ -32,6 +34,11 @@ export const counter = definer("process", "counter");
 export const total = definer("process", "total");
 export const gauge = definer("process", "gauge");
 export const upDown = definer("process", "updown");
+
+/** A `total` that goes on after a restart. */
+export function stored<const Given extends Attributes>(unit: string, description: string, attributes: Given) {
+  return { ...total(unit, description, attributes), isStored: true } as const;
+}
 
 export function histogram<const Given extends Attributes>(
   unit: string,

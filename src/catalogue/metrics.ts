@@ -10,6 +10,7 @@ import {
   gauge,
   histogram,
   type MetricDefinition,
+  stored,
   total,
   upDown,
 } from "./definition.ts";
@@ -131,11 +132,11 @@ export const metrics = {
   "tailscale.stream.request.duration": histogram("s", "Time from a request's headers to its answer.", answers, {}),
   "tailscale.stream.request.size": histogram("By", "Size of request bodies as received.", bytes, {}),
   "tailscale.logstream.configured": gauge("1", "1 once the log stream is set to send here.", byLogStream),
-  "tailscale.logstream.entries_sent": total("{entry}", "Entries sent, according to Tailscale.", byLogStream),
-  "tailscale.logstream.bytes_sent": total("By", "Bytes sent, according to Tailscale.", byLogStream),
-  "tailscale.logstream.requests": total("{request}", "Requests, according to Tailscale.", byLogStream),
-  "tailscale.logstream.requests_failed": total("{request}", "Failed requests, according to Tailscale.", byLogStream),
-  "tailscale.logstream.spoofed_entries": total("{entry}", "Entries that Tailscale rejected as spoofed.", byLogStream),
+  "tailscale.logstream.entries_sent": stored("{entry}", "Entries sent, according to Tailscale.", byLogStream),
+  "tailscale.logstream.bytes_sent": stored("By", "Bytes sent, according to Tailscale.", byLogStream),
+  "tailscale.logstream.requests": stored("{request}", "Requests, according to Tailscale.", byLogStream),
+  "tailscale.logstream.requests_failed": stored("{request}", "Failed requests, according to Tailscale.", byLogStream),
+  "tailscale.logstream.spoofed_entries": stored("{entry}", "Entries that Tailscale rejected as spoofed.", byLogStream),
   "tailscale.logstream.error": gauge("1", "1 while Tailscale's last request has failed, else 0.", byLogStream),
   "tailscale.logstream.last_activity": gauge("s", "Unix time at which Tailscale last sent something.", byLogStream),
   "tailscale.webhook.events": exact("{event}", "Accepted webhook events, by type.", {
@@ -185,8 +186,8 @@ export const metrics = {
   "tailscale2otel.journal.pending.age": gauge("s", "Age of the oldest record that is not delivered yet.", destination),
   "tailscale2otel.journal.size": gauge("By", "Size of the journal.", {}),
   "tailscale2otel.journal.limit": gauge("By", "Maximum size of the journal: `state.max_bytes`.", {}),
-  "tailscale2otel.journal.lost.rows": total("{row}", "Undelivered or uncounted rows lost to corruption.", {}),
-  "tailscale2otel.journal.lost.records": total("{record}", "Accepted records lost to corruption.", {}),
+  "tailscale2otel.journal.lost.rows": stored("{row}", "Undelivered or uncounted rows lost to corruption.", {}),
+  "tailscale2otel.journal.lost.records": stored("{record}", "Accepted records lost to corruption.", {}),
   "tailscale2otel.journal.commit.duration": histogram("s", "Duration of a commit to the journal.", commits, {}),
   "tailscale2otel.quarantine.records": exact("{record}", "Records quarantined, by class and reason.", deadLetters),
   "tailscale2otel.quarantine.retried": exact("{record}", "Quarantined records that were processed again.", {
@@ -194,7 +195,7 @@ export const metrics = {
     reason: "text",
   }),
   "tailscale2otel.quarantine.evicted": total("{record}", "Quarantined records removed for lack of space.", quarantined),
-  "tailscale2otel.export.records": total("{record}", "Accepted records by what became of their logs.", {
+  "tailscale2otel.export.records": stored("{record}", "Accepted records by what became of their logs.", {
     outcome: ["delivered", "dead_lettered"],
   }),
   "tailscale2otel.export.log_records": exact("{log_record}", "Log records by the outcome of their delivery.", {

@@ -15,11 +15,13 @@ import {
   type SumMetricData,
 } from "@opentelemetry/sdk-metrics";
 import { attributesKey } from "../catalogue/increments.ts";
+import { type MetricDefinition, metrics as catalogue } from "../catalogue/metrics.ts";
 import { type HrTime, hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
 import { directionOf, overflowAttributes } from "../ledger/series.ts";
 import {
   begin,
   grow,
+  type InstrumentTotals,
   noTotals,
   packTotals,
   type Retired,
@@ -46,7 +48,7 @@ export class Differences {
   /** What the destination has not acknowledged of these totals. Gauges stay as they are. */
   of(metrics: readonly MetricData[]): MetricData[] {
     const { instruments } = this.#totals;
-    this.#totals = { ...this.#totals, instruments: {} };
+    this.#totals = { ...this.#totals, instruments: storedOnes(instruments) };
     const due = metrics.map((metric) => {
       if (isLedgerMetric(metric)) return this.#ofLedger(metric);
       if (metric.dataPointType === DataPointType.HISTOGRAM) return this.#ofHistogram(metric, instruments);
@@ -144,7 +146,7 @@ export class Differences {
     const key = `${descriptor.name}\u0000${attributesKey(attributes as Readonly<Record<string, string>>)}`;
     const stored = known[key];
     const isSame = stored !== undefined && stored.start[0] === start[0] && stored.start[1] === start[1];
-    const base = isSame ? stored : undefined;
+    const base = isSame || isStored(descriptor.name) ? stored && baseOf(stored, numbers) : undefined;
     const now = { start, until, numbers };
     const due = numbers.map((number, at) => number - (base?.numbers[at] ?? 0));
     if (due[0] === 0) return void (this.#totals.instruments[key] = now);
@@ -157,6 +159,23 @@ export class Differences {
     this.#onAccepted.set(point, acknowledge);
     return point;
   }
+}
+
+/** Those that go on although this process has not read them yet. */
+function storedOnes(instruments: Totals["instruments"]): Totals["instruments"] {
+  return Object.fromEntries(
+    Object.entries(instruments).filter(([key]) => isStored(key.slice(0, key.indexOf("\u0000")))),
+  );
+}
+
+function isStored(name: string): boolean {
+  return (catalogue as Readonly<Record<string, MetricDefinition>>)[name]?.isStored === true;
+}
+
+/** What was acknowledged, or nothing of it if the count has begun anew. */
+function baseOf(stored: InstrumentTotals, numbers: readonly number[]): InstrumentTotals {
+  const isAnew = (numbers[0] as number) < (stored.numbers[0] as number);
+  return isAnew ? { ...stored, numbers: numbers.map(() => 0) } : stored;
 }
 
 /** The SDK says of the first point of an observed counter that it begins when it ends: a duration that backends reject. */

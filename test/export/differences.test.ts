@@ -209,4 +209,28 @@ describe("the process's own instruments", () => {
       startTimeUnixNano: measured[0]?.timeUnixNano,
     });
   });
+
+  test("a total that is stored goes on after a start, one of the process begins anew", async () => {
+    const values = { stored: 500, own: 500 };
+    const begin = (): TestExport => {
+      const metrics = start({ self: true });
+      const { telemetry } = metrics.instruments;
+      telemetry.observe("tailscale2otel.export.records", () =>
+        Number.isNaN(values.stored) ? [] : [{ value: values.stored, attributes: { outcome: "delivered" as const } }],
+      );
+      telemetry.observe("process.cpu.time", () => [{ value: values.own, attributes: { "cpu.mode": "user" as const } }]);
+      return metrics;
+    };
+    await begin().fold(fold(1, [a(5)]));
+    Object.assign(values, { stored: Number.NaN, own: 510 });
+    const restarted = begin();
+    await restarted.fold(fold(2, [a(6)]));
+    values.stored = 507;
+    await restarted.fold(fold(3, [a(7)]));
+    // As after the loss of the journal.
+    values.stored = 3;
+    await begin().fold(fold(4, [a(8)]));
+    expect(named("tailscale2otel.export.records").map(({ value }) => value)).toEqual([500, 7, 3]);
+    expect(named("process.cpu.time").map(({ value }) => value)).toEqual([500, 510, 510]);
+  });
 });
