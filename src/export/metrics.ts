@@ -98,6 +98,8 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   readonly #outage: Outage;
   readonly #losses: LossReport;
   #points = { ...noPoints };
+  /** The newest fold, while it waits for the request of an older one. */
+  #next: FoldMessage | undefined;
   #running: Promise<void> = Promise.resolve();
   #superseded = new AbortController();
   /** Aborted at the stop: waits end, and nothing is tried a second time. */
@@ -125,26 +127,33 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
 
   /** Exports a fold; what is still being retried of an older one is given up after the request under way. */
   fold(message: FoldMessage): void {
+    this.#superseded.abort();
+    this.#superseded = new AbortController();
+    // Only the newest waits: a request may take as long as many folds.
+    this.#next = message;
+    this.#running = this.#running.then(() => this.#exportNext());
+  }
+
+  async #exportNext(): Promise<void> {
+    const message = this.#next;
+    this.#next = undefined;
+    if (message === undefined) return;
     const { scope, common, logger } = this.#deps;
     const temporality = this.#differences === undefined ? "cumulative" : "delta";
     const scopeMetrics = [{ scope, metrics: pointsOf(message, common, temporality) }];
-    this.#exporter.export({ resource: this.#resource, scopeMetrics }, ({ error }) => {
-      if (error !== undefined) logger.error("cannot export metrics", { reason: String(error) });
-    });
+    const { promise, resolve } = Promise.withResolvers<ExportResult>();
+    this.#exporter.export({ resource: this.#resource, scopeMetrics }, resolve);
+    const { error } = await promise;
+    if (error !== undefined) logger.error("cannot export metrics", { reason: String(error) });
   }
 
   /** What the SDK's exporter calls with a fold. */
   export({ scopeMetrics }: ResourceMetrics, onResult: (result: ExportResult) => void): void {
-    this.#superseded.abort();
-    this.#superseded = new AbortController();
-    const { signal } = this.#superseded;
     const metrics = scopeMetrics.flatMap((ofScope) => ofScope.metrics);
-    this.#running = this.#running
-      .then(() => this.#deliver(metrics, signal))
-      .then(
-        () => onResult({ code: ExportResultCode.SUCCESS }),
-        (error: Error) => onResult({ code: ExportResultCode.FAILED, error }),
-      );
+    this.#deliver(metrics, this.#superseded.signal).then(
+      () => onResult({ code: ExportResultCode.SUCCESS }),
+      (error: Error) => onResult({ code: ExportResultCode.FAILED, error }),
+    );
   }
 
   forceFlush(): Promise<void> {
@@ -171,7 +180,6 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   }
 
   async #deliver(metrics: readonly MetricData[], superseded: AbortSignal): Promise<void> {
-    if (superseded.aborted) return;
     const due = this.#differences?.of(metrics) ?? metrics;
     const { points, leftOut, again } = this.#rejected.plan(due);
     const waiting = piecesOf(points, this.#pointsPerRequest);

@@ -1,7 +1,7 @@
 /** Folds in as few words as possible, and a metric export towards a sink, whose waits end when the test says so. */
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import { type Random, type Timer } from "../../src/export/outage.ts";
-import { foldMessage } from "../../src/export/fold-points.ts";
+import { foldMessage, type FoldMessage } from "../../src/export/fold-points.ts";
 import { MetricExport, type MetricExportDeps, type MetricReport } from "../../src/export/metrics.ts";
 import { createInstruments, type Instruments } from "../../src/export/instruments.ts";
 import type { Fold } from "../../src/ledger/index.ts";
@@ -90,6 +90,8 @@ export interface TestExport {
   now: number;
   /** Posts a fold. Resolves when it has been dealt with, or gives what is tried again to the timers. */
   fold(fold: Fold): Promise<void>;
+  /** Posts a fold as it is. */
+  post(message: FoldMessage): void;
   /** Resolves at the next report. */
   reported(): Promise<MetricReport>;
   stop(deadlineMs?: number): Promise<void>;
@@ -145,6 +147,7 @@ export function startExport(
       metrics.fold(message);
       await next;
     },
+    post: (message) => metrics.fold(message),
     reported,
     async stop(deadlineMs = 1000) {
       await metrics.stop(deadlineMs);

@@ -2,6 +2,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { metrics as catalogue } from "../../src/catalogue/metrics.ts";
 import { type OtlpSink, startOtlpSink, type SunkRequest } from "../support/otlp-sink.ts";
+import { AggregationTemporality, DataPointType, type ScopeMetrics } from "@opentelemetry/sdk-metrics";
+import { ValueType } from "@opentelemetry/api";
+import { foldMessage } from "../../src/export/fold-points.ts";
+import { collectGarbage } from "../../src/runtime/process.ts";
+import { until } from "../support/wait.ts";
+import { destinationAt, senderTo } from "./settings.ts";
 import { foldOf, metricOf, nodesFold, resource, startExport, type TestExport } from "./metric-export.ts";
 
 let sink: OtlpSink;
@@ -21,6 +27,19 @@ function start(change: Parameters<typeof startExport>[1] = {}): TestExport {
   const metrics = startExport(sink.url, change);
   exports.push(metrics);
   return metrics;
+}
+
+function instrumentWith(attributes: Readonly<Record<string, string>>): ScopeMetrics {
+  const descriptor = { name: "test.up", unit: "1", description: "", valueType: ValueType.INT };
+  const point = { attributes, value: 1, startTime: [0, 0] as [number, number], endTime: [0, 0] as [number, number] };
+  const aggregationTemporality = AggregationTemporality.CUMULATIVE;
+  const metric = {
+    descriptor,
+    aggregationTemporality,
+    dataPointType: DataPointType.GAUGE,
+    dataPoints: [point],
+  } as const;
+  return { scope: { name: "test" }, metrics: [{ ...metric, dataPoints: [point] }] };
 }
 
 const ledgerPoints = () => sink.points.filter(({ metric }) => metric === "tailscale.network.io");
@@ -216,6 +235,33 @@ describe("a backend that fails", () => {
     sink.behave(() => ({ kind: "take" }));
     await metrics.fold(nodesFold(8));
     expect(sink.points.map(({ value }) => value)).toEqual([8]);
+  });
+
+  test("that does not answer makes nobody hold the folds in between", async () => {
+    sink.behave((_request, index) => ({ kind: index === 0 ? "hang" : "take" }));
+    const cut = new AbortController();
+    const { send } = senderTo(destinationAt(sink.url, { signal: "metrics", url: `${sink.url}/v1/metrics` }));
+    let sent = 0;
+    const metrics = start({
+      send: (body, encoding, stop) => send(body, encoding, sent++ === 0 ? cut.signal : stop),
+    });
+    const folding = metrics.fold(nodesFold(1));
+    await sink.until(({ requests }) => requests.length === 1);
+    const folds = 20;
+    const held = Array.from({ length: folds }, (_, index) => {
+      const message = foldMessage(nodesFold(index + 2), []);
+      const attributes = { node: `node-${index}` };
+      metrics.post({ ...message, instruments: [instrumentWith(attributes)] });
+      return new WeakRef(attributes);
+    });
+    await until(() => {
+      collectGarbage();
+      return held.filter((attributes) => attributes.deref() !== undefined).length < folds / 2;
+    });
+    cut.abort();
+    await folding;
+    await sink.until(({ points }) => points.some(({ value }) => value === folds + 1));
+    expect(sink.requests).toHaveLength(2);
   });
 
   test("is left alone as long as it asks for, also when newer folds come", async () => {
