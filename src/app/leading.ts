@@ -2,9 +2,9 @@
  * The half of a core that counts, delivers, polls and shows: it exists while this instance leads. It is made once the journal is
  * this instance's to lead, begins when the receivers listen, and ends with a last delivery and a last fold.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import { hasCredentials, type Config } from "../config/index.ts";
-import type { Logger } from "../lib/logger.ts";
+import { pause } from "../lib/backoff.ts";
+import { calmLogger, type Logger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
 import { EventFeed } from "../admin/events/index.ts";
 import { destinationStatuses, whyNoDestination } from "../admin/destinations.ts";
@@ -175,11 +175,13 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
   await orAbandoned(() => resumeRedeliveries(operationsDeps, logger));
   const overview = createOverview({ status, ledger, clock, startedAt });
 
-  /** A database may be away for a while. @throws the error of a file. */
+  const calm = calmLogger(logger, clock);
+
+  /** A database may be away for a while, which its client logs; a disk may fail, or the file be damaged, which ends the program. */
   async function stepFailed(failure: unknown): Promise<false> {
-    if (tail === undefined) throw failure;
-    logger.debug("the journal cannot be read to restore the counters; trying again", { reason: reasonOf(failure) });
-    await delay(restoreRetryMs, undefined, { signal: ending.signal }).catch(() => undefined);
+    const level = tail === undefined ? "error" : "debug";
+    calm[level]("the journal cannot be read to restore the counters; trying again", { reason: reasonOf(failure) });
+    await pause(restoreRetryMs, ending.signal);
     return false;
   }
 

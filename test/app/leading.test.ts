@@ -27,14 +27,18 @@ beforeEach(async () => {
 afterEach(() => store.remove());
 
 /** Leads over the store's journal, of which these members differ. */
-function lead(members: Partial<Journal>, telemetry = createTermTelemetry(silentTelemetry)()): Promise<Leading> {
+function lead(
+  members: Partial<Record<keyof Journal, unknown>>,
+  telemetry = createTermTelemetry(silentTelemetry)(),
+  logger = silentLogger,
+): Promise<Leading> {
   const own = Object.entries({ tail, ...members }).map(([name, value]) => [name, { value }] as const);
   const journal = Object.create(store.journal, Object.fromEntries(own)) as Journal;
   return createLeading(store.config, {
     ...store,
     journal,
     telemetry,
-    logger: silentLogger,
+    logger,
     plainLogger: silentLogger,
     clock: Date.now,
     random: Math.random,
@@ -90,4 +94,25 @@ test("leaves nothing running if the journal is lost before it has begun", async 
   };
   await expect(lead({ useDestinations }, { ...telemetry, end })).rejects.toThrow("another instance leads");
   expect(hasEnded).toBe(true);
+});
+
+test("restores the counters although the journal cannot be read for a moment", async () => {
+  await take(store, [numberedFlow(1)], Date.now());
+  const lines: string[] = [];
+  let reads = 0;
+  const openReader: Journal["openReader"] = () => {
+    const reader = store.journal.openReader();
+    const read: typeof reader.read = (...given) => {
+      if (reads++ === 0) throw new Error("disk I/O error");
+      return reader.read(...given);
+    };
+    return Object.create(reader, { read: { value: read } }) as typeof reader;
+  };
+  const logger = { ...silentLogger, error: (line: string) => void lines.push(line) };
+  const restarted = await lead({ tail: undefined, openReader }, undefined, logger);
+  restarted.begin();
+  await until(() => restarted.status().counters.kind === "current");
+  expect(restarted.status().conservation.accepted).toBe(1);
+  expect(lines).toEqual(["the journal cannot be read to restore the counters; trying again"]);
+  await restarted.end(1000);
 });
