@@ -1,5 +1,5 @@
 /** Rows as delivery reads them: counts, places, defects, and what is decoded again. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import type { DeliveryRow } from "../../src/export/requests.ts";
 import { RowSource } from "../../src/export/rows.ts";
 import { marked, replayed } from "../../src/export/selection.ts";
@@ -179,5 +179,56 @@ describe("a selection", () => {
     expect(found[1]?.recordOf(0)).toBe(3);
     expect(atOnce(source.next(1))?.seq).toBe(4);
     expect(atOnce(source.next(8))).toBeUndefined();
+  });
+});
+
+describe("memory", () => {
+  const mebibyte = 1024 * 1024;
+
+  /** How many collections there are until the row has been read. */
+  function collectionsBy(rows: readonly Row[], read: (source: RowSource) => void): number {
+    const collect = spyOn(Bun, "gc").mockReturnValue(undefined);
+    try {
+      read(new RowSource(readerOf(rows), context));
+      return collect.mock.calls.length;
+    } finally {
+      collect.mockRestore();
+    }
+  }
+
+  test("is collected after each 64 MiB of the rows' text, and not before", () => {
+    const text = new Uint8Array(mebibyte);
+    const rows = Array.from({ length: 130 }, (_, place) => rowOf(place + 1, [], { type: "sample", text }));
+    const counts = [63, 64, 127, 128, 130].map((last) =>
+      collectionsBy(rows.slice(0, last), (source) => {
+        for (const row of rowsFrom(source)) expect(row.seq).toBeLessThanOrEqual(last);
+      }),
+    );
+    expect(counts).toEqual([0, 1, 1, 2, 2]);
+  });
+
+  test("is collected after 10,000 entries that make no sense", () => {
+    const leftOut = encodeLeftOut({ entries: Array.from({ length: 2_500 }, (_, entry) => entry) });
+    const rows = [1, 2, 3, 4].map((seq) => rowOf(seq, [flowOf(2_501)], { leftOut }));
+    const collectionsOf = (read: readonly Row[]) => collectionsBy(read, (source) => void [...rowsFrom(source)]);
+    expect([collectionsOf(rows.slice(0, 3)), collectionsOf(rows)]).toEqual([0, 1]);
+  });
+
+  test("is collected after a row of more than 512 KiB of audit records", () => {
+    const audits = (bytes: number): readonly Row[] => [
+      rowOf(1, [auditValue({ old: "a".repeat(bytes) })], { type: "audit" }),
+    ];
+    const collectionsOf = (bytes: number) => collectionsBy(audits(bytes), (source) => void atOnce(source.next(1)));
+    expect([collectionsOf(500 * 1024), collectionsOf(513 * 1024)]).toEqual([0, 1]);
+  });
+
+  test("of a row's text is given back once it is decoded", () => {
+    const rows = [1, 2].map((seq) => rowOf(seq, [flowOf(20)]));
+    const texts = rows.map(({ text }) => new Uint8Array(text));
+    const source = new RowSource(readerOf([]), context);
+    source.offer(rows.map((row, place) => ({ ...row, text: texts[place] as Uint8Array })));
+    expect(texts.every(({ byteLength }) => byteLength >= 1024)).toBe(true);
+    expect(contentsOf(atOnce(source.next(1)))).toHaveLength(20);
+    expect(texts.map(({ byteLength }) => byteLength)).toEqual([0, 0]);
   });
 });

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { noNumber, NumberTable, PackedTable, TextTable } from "../../src/processors/tables.ts";
+import { freedBy } from "../support/freed.ts";
 import { seeded } from "../support/random.ts";
 
 const word = fc.oneof(fc.nat(3), fc.integer({ min: 0, max: 0xffff_ffff }));
@@ -87,4 +88,19 @@ test("a packed table keeps what it holds while it grows, and tells keys apart th
   expect(held.length).toBeGreaterThan(pairs.length - 500);
   for (const [a, key] of held) expect(table.find(a, key)).toBe(key | (a & 0xff));
   for (const [a, key] of pairs) expect(table.find(a + side, key)).toBe(0);
+});
+
+test("a table gives back each array that it outgrows, and when it is freed its last one", async () => {
+  const numbers = new NumberTable(4_000);
+  const packed = new PackedTable(4_000, ~0xff);
+  const outgrown = [256, 512, 1024, 2048, 4096];
+  const freed = await freedBy(() => {
+    for (let key = 0; key < 2_000; key++) numbers.add(key, key, key);
+  });
+  expect(freed).toEqual(outgrown.map((slots) => slots * 12));
+  const freedPacked = await freedBy(() => {
+    for (let key = 1; key <= 2_000; key++) packed.add(key, key << 8);
+    packed.free();
+  });
+  expect(freedPacked).toEqual([...outgrown, 8192].map((slots) => slots * 8));
 });
