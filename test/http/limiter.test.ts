@@ -15,7 +15,10 @@ function reasonOf(act: () => unknown): string | undefined {
 }
 
 describe("requests that are read", () => {
-  test("make room for another peer: the heaviest peer's slowest request ends", () => {
+  test.each([
+    ["first", 0],
+    ["second", 1],
+  ])("make room for another peer: the heaviest peer's slowest request ends, its %s", (_, slowest) => {
     const limiter = createLimiter({ ...wide, maxReading: 3 });
     const shed: string[] = [];
     const requests = ["192.0.2.1", "192.0.2.1", "192.0.2.2"].map((peer, place) => {
@@ -23,9 +26,9 @@ describe("requests that are read", () => {
       admission.reading(() => shed.push(`${peer} ${place}`));
       return admission;
     });
-    requests[0]?.reserve(500, "");
+    requests[1 - slowest]?.reserve(500, "");
     limiter.enter("192.0.2.3");
-    expect(shed).toEqual(["192.0.2.1 1"]);
+    expect(shed).toEqual([`192.0.2.1 ${slowest}`]);
   });
 
   test("do not make room for a peer that holds as much itself", () => {
@@ -34,10 +37,19 @@ describe("requests that are read", () => {
     expect(reasonOf(() => limiter.enter("192.0.2.1"))).toBe("overloaded");
   });
 
-  test("are no longer counted once their body is there", () => {
+  test("do not make room for a peer that would then hold as much as theirs", () => {
+    const limiter = createLimiter({ ...wide, maxReading: 3 });
+    for (const peer of ["192.0.2.1", "192.0.2.1", "192.0.2.2"]) limiter.enter(peer).reading(() => {});
+    expect(reasonOf(() => limiter.enter("192.0.2.2"))).toBe("overloaded");
+  });
+
+  test("are no longer counted once their body is there, and are uncounted once", () => {
     const limiter = createLimiter({ ...wide, maxReading: 1 });
-    limiter.enter("192.0.2.1").reading(undefined);
+    const first = limiter.enter("192.0.2.1");
+    first.reading(undefined);
+    first.leave();
     expect(reasonOf(() => limiter.enter("192.0.2.1"))).toBeUndefined();
+    expect(reasonOf(() => limiter.enter("192.0.2.1"))).toBe("overloaded");
   });
 });
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { createRandom } from "../../src/demo/random.ts";
 import { keyBits, KeyTable } from "../../src/journal/keys.ts";
+import { freedBy } from "../support/freed.ts";
 import { keyInWindow, keyOf } from "./support.ts";
 
 const stream = (key: Uint32Array): Uint32Array => key.with(3, ((key[3] as number) | keyBits.stream) >>> 0);
@@ -98,5 +99,14 @@ describe("a table of keys", () => {
     expect(table.holdsWindow(keyInWindow(0xffff_fff2, 2), 0)).toBe(false);
     table.remove(keyInWindow(0xffff_fff1, 1), 0);
     expect(table.holdsWindow(keyInWindow(0xffff_fff1, 2), 0)).toBe(false);
+  });
+
+  test("gives back the sub-tables that it outgrows", async () => {
+    const table = new KeyTable();
+    table.reserve(100_000);
+    const outgrown = table.byteLength;
+    const freed = await freedBy(() => table.reserve(300_000));
+    expect(freed.reduce((sum, bytes) => sum + bytes, 0)).toBe(outgrown);
+    expect(table.byteLength).toBeGreaterThan(outgrown);
   });
 });
