@@ -24,13 +24,19 @@ export async function get<Answer>(path: string, parameters: Parameters = {}, sto
     [value].flat().flatMap((one): [string, string][] => (one === undefined ? [] : [[name, String(one)]])),
   );
   const query = new URLSearchParams(given).toString();
-  return ask(query === "" ? path : `${path}?${query}`, { ...(stop && { signal: stop }) });
+  return ask(ofTailnet(query === "" ? path : `${path}?${query}`), { ...(stop && { signal: stop }) });
 }
 
 /** @throws {ApiError} */
 export async function post<Answer>(path: string, body: object): Promise<Answer> {
   const headers = { "content-type": "application/json" };
-  return ask(path, { method: "POST", headers, body: JSON.stringify(body) });
+  return ask(ofTailnet(path), { method: "POST", headers, body: JSON.stringify(body) });
+}
+
+/** The names of all tailnets, even if the address of the page names none of them. @throws {ApiError} */
+export async function getTailnets(): Promise<readonly string[]> {
+  const { tailnets = [] } = await ask<{ readonly tailnets?: readonly string[] }>("/api/v1/status", {});
+  return tailnets;
 }
 
 type Session = "open" | "signed_in" | "signed_out";
@@ -75,7 +81,7 @@ export function troubleOf(error: unknown): string {
 async function ask<Answer>(url: string, init: RequestInit): Promise<Answer> {
   const timeout = AbortSignal.timeout(timeoutMs);
   const stop = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
-  const response = await fetch(ofTailnet(url), { ...init, signal: stop });
+  const response = await fetch(url, { ...init, signal: stop });
   if (response.status === 204) return undefined as Answer;
   const answer = (await response.json().catch(() => undefined)) as { readonly text?: string } | undefined;
   if (response.status === 401) noteSignedOut();

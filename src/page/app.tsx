@@ -107,7 +107,9 @@ function SignOut(): JSX.Element {
 
 function TailnetChoice(): JSX.Element | null {
   const shownOne = shownTailnet();
-  if (tailnets.value.length === 0) return null;
+  if (tailnets.value === undefined) return null;
+  if (tailnets.value.length === 0)
+    return shownOne === undefined ? null : <a href={location.pathname}>Show the only tailnet</a>;
   return (
     <select aria-label="Tailnet" value={shownOne} onChange={({ currentTarget }) => showTailnet(currentTarget.value)}>
       {tailnets.value.map((name) => (

@@ -3,7 +3,7 @@ import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { AcceptedEvent } from "../admin/events/index.ts";
 import type { Overview } from "../admin/overview.ts";
 import type { RecentTraffic, Traffic, TrafficSample } from "../admin/traffic/index.ts";
-import { ApiError, get, session, troubleOf } from "./api.ts";
+import { ApiError, get, getTailnets, session, troubleOf } from "./api.ts";
 import { addSample, noSamples, type Samples, samplesOf } from "./samples.ts";
 import { ofTailnet, tailnets } from "./tailnet.ts";
 
@@ -211,8 +211,7 @@ async function loadHistory(opened: EventSource | undefined): Promise<void> {
 }
 
 async function loadTailnets(): Promise<void> {
-  const status = await answered(get<{ readonly tailnets?: readonly string[] }>("/api/v1/status"));
-  if (status !== undefined) tailnets.value = status.tailnets ?? [];
+  tailnets.value = (await answered(getTailnets())) ?? tailnets.peek();
 }
 
 /** By their own time, as it is shown; one that is known already is left out. */

@@ -1,11 +1,12 @@
 /** Which tailnet is shown, of an instance that serves several: it stands in the page's address. */
 import { signal } from "@preact/signals";
 
-/** Names of all, the first one first; empty if there is one, without a name. */
-export const tailnets = signal<readonly string[]>([]);
+/** Names of all, the first one first; empty if there is one, without a name. Absent until they are known. */
+export const tailnets = signal<readonly string[] | undefined>(undefined);
 
+/** What the address names, which may not be there; the first one if it names none. */
 export function shownTailnet(): string | undefined {
-  return chosen() ?? tailnets.value[0];
+  return chosen() ?? tailnets.value?.[0];
 }
 
 /** Loads the page anew: nothing of one tailnet may be left beside another. */

@@ -67,6 +67,34 @@ describe.skipIf(!hasBrowser)("on the page of two tailnets", () => {
     timeoutMs,
   );
 
+  test(
+    "of an address that names no tailnet of the instance, the ones that there are can be chosen",
+    async () => {
+      const { page, context } = await openPage(browser, `${program.admin}/?tailnet=nope`, { mayFail: true });
+      await page.getByText('there is no tailnet "nope"').first().waitFor();
+      const choice = page.getByLabel("Tailnet");
+      await choice.selectOption("globex");
+      await page.getByRole("button", { name: "Instance: Accepting" }).waitFor();
+      expect(new URL(page.url()).search).toBe("?tailnet=globex");
+      await context.close();
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of an address that names a tailnet of an instance with a single one, a link leads to that one",
+    async () => {
+      const single = await startInstance({ directory: temporaryDirectory() });
+      const { page, context } = await openPage(browser, `${single.admin}/?tailnet=nope`, { mayFail: true });
+      await page.getByRole("link", { name: "Show the only tailnet" }).click();
+      await page.getByRole("button", { name: "Instance: Accepting" }).waitFor();
+      expect(new URL(page.url()).search).toBe("");
+      await context.close();
+      await single.stop();
+    },
+    timeoutMs,
+  );
+
   test.skipIf(!canHavePostgres)(
     "of an instance that follows, whom to ask is shown, and the other tailnet can be chosen",
     async () => {
