@@ -3,7 +3,7 @@ import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { AcceptedEvent } from "../admin/events/index.ts";
 import type { Overview } from "../admin/overview.ts";
 import type { RecentTraffic, Traffic, TrafficSample } from "../admin/traffic/index.ts";
-import { ApiError, get, getTailnets, session, troubleOf } from "./api.ts";
+import { ApiError, get, getTailnets, session } from "./api.ts";
 import { addSample, noSamples, type Samples, samplesOf } from "./samples.ts";
 import { ofTailnet, tailnets } from "./tailnet.ts";
 
@@ -96,6 +96,10 @@ export function startLive(): void {
   }, 5000);
 }
 
+interface NewEvents {
+  readonly events: readonly AcceptedEvent[];
+}
+
 function connect(): void {
   disconnect();
   if (session.peek() === "signed_out") return;
@@ -121,7 +125,7 @@ function connect(): void {
     addSample(state.samples.peek().columns, sample);
     state.samples.value = { columns: state.samples.peek().columns };
   });
-  on<{ readonly events: readonly AcceptedEvent[] }>("events", ({ events }) => {
+  on<NewEvents>("events", ({ events }) => {
     useEvents([...(state.events.peek() ?? []), ...events]);
   });
 }
@@ -162,19 +166,23 @@ async function lost(): Promise<void> {
   const isFirst = retryMs === firstRetryMs;
   const waitMs = isFirst ? 0 : retryMs;
   retryMs = Math.min(2 * retryMs, lastRetryMs);
+  let trouble: unknown;
   try {
     useOverview(await get<Overview>("/api/v1/overview"));
-    if (!isFirst) {
-      closed("The instance sends no live updates");
-      void loadHistory(undefined);
-    }
   } catch (error) {
-    if (session.peek() === "signed_out") return;
-    closed(error instanceof ApiError ? troubleOf(error) : undefined);
-    // It may lead another tailnet.
-    if (error instanceof ApiError) void loadTailnets();
+    trouble = error;
   }
-  if (source !== undefined || session.peek() === "signed_out" || !isVisible.peek()) return;
+  // Meanwhile, something else may have opened the stream again, or nobody may want it any more.
+  if (source !== undefined || session.peek() === "signed_out") return;
+  if (trouble !== undefined) {
+    closed(trouble instanceof ApiError ? trouble.message : undefined);
+    // It may lead another tailnet.
+    if (trouble instanceof ApiError) void loadTailnets();
+  } else if (!isFirst) {
+    closed("The instance sends no live updates");
+    void loadHistory(undefined);
+  }
+  if (!isVisible.peek()) return;
   clearTimeout(retry);
   retry = setTimeout(connect, waitMs);
 }
@@ -192,22 +200,26 @@ function useOverview(next: Overview): void {
 
 /** What happened before the stream began, or without one. The journal may be another one than before, so nothing is kept. */
 async function loadHistory(opened: EventSource | undefined): Promise<void> {
-  const arrived: TrafficSample[] = [];
-  const keep = ({ data }: MessageEvent<string>): void => void arrived.push(JSON.parse(data) as TrafficSample);
-  opened?.addEventListener("sample", keep);
+  // What is streamed meanwhile may be missing in the answers.
+  const streamed = { samples: [] as TrafficSample[], events: [] as AcceptedEvent[] };
+  const loading = new AbortController();
+  const keep = <Data>(name: string, use: (data: Data) => void): void =>
+    opened?.addEventListener(name, ({ data }: MessageEvent<string>) => use(JSON.parse(data) as Data), {
+      signal: loading.signal,
+    });
+  keep<TrafficSample>("sample", (sample) => streamed.samples.push(sample));
+  keep<NewEvents>("events", (message) => streamed.events.push(...message.events));
   const [minutes, recent, events] = await Promise.all([
     answered(get<Traffic>("/api/v1/traffic")),
     answered(get<RecentTraffic>("/api/v1/traffic/recent")),
-    answered(
-      get<{ readonly events: readonly AcceptedEvent[] }>("/api/v1/events", { last: 20, types: "audit,webhook" }),
-    ),
+    answered(get<NewEvents>("/api/v1/events", { last: 20, types: "audit,webhook" })),
   ]);
-  opened?.removeEventListener("sample", keep);
+  loading.abort();
   if (source !== opened) return;
   const columns = samplesOf(minutes, recent, serverNow());
-  for (const sample of arrived) addSample(columns, sample);
+  for (const sample of streamed.samples) addSample(columns, sample);
   state.samples.value = { columns };
-  if (events !== undefined) useEvents(events.events);
+  if (events !== undefined) useEvents([...events.events, ...streamed.events]);
 }
 
 async function loadTailnets(): Promise<void> {

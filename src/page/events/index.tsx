@@ -1,6 +1,6 @@
 /** The view *Events*: what was changed in the tailnet and by whom, newest first; searched, filtered, and live. */
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { get } from "../api.ts";
 import { counted, dateTime } from "../format.ts";
 import { isVisible, reconnections, recentEvents } from "../live.ts";
@@ -17,21 +17,19 @@ const flowsEveryMs = 5000;
 export function EventsView(): JSX.Element {
   const filter = filterOf(route.value);
   const key = JSON.stringify(filter);
-  const [timeline, setTimeline] = useState<Timeline>();
+  const timeline = useMemo(() => new Timeline(filter, get), [key]);
   useEffect(() => {
-    const made = new Timeline(filterOf(route.peek()), get);
-    setTimeline(made);
-    void made.open();
-    return () => made.close();
-  }, [key]);
+    void timeline.open();
+    return () => timeline.close();
+  }, [timeline]);
   return (
     <div class="view events">
       <div class="view-head">
         <h1>Events</h1>
       </div>
-      <EventFilters filter={filter} seen={timeline?.state.value.events ?? []} />
+      <EventFilters filter={filter} seen={timeline.state.value.events} />
       <Scope filter={filter} />
-      {timeline !== undefined && <Shown key={key} timeline={timeline} filter={filter} />}
+      <Shown key={key} timeline={timeline} filter={filter} />
     </div>
   );
 }

@@ -206,8 +206,9 @@ export class Timeline {
     const isPast = since !== undefined && back?.to !== undefined && Date.parse(back.to) < since;
     if (this.#next === undefined) {
       this.#next = next;
-      this.#change({ isEnd });
-      if (!isEnd) this.#readRest();
+      this.#change({ isEnd: isEnd || this.#filter.until === undefined });
+      // A first page that was cut is followed to its end, and what has come since it was made was not read.
+      if (!isEnd || this.#isAskedAgain) void this.follow();
     }
     this.#before = back?.before;
     this.#change({
@@ -216,12 +217,6 @@ export class Timeline {
       hasGap: this.#state.peek().hasGap || gap !== undefined,
       ...this.#bounded([...events, ...found.toReversed().filter((event) => isShown(event, this.#filter))]),
     });
-  }
-
-  /** A first page that was cut is followed to its end. */
-  #readRest(): void {
-    this.#change({ isEnd: this.#filter.until === undefined });
-    void this.follow();
   }
 
   async #readNewer(into: "events" | "waiting", limit = searchedAtOnce * 4): Promise<EventPage> {

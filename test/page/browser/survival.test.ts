@@ -119,6 +119,73 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
+  "a page whose stream is open again stays live, whatever a question from before is answered",
+  async () => {
+    const program = await start(await freePort());
+    const { page, context } = await openPage(browser, "about:blank", { mayFail: true });
+    await page.addInitScript(() => {
+      const { EventSource: Original } = globalThis;
+      globalThis.EventSource = class extends Original {
+        constructor(url: string | URL) {
+          super(url);
+          addEventListener("lose", () => this.dispatchEvent(new Event("error")), { once: true });
+        }
+      };
+    });
+    await page.goto(`${program.admin}/`);
+    const live = page.getByText("Live", { exact: true });
+    await live.waitFor();
+    const asked = Promise.withResolvers<void>();
+    const isOpenAgain = Promise.withResolvers<void>();
+    await page.route("**/api/v1/overview", async (route) => {
+      asked.resolve();
+      await isOpenAgain.promise;
+      await route.abort();
+    });
+    await page.evaluate(() => dispatchEvent(new Event("lose")));
+    await asked.promise;
+    const reopened = page.waitForResponse("**/api/v1/live");
+    await page.evaluate(() => dispatchEvent(new Event("online")));
+    await reopened;
+    const failed = page.waitForEvent("requestfailed", (request) => request.url().endsWith("/overview"));
+    isOpenAgain.resolve();
+    await failed;
+    // What the page makes of it is drawn before this is answered.
+    await page.evaluate(async () => {
+      await fetch("/api/v1/status");
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    });
+    await live.waitFor();
+    expect(await page.getByText("Connection lost").count()).toBe(0);
+    await context.close();
+    await program.stop();
+  },
+  timeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
+  "an event that is streamed while the latest ones are read stays among them",
+  async () => {
+    const program = await start(await freePort());
+    await send(program, auditValue());
+    const { page, context } = await openPage(browser, "about:blank", { mayFail: true });
+    const latest = page.locator(".latest");
+    await page.route("**/api/v1/events?last=20*", async (route) => {
+      const response = await route.fetch();
+      await send(program, auditValue({ eventGroupID: "group-2", actor: { loginName: "bob@example.com" } }));
+      await latest.getByText("bob@example.com").waitFor();
+      await route.fulfill({ response });
+    });
+    await page.goto(`${program.admin}/`);
+    await latest.getByText("alice@example.com").waitFor();
+    expect(await latest.getByText("bob@example.com").count()).toBe(1);
+    await context.close();
+    await program.stop();
+  },
+  timeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
   "a page that nobody sees asks for nothing after a minute, and is live again as soon as somebody does",
   async () => {
     const program = await start(await freePort());

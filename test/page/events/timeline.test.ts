@@ -110,6 +110,23 @@ describe("a timeline", () => {
     expect([labels(timeline), labels(timeline, "waiting")]).toEqual([names(4, 0), []]);
   });
 
+  test("reads what came while its first page was on its way", async () => {
+    await accept(...audits(3));
+    const answered = async <Answer>(path: string, parameters: Parameters = {}): Promise<Answer> => {
+      const page = await ask<Answer>(path, parameters);
+      if (asked.length === 1) {
+        await accept(...audits(2, 3));
+        await timeline.follow();
+      }
+      return page;
+    };
+    const timeline = new Timeline(filterOf({ nodes: [], more: {} }), answered);
+    opened.push(timeline);
+    await timeline.open();
+    await until(() => timeline.state.value.waiting.length === 2);
+    expect([labels(timeline), labels(timeline, "waiting")]).toEqual([names(2, 0), names(4, 3)]);
+  });
+
   test(
     "never holds more than a thousand events, and finds those again that it dropped",
     async () => {
