@@ -31,14 +31,17 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
   let foldedAt = performance.now();
   let isFolding = false;
   let isTidying = false;
+  let isStopped = false;
   /** Up to this row; nothing has been folded since the start while it is −1. */
   let foldedSeq = -1;
   const fold = async (): Promise<void> => {
     if (isFolding) return;
     isFolding = true;
-    foldedSeq = ledger.measuredSeq;
-    foldedAt = performance.now();
     try {
+      await ledger.minutes.settleInSteps();
+      if (isStopped) return;
+      foldedSeq = ledger.measuredSeq;
+      foldedAt = performance.now();
       folded(await ledger.fold(clock()));
     } catch (error) {
       // Who leads next counts from the last snapshot on.
@@ -64,5 +67,8 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
     setInterval(() => void fold(), intervalMs),
     setInterval(() => void attempt("cannot tidy the journal; retrying", logger, tidy), maintainMs),
   ];
-  return () => timers.forEach((timer) => clearInterval(timer));
+  return () => {
+    isStopped = true;
+    timers.forEach((timer) => clearInterval(timer));
+  };
 }

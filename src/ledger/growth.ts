@@ -1,6 +1,6 @@
 /** What an interval has gained since it was last looked at, added to a minute. */
 import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
-import { sumsPerEdge } from "./interval.ts";
+import { type SeenEdge, sumsPerEdge } from "./interval.ts";
 import {
   addService,
   firstPhysical,
@@ -19,31 +19,43 @@ export class Growth {
   #interval: FlowSums | undefined;
   /** The sums of the interval as they were. */
   #before = new Float64Array(0);
+  /** Where the interval's pairs are summed in the minute that was added to last: found by name once. */
+  #minute: MinuteSums | undefined;
+  #pairs = new Map<NodePair, PairSums | undefined>();
+  #nodes = new Map<NodePair, PairSums | undefined>();
 
-  /** `minuteOf`: asked if there is any. `counted`: totals to which it is added as well. */
-  addTo(minuteOf: () => MinuteSums, interval: FlowSums, counted: Float64Array): void {
+  /**
+   * Of the seen edges from place `from` up to `end`. `minuteOf`: asked if there is any growth. `counted`: totals to which it
+   * is added as well.
+   */
+  addTo(
+    minuteOf: () => MinuteSums,
+    interval: FlowSums,
+    counted: Float64Array,
+    from = 0,
+    end = interval.seen.length,
+  ): void {
     const { seen, sums } = interval;
     let minute: MinuteSums | undefined;
     const before = this.#begin(interval);
-    const pairs = new Map<NodePair, PairSums | undefined>();
-    const nodes = new Map<NodePair, PairSums | undefined>();
-    for (const { edge, pair, class: flowClass } of seen) {
+    for (let place = from; place < end; place++) {
+      const { edge, pair, class: flowClass } = seen[place] as SeenEdge;
       const at = edge * sumsPerEdge;
       const entries = (sums[at] as number) - (before[at] as number);
       if (entries === 0) continue;
-      minute ??= minuteOf();
+      minute ??= this.#use(minuteOf());
       const { kind, service } = placeOf(flowClass);
       const txBytes = (sums[at + 1] as number) - (before[at + 1] as number);
       const rxBytes = (sums[at + 2] as number) - (before[at + 2] as number);
-      for (let place = 0; place < totalsPerKind; place++) {
-        const total = kind * totalsPerKind + place;
-        const grown = (sums[at + place] as number) - (before[at + place] as number);
+      for (let sum = 0; sum < totalsPerKind; sum++) {
+        const total = kind * totalsPerKind + sum;
+        const grown = (sums[at + sum] as number) - (before[at + sum] as number);
         minute.totals[total] = (minute.totals[total] as number) + grown;
         counted[total] = (counted[total] as number) + grown;
-        before[at + place] = sums[at + place] as number;
+        before[at + sum] = sums[at + sum] as number;
       }
       const isPhysical = kind >= firstPhysical;
-      const known = isPhysical ? nodes : pairs;
+      const known = isPhysical ? this.#nodes : this.#pairs;
       let into = known.get(pair);
       if (into === undefined && !known.has(pair)) known.set(pair, (into = named(minute, pair, isPhysical)));
       if (into !== undefined) addTo(into.sums, kind * sumsPerPair, entries, txBytes, rxBytes);
@@ -52,10 +64,24 @@ export class Growth {
     }
   }
 
+  #use(minute: MinuteSums): MinuteSums {
+    if (this.#minute !== minute) this.#forgetPairs();
+    this.#minute = minute;
+    return minute;
+  }
+
+  #forgetPairs(): void {
+    this.#pairs = new Map();
+    this.#nodes = new Map();
+  }
+
   /** The sums as they were, in an array of the same size. */
   #begin(interval: FlowSums): Float64Array {
     const { length } = interval.sums;
-    if (this.#interval !== interval) this.#before.fill(0);
+    if (this.#interval !== interval) {
+      this.#before.fill(0);
+      this.#forgetPairs();
+    }
     this.#interval = interval;
     if (this.#before.length < length) {
       const before = new Float64Array(length);

@@ -20,7 +20,7 @@ import { Interval } from "./interval.ts";
 import { Minutes } from "./minutes.ts";
 import { addCounts, addFlows, putDelivery } from "./rollup.ts";
 import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
-import { entriesOf, type Reports, reportsOf, type Talker, topTalkers } from "./talkers.ts";
+import { entriesOf, gatherReports, type Reports, reportsOf, type Talker, topTalkers } from "./talkers.ts";
 
 /** A committed fold: all that readers see of the ledger. */
 export interface Fold {
@@ -75,7 +75,8 @@ export class Ledger {
   readonly #words = new Map<string, Set<string>>();
   #interval = new Interval();
   readonly minutes: Minutes;
-  #ended: Reports = new Map();
+  /** The reports of the interval before the open one. */
+  #ended: () => Reports = () => new Map();
   #edges: EdgeBook | undefined;
   /** Rows up to here are in the series or in the open interval; set by whoever adds them. */
   measuredSeq: number;
@@ -135,7 +136,7 @@ export class Ledger {
 
   /** The pairs with the most bytes in the open interval and the one before it. Up to 20 ms if both are full. */
   talkers(limit: number): readonly Talker[] {
-    return topTalkers(this.#ended, reportsOf(this.#interval), limit);
+    return topTalkers(this.#ended(), reportsOf(this.#interval), limit);
   }
 
   /**
@@ -178,7 +179,7 @@ export class Ledger {
   /** What is counted from here on belongs to the next fold. */
   #endInterval(): Interval {
     const ended = this.#interval;
-    this.#ended = reportsOf(ended);
+    this.#ended = () => reportsOf(ended);
     this.#interval = new Interval();
     this.#edges?.renew();
     return ended;
@@ -205,6 +206,8 @@ export class Ledger {
         yield;
       }
     }
+    const reports = yield* gatherReports(interval);
+    this.#ended = () => reports;
     interval.free();
     putDelivery(this.#deps.journal, (metric) => this.#table(metric), time.fold);
     for (const [name, table] of this.tables) {

@@ -2,6 +2,7 @@
  * The history by minute of acceptance. It is made from what the open interval sums anyway: when the minute changes, the interval
  * ends or somebody asks, what the interval has gained since the last time is added to the minute. Nothing is done per entry.
  */
+import { setImmediate as afterOthers } from "node:timers/promises";
 import { Damaged, type Journal, type MinuteChanges, type MinuteGap, type StoredMinute } from "../journal/index.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Growth } from "./growth.ts";
@@ -17,6 +18,9 @@ const maxPacked = 2000;
 
 /** Minutes whose totals are read from the journal at once. */
 const minutesAtOnce = 200;
+
+/** Edges whose growth is added in one step: about 2 ms. */
+const edgesPerStep = 4096;
 
 /** Adds all that is known of a minute to sums. Resolves with false if it is damaged. */
 export type AddTo = (into: MinuteSums) => Promise<boolean>;
@@ -70,10 +74,17 @@ export class Minutes {
     if (this.#at !== undefined) addRecords(this.#changing(this.#at), type, records);
   }
 
-  /** Brings the minutes up to date: up to 20 ms if the interval is full. */
+  /** Brings the minutes up to date: up to 20 ms if the interval is full, and 1 ms right after `settleInSteps`. */
   settle(): void {
-    const at = this.#at;
-    if (at !== undefined) this.#growth.addTo(() => this.#changing(at), this.#interval(), this.counted);
+    this.#settle();
+  }
+
+  /** Leaves little for `settle` to do: others get a turn between its steps, and what they count is not settled yet. */
+  async settleInSteps(): Promise<void> {
+    for (let from = 0; from < this.#interval().seen.length; from += edgesPerStep) {
+      this.#settle(from, Math.min(from + edgesPerStep, this.#interval().seen.length));
+      await afterOthers();
+    }
   }
 
   /** Brings the minutes up to date. Whether `complete` is to be called before they are changes. */
@@ -159,6 +170,11 @@ export class Minutes {
     const open = this.#open.get(at);
     if (open !== undefined) addMinute(into, await this.#complete(at, open));
     return open !== undefined || (await this.#closed(at, (packed) => addPacked(into, packed))) !== undefined;
+  }
+
+  #settle(from?: number, end?: number): void {
+    const at = this.#at;
+    if (at !== undefined) this.#growth.addTo(() => this.#changing(at), this.#interval(), this.counted, from, end);
   }
 
   /** Never reads the journal: counting must not fail because that does. */

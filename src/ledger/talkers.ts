@@ -15,8 +15,17 @@ export type FlowSums = Pick<Interval, "seen" | "sums">;
 /** What one source reports of its traffic with one peer: a talker by the key of its pair. */
 export type Reports = ReadonlyMap<string, Talker>;
 
-/** The reports of an interval. Physical traffic is left out; it is the same bytes once more. Up to 10 ms if it is full. */
-export function reportsOf({ seen, sums }: FlowSums): Reports {
+/** The reports of an interval. Up to 10 ms if it is full. */
+export function reportsOf(flows: FlowSums): Reports {
+  const steps = gatherReports(flows);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same in steps of well under a millisecond. Physical traffic is left out; it is the same bytes once more. */
+export function* gatherReports({ seen, sums }: FlowSums): Generator<void, Reports> {
   const reports = new Map<string, { readonly from: string; readonly to: string; bytes: number }>();
   for (const { edge, pair, class: flowClass } of seen) {
     const { key, source: from, destination: to } = pair;
@@ -24,6 +33,7 @@ export function reportsOf({ seen, sums }: FlowSums): Reports {
     let report = reports.get(key);
     if (report === undefined) reports.set(key, (report = { from, to, bytes: 0 }));
     report.bytes += (sums[edge * sumsPerEdge + 1] as number) + (sums[edge * sumsPerEdge + 2] as number);
+    yield;
   }
   return reports;
 }

@@ -1,5 +1,6 @@
 /** Folds at their interval: each is handed on, and one that fails is reported and made up for by the next. */
 import { expect, test } from "bun:test";
+import { setImmediate as afterOthers } from "node:timers/promises";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { startFolding } from "../../src/ledger/folding.ts";
 import type { Fold } from "../../src/ledger/index.ts";
@@ -45,6 +46,32 @@ test("a fold that cannot be committed is reported, and the next one has its coun
   stop();
   expect(shown(folds[0] as Fold, "tailscale.network.io.rollup")).toMatchObject([{ value: 7 }]);
   stop();
+});
+
+test("a stop before a fold has begun leaves it to whoever folds last", async () => {
+  const config = configOf();
+  const journal = new SnapshotJournal();
+  const ledger = ledgerOver(journal, config);
+  const [begun, settled] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  ledger.minutes.settleInSteps = () => {
+    begun.resolve();
+    return settled.promise;
+  };
+  const folds: Fold[] = [];
+  const stop = startFolding(5, {
+    ledger,
+    journal: { wantsSnapshot: false, maintain: () => undefined, lost },
+    firstSeq: 0,
+    logger: silentLogger,
+    clock: Date.now,
+    folded: (fold) => folds.push(fold),
+  });
+  await begun.promise;
+  stop();
+  settled.resolve();
+  await ledger.fold(Date.now());
+  await afterOthers();
+  expect([folds.length, journal.written.length]).toEqual([0, 1]);
 });
 
 test("failures that repeat are reported once a minute", async () => {

@@ -98,6 +98,21 @@ describe("a fold", () => {
     expect(third).toEqual(always);
   });
 
+  test("leaves the talkers of its interval to be seen, while it is under way and after it", async () => {
+    const { ledger, flows } = ledgerOf();
+    flows.add(ledger, { from: "a", to: "b", tx: 7, rx: 2 });
+    const folding = ledger.fold(2000);
+    await undefined;
+    flows.add(ledger, { from: "a", to: "b", tx: 1 }, { from: "c", to: "d", tx: 5 });
+    const talkers = [
+      { from: "a", to: "b", bytes: 10 },
+      { from: "c", to: "d", bytes: 5 },
+    ];
+    expect(ledger.talkers(5)).toEqual(talkers);
+    await folding;
+    expect(ledger.talkers(5)).toEqual(talkers);
+  });
+
   test("names the last row that is measured in it", async () => {
     const { ledger, journal } = ledgerOf();
     ledger.measuredSeq = 7;

@@ -49,6 +49,23 @@ test("tells a bounded number of pairs apart: entries of others are omitted, and 
   }
 });
 
+test("is stored with its busiest pairs, equal ones by name, and the others are omitted", () => {
+  const name = (number: number): string => String(number).padStart(3, "0");
+  const equal = Array.from({ length: 250 }, (_, number) => [name(number), "db", 7] as const).toReversed();
+  const nodes = Array.from({ length: 201 }, (_, number) => [name(number), undefined, number + 1] as const);
+  const stored = unpackMinute(packMinute(0, minuteWith([...equal, ["quiet", "db", 6], ["busy", "db", 8], ...nodes])));
+  const to = (peer: string | undefined) => [...stored.pairs.values()].filter((pair) => pair.to === peer);
+  const pairs = ["busy", ...Array.from({ length: 199 }, (_, number) => name(number))];
+  expect(to("db").map(({ from }) => from)).toEqual(pairs);
+  expect(to(undefined).map(({ from }) => from)).toEqual(
+    nodes
+      .slice(1)
+      .map(([node]) => node)
+      .toReversed(),
+  );
+  expect([stored.omitted, stored.totals[0]]).toEqual([53, 453]);
+});
+
 test("is damaged if it is not in the form of this version, and then adds nothing", () => {
   const minute = packMinute(0, minuteWith(hostile));
   for (const bad of [{ totals: minute.totals.subarray(8) }, { detail: minute.detail.subarray(8) }]) {

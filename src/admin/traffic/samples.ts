@@ -5,7 +5,7 @@ import type { Minutes } from "../../ledger/minutes.ts";
 import type { KindSeries, RecentTraffic, SeriesByKind, TrafficSample } from "./answers.ts";
 
 export interface SamplesDeps {
-  readonly minutes: Pick<Minutes, "settle" | "counted">;
+  readonly minutes: Pick<Minutes, "settle" | "settleInSteps" | "counted">;
   readonly clock: Clock;
 }
 
@@ -29,7 +29,7 @@ export class Samples {
   /** What was counted before is in no sample. */
   start(): void {
     this.#take();
-    this.#timer = setInterval(() => this.sample(), sampleMs).unref();
+    this.#timer = setInterval(() => void this.#sampleInSteps(), sampleMs).unref();
   }
 
   stop(): void {
@@ -54,6 +54,11 @@ export class Samples {
     this.#samples.push(sample);
     if (this.#samples.length > maxSamples) this.#samples.shift();
     for (const listener of this.#listeners) listener(sample);
+  }
+
+  async #sampleInSteps(): Promise<void> {
+    await this.#deps.minutes.settleInSteps();
+    this.sample();
   }
 
   #take(): TrafficSample {

@@ -1,0 +1,94 @@
+/** Minutes are brought up to date in steps, and what comes in between the steps is counted once. */
+import { expect, test } from "bun:test";
+import { setImmediate as afterOthers } from "node:timers/promises";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { sumsPerEdge } from "../../src/ledger/interval.ts";
+import { noMinute } from "../../src/ledger/minute.ts";
+import { Minutes } from "../../src/ledger/minutes.ts";
+import type { FlowSums } from "../../src/ledger/talkers.ts";
+import { SnapshotJournal } from "./support.ts";
+
+const edges = 20_000;
+const minuteMs = 60_000;
+
+/** Edges between 100 nodes; `add` counts an entry of one byte on each. */
+function interval() {
+  const sums = new Float64Array(edges * sumsPerEdge);
+  const pairs = Array.from({ length: 100 }, (_, number) => {
+    const [source, destination] = [`from${number}`, `to${number}`];
+    return { key: `${source} ${destination}`, source, destination, identity: undefined };
+  });
+  const seen = Array.from({ length: edges }, (_, edge) => ({
+    edge,
+    pair: pairs[edge % 100] as (typeof pairs)[number],
+    class: { transport: "tcp", traffic: "virtual" } as const,
+  }));
+  const add = (): void => {
+    for (let at = 0; at < sums.length; at += sumsPerEdge)
+      for (const place of [at, at + 1]) sums[place] = (sums[place] as number) + 1;
+  };
+  return { flows: { seen, sums } as FlowSums, add };
+}
+
+function minutesOf(flows: FlowSums): Minutes {
+  const minutes = new Minutes(new SnapshotJournal(), silentLogger, 0, () => flows);
+  minutes.begin(0);
+  return minutes;
+}
+
+/** Entries and sent bytes of each minute, and of all its pairs together. */
+async function sumsOf(minutes: Minutes) {
+  const sums: number[][] = [];
+  for await (const [at, addTo] of minutes.read(0, 3 * minuteMs)) {
+    const into = noMinute();
+    expect(await addTo(into)).toBe(true);
+    const ofPairs = [0, 1].map((place) => into.pairs.values().reduce((sum, pair) => sum + (pair.sums[place] ?? 0), 0));
+    sums.push([at / minuteMs, into.totals[0] as number, into.totals[1] as number, ...ofPairs]);
+  }
+  return sums;
+}
+
+test("others get a turn between the steps", async () => {
+  const { flows, add } = interval();
+  add();
+  let turns = 0;
+  let isOver = false;
+  const settling = minutesOf(flows)
+    .settleInSteps()
+    .then(() => (isOver = true));
+  while (!isOver) {
+    await afterOthers();
+    turns++;
+  }
+  await settling;
+  expect(turns).toBeGreaterThanOrEqual(4);
+});
+
+test("the steps leave nothing to be settled but what comes in between them", async () => {
+  const { flows, add } = interval();
+  const minutes = minutesOf(flows);
+  add();
+  await minutes.settleInSteps();
+  expect(minutes.counted[0]).toBe(edges);
+  add();
+  const settling = minutes.settleInSteps();
+  add();
+  await settling;
+  minutes.settle();
+  expect(await sumsOf(minutes)).toEqual([[0, 3 * edges, 3 * edges, 3 * edges, 3 * edges]]);
+});
+
+test("a minute that changes between two steps has what was counted before, and the next one the rest", async () => {
+  const { flows, add } = interval();
+  const minutes = minutesOf(flows);
+  add();
+  const settling = minutes.settleInSteps();
+  minutes.begin(minuteMs);
+  add();
+  await settling;
+  minutes.settle();
+  expect(await sumsOf(minutes)).toEqual([
+    [0, edges, edges, edges, edges],
+    [1, edges, edges, edges, edges],
+  ]);
+});
