@@ -104,11 +104,14 @@ function exportTroubles(signals: Health["export"], name: string): readonly Troub
 const rejectedSeries =
   "The log names the series and the backend's reason. Raise the backend's limit, or lower cardinality.*; they are tried again every 10 metric intervals.";
 
-/** By the code of the backend's answer, which stands behind its address: the rest of it is the backend's own words. */
+/** The code of the backend's answer stands behind its address or behind our own words: the rest of it is the backend's. */
+const answerCode = /^(?:\S+: |the backend rejects all metrics: )?HTTP (\d{3})/;
+
+/** By the code of the backend's answer. */
 function exportRemedy({ kind, why = "" }: SignalHealth, signal: string, destination: string): string {
   const at = (setting: string): string => (destination === "" ? `otlp.${setting}` : `the ${setting} of ${destination}`);
   if (kind === "dead") return "Nothing to do: it restarts by itself. If it happens again, report it with the log.";
-  const status = Number(/^(?:\S+: )?HTTP (\d{3})/.exec(why)?.[1] ?? 0);
+  const status = Number(answerCode.exec(why)?.[1] ?? 0);
   if (kind === "refusing" || status === 400 || status === 413 || status === 422)
     return `Check the tenant, the headers and the path of ${at("endpoint")}, and the backend's limits: it rejects whatever it is sent.`;
   if (status === 401 || status === 403)

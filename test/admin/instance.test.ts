@@ -188,6 +188,7 @@ test.each([
   ["https://example.com/v1/logs: HTTP 429: slow down", "limits the rate"],
   ["https://example.com/v1/logs: HTTP 503: HTTP 401 behind it", "see its own log"],
   ["HTTP 400: bad tenant", "Check the tenant"],
+  ["the backend rejects all metrics: HTTP 422: HTTP 503 behind it", "Check the tenant"],
 ])("says what to do if log export fails with %s", (why, remedy) => {
   const logs = { kind: "waiting", why, since: now };
   const [trouble] = troublesOf({ ...healthy, export: { ...healthy.export, logs } });

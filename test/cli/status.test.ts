@@ -341,6 +341,8 @@ test("--strict exits with 1 while export fails, though records are accepted", as
   const { degraded, notReady, troubles } = JSON.parse(stdout) as RunningStatus;
   expect([code, notReady]).toEqual([0, []]);
   expect(degraded).toEqual([expect.stringMatching(/^metric export failing since 20/)]);
+  // It is running, and has answered.
+  expect(troubles?.[0]?.remedy).toStartWith("Check the tenant, the headers and the path of otlp.endpoint");
   expect((await ask(directory, "status --strict", running)).code).toBe(1);
   const ready = await fetch(`${running.admin}/readyz?verbose`);
   expect([ready.status, await ready.json()]).toEqual([
