@@ -10,6 +10,7 @@ import { systemClock } from "../lib/clock.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import { createTemporaryDirectory } from "../lib/private-file.ts";
 import { printable } from "../lib/text.ts";
+import { formatDuration } from "../lib/units.ts";
 import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
 import { bytes, count } from "../screen/event-text.ts";
@@ -53,6 +54,8 @@ export interface DemoOptions {
 }
 
 const lookMs = 1000;
+/** A longer past takes so long that silence would look like a fault. */
+const announcedPastMs = 300_000;
 const stopDeadlineMs = 10_000;
 
 /** At the end, the longest wait for delivery. */
@@ -113,6 +116,8 @@ export async function demo(options: DemoOptions): Promise<void> {
   };
   try {
     if (options.pastMs > 0) {
+      if (options.pastMs > announcedPastMs)
+        writeLines([`Simulating the last ${formatDuration(options.pastMs)} first, before the page opens.`]);
       const app = await start(undefined);
       await past.liveThrough(app, pushesTo(app, interruption.signal), interruption.signal);
     }

@@ -143,6 +143,13 @@ describe("with a backend", () => {
   }, 120_000);
 });
 
+test("a long past is announced, since it takes a while", async () => {
+  const demo = start(["--past", "6m", "--nodes", "2", "--duration", "1s"]);
+  const [output, code] = await Promise.all([new Response(demo.stdout).text(), demo.exited]);
+  expect(code).toBe(0);
+  expect(output).toStartWith("Simulating the last 6m first, before the page opens.\nOpen http://127.0.0.1:");
+}, 120_000);
+
 test("the settings of a real installation do not concern it", async () => {
   const other = {
     TS2OTEL_OTLP__ENDPOINT: "http://192.0.2.1:4318",
