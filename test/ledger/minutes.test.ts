@@ -52,11 +52,11 @@ test("others get a turn between the steps", async () => {
   const { flows, add } = interval();
   add();
   let turns = 0;
-  let isOver = false;
+  const over = new AbortController();
   const settling = minutesOf(flows)
     .settleInSteps()
-    .then(() => (isOver = true));
-  while (!isOver) {
+    .finally(() => over.abort());
+  while (!over.signal.aborted) {
     await afterOthers();
     turns++;
   }
