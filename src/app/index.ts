@@ -1,6 +1,6 @@
 /** The composition root: creates the components from the settings, starts them in order and stops them in reverse. */
 import { type Config, tailnetConfigs } from "../config/index.ts";
-import { eachLevel, type Logger } from "../lib/logger.ts";
+import { type Logger, namedLogger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
 import { Unavailable } from "../errors.ts";
 import type { Build } from "../version.ts";
@@ -153,16 +153,11 @@ async function openCores(config: Config, deps: CoreDeps): Promise<readonly [Core
   try {
     for (const [index, { name, config: own }] of tailnetConfigs(config).entries()) {
       const place = index === 0 ? "first" : "further";
-      opened.push(await openCore(name, own, { ...deps, place, logger: named(name, deps.logger) }));
+      opened.push(await openCore(name, own, { ...deps, place, logger: namedLogger(deps.logger, { tailnet: name }) }));
     }
   } catch (error) {
     await ofEach(opened, (one) => one.close(0));
     throw error;
   }
   return opened as [Core, ...Core[]];
-}
-
-/** Lines of a tailnet say so. */
-function named(tailnet: string, logger: Logger): Logger {
-  return eachLevel((level) => (message, fields) => logger[level](message, { tailnet, ...fields }));
 }

@@ -1,5 +1,5 @@
 /** Replay and retry: deliveries of their own behind fresh logs, in the same channel, that come to an end. */
-import { eachLevel, type Logger } from "../lib/logger.ts";
+import { namedLogger } from "../lib/logger.ts";
 import type {
   Awaitable,
   JournalReader,
@@ -134,7 +134,8 @@ export class Redelivering {
     const delivery = new Delivery(name, cursor, {
       ...this.#deps,
       concurrency: 1,
-      logger: naming(name, this.#deps.logger),
+      // Its lines must not be mistaken for something about fresh logs.
+      logger: namedLogger(this.#deps.logger, { during: name }),
       source,
       onProgress: (progress) => {
         if (!isCurrent()) return;
@@ -213,9 +214,4 @@ export function* marksOf(
     if (page.length < marksPerPage || (page.at(-1) as Mark).id >= untilSeq) break;
   }
   return found.sort((a, b) => a.seq - b.seq || a.to - b.to);
-}
-
-/** Its lines must not be mistaken for something about fresh logs. */
-function naming(name: Redelivery["name"], logger: Logger): Logger {
-  return eachLevel((level) => (message, fields) => logger[level](message, { ...fields, during: name }));
 }

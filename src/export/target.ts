@@ -1,6 +1,6 @@
 /** One destination inside the worker: its delivery of logs, what is replayed and retried there, and its metrics. */
 import type { InstrumentationScope } from "@opentelemetry/core";
-import { eachLevel, type Logger } from "../lib/logger.ts";
+import { namedLogger } from "../lib/logger.ts";
 import {
   type LogCursor,
   primaryDestination,
@@ -58,7 +58,7 @@ export interface TargetDeps extends Pick<DeliveryDeps, "clock" | "random" | "tim
 /** Begins to export to a destination. */
 export function startTarget(target: Target, start: StartOfLogs, unnamed: TargetDeps) {
   const { setup, rows, senderOf, report } = unnamed;
-  const deps = { ...unnamed, logger: naming(target, unnamed.logger) };
+  const deps = { ...unnamed, logger: namedLogger(unnamed.logger, nameOf(target) ?? {}) };
   const logs = target.logs && rows && startLogs(target, target.logs, rows, start, deps);
   const metrics = target.exportsMetrics
     ? new MetricExport({
@@ -129,14 +129,6 @@ function startLogs(
       await Promise.all([redelivering.stop(deadlineMs), fresh.stop(deadlineMs)]);
     },
   };
-}
-
-/** Lines of a further destination say whose they are. */
-function naming(target: Target, logger: Logger): Logger {
-  const name = nameOf(target);
-  return name === undefined
-    ? logger
-    : eachLevel((level) => (message, fields) => logger[level](message, { ...name, ...fields }));
 }
 
 /** The primary destination has no name in lines, metrics and what is stored. */

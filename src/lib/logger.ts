@@ -27,6 +27,11 @@ export function teeLogger(one: Logger, other: Logger): Logger {
   });
 }
 
+/** Passes every line on with these fields before its own. */
+export function namedLogger(logger: Logger, names: LogFields): Logger {
+  return eachLevel((level) => (message, fields) => logger[level](message, { ...names, ...fields }));
+}
+
 /** Passes every line on with its texts rewritten. */
 export function rewritingLogger(logger: Logger, rewrite: (text: string) => string): Logger {
   return eachLevel((level) => (message, fields) => {
