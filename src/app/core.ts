@@ -9,7 +9,7 @@ import { clusterStatus, leaderText } from "../admin/cluster.ts";
 import type { AdminTailnet } from "../admin/routes.ts";
 import { type Health, notReadyReasons } from "../admin/status.ts";
 import { instrumentsOf } from "../export/index.ts";
-import { type Journal, openJournal } from "../journal/index.ts";
+import { type AppendingJournal, type Journal, openJournal } from "../journal/index.ts";
 import type { Fold } from "../ledger/index.ts";
 import { createPipeline } from "../pipeline/index.ts";
 import { createFirstReport, observeCluster } from "../pipeline/observe.ts";
@@ -64,23 +64,38 @@ export interface Core extends ReceivingTailnet, AdminTailnet {
  * @throws {Unavailable} if the journal cannot be used. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
  */
 export async function openCore(name: string, config: Config, deps: CoreDeps): Promise<Core> {
-  const { version, place } = deps;
-  let telemetry: Telemetry = silentTelemetry;
+  const measured: OpenedDeps["measured"] = { telemetry: silentTelemetry };
   const journal = await openJournal(config, {
     ...deps,
-    instance: shownInstance(config, version),
+    instance: shownInstance(config, deps.version),
     telemetry: {
       ...silentTelemetry,
-      record: (metric, value, attributes) => telemetry.record(metric, value, attributes),
+      record: (metric, value, attributes) => measured.telemetry.record(metric, value, attributes),
     },
   });
+  try {
+    return await coreOver(name, config, { ...deps, journal, measured });
+  } catch (error) {
+    await journal.close();
+    throw error;
+  }
+}
+
+interface OpenedDeps extends CoreDeps {
+  readonly journal: AppendingJournal;
+  /** Where the journal measures itself, once there are instruments. */
+  readonly measured: { telemetry: Telemetry };
+}
+
+async function coreOver(name: string, config: Config, deps: OpenedDeps): Promise<Core> {
+  const { version, place, journal, measured } = deps;
   const { cluster } = journal;
   const firstSeq = journal.lastSeq;
   const settings = processorSettingsOf(config, journal.identity);
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
   const instanceId = cluster?.member ?? journal.identity.instanceId;
   const instruments = instrumentsOf(config, { settings, version, place, instanceId });
-  ({ telemetry } = instruments);
+  const telemetry = (measured.telemetry = instruments.telemetry);
   const beginTerm = createTermTelemetry(telemetry);
   let selfLog: Logger = silentLogger;
   const logger = teeLogger(
