@@ -24,8 +24,8 @@ export const everyRow: RowSelection = {
 /** The rows of a replay, by when they were received. */
 export function replayed({ untilSeq, range }: Redelivery): RowSelection {
   return {
+    ...everyRow,
     untilSeq,
-    skipTo: (seq) => seq,
     recordsOf: ({ acceptedAt }) =>
       range === undefined || (acceptedAt >= range.since && acceptedAt <= range.until) ? allRecords : undefined,
   };

@@ -33,8 +33,6 @@ export class TargetState {
   readonly lastSuccess: Partial<Record<Signal, number>> = {};
   /** What is replayed and retried there. */
   readonly redeliveries = new Map<Redelivery["name"], Redelivery>();
-  /** Text handed over that the worker has read or dropped. */
-  readBytes = 0;
   /** What the worker reports of it. */
   readonly reports: TargetReports;
   /** The position that was committed, or will be with the next turn. */
@@ -46,8 +44,7 @@ export class TargetState {
     const { name } = target;
     const named = nameOf(target) ?? {};
     this.reports = {
-      progress: (progress, epoch, readBytes) => {
-        this.readBytes = readBytes;
+      progress: (progress, epoch) => {
         if (epoch !== this.#start?.epoch) return;
         this.#start = { cursor: progress.cursor, epoch };
         deps.onProgress(progress, name);

@@ -27,8 +27,8 @@ export interface StartOfLogs {
 
 /** What a destination reports to the main thread. */
 export interface TargetReports {
-  /** How far fresh logs have come, and how much of the text that was handed over is read or dropped. */
-  progress(progress: Progress, epoch: number, readBytes: number): void;
+  /** How far fresh logs have come. */
+  progress(progress: Progress, epoch: number): void;
   redelivered(progress: RedeliveryProgress): void;
   deliveryState(kind: DeliveryKind, state: DeliveryState): void;
   metricReport(report: MetricReport): void;
@@ -95,7 +95,7 @@ function startLogs(
       source,
       channel: shares.fresh,
       concurrency: limits.concurrency,
-      onProgress: (progress) => report("progress", progress, epoch, rows.readBytes),
+      onProgress: (progress) => report("progress", progress, epoch),
       onState(state) {
         if (delivery !== fresh) return;
         shares.freshIs(state);

@@ -62,8 +62,9 @@ export class ExportWorker {
   #isWaking = false;
   /** Rows for the next message. */
   #rows: Row[] = [];
-  /** Text handed over to this worker. */
+  /** Text handed over to this worker, and what it has read or dropped of that. */
   #handedBytes = 0;
+  #readBytes = 0;
   /** What a stop waits for. */
   readonly #stops = new Map<"stopLogs" | "stop", PromiseWithResolvers<void>>();
   /** Handles what the worker reports. */
@@ -76,7 +77,10 @@ export class ExportWorker {
     this.targets = setup.targets.map((target) => new TargetState(target, deps));
     this.#calls = {
       running: () => (this.dead = undefined),
-      target: (name, report) => answerCall(this.target(name).reports, report),
+      target: (name, report, readBytes) => {
+        this.#readBytes = readBytes;
+        answerCall(this.target(name).reports, report);
+      },
       truncated: (texts) => deps.telemetry.add("tailscale2otel.export.truncated_texts", texts, {}),
       log: (level, message, fields) => deps.logger[level](message, fields),
       stdoutClosed: deps.onStdoutClosed,
@@ -162,11 +166,6 @@ export class ExportWorker {
     await waitAtMost(last.terminate(), terminationMs);
   }
 
-  /** Text that was handed over and is read or dropped. */
-  get #readBytes(): number {
-    return Math.max(...this.targets.map(({ readBytes }) => readBytes));
-  }
-
   #launch(): void {
     this.#startedAt = this.#deps.clock();
     for (const { deliveries } of this.targets) if (deliveries.logs !== undefined) deliveries.logs = { kind: "idle" };
@@ -192,8 +191,7 @@ export class ExportWorker {
   #died(why: string): void {
     this.#worker = undefined;
     this.#rows = [];
-    this.#handedBytes = 0;
-    for (const target of this.targets) target.readBytes = 0;
+    this.#handedBytes = this.#readBytes = 0;
     for (const { resolve } of this.#stops.values()) resolve();
     if (this.#isStopping) return;
     const { clock, random, logger } = this.#deps;

@@ -42,8 +42,8 @@ export interface WorkerCalls {
 export interface MainCalls {
   /** It has opened the journal and is at work. */
   running(): void;
-  /** What a destination reports. */
-  target(name: string, report: Call<TargetReports>): void;
+  /** What a destination reports. `readBytes`: text that was handed over and is read or dropped. */
+  target(name: string, report: Call<TargetReports>, readBytes: number): void;
   /** Texts that were cut to their bound since the last such message. */
   truncated(texts: number): void;
   log(level: LogLevel, message: string, fields: LogFields | undefined): void;
@@ -124,7 +124,7 @@ function run(
     targets.map((target) => {
       const start = starts.get(target.name) ?? { cursor: startOfJournal, epoch: 0 };
       const report: TargetDeps["report"] = (...call) => {
-        post("target", target.name, call);
+        post("target", target.name, call, rows?.readBytes ?? 0);
         const texts = takeTruncatedTexts();
         if (texts > 0) post("truncated", texts);
       };
