@@ -85,12 +85,10 @@ export class Counting {
   async step(): Promise<boolean> {
     if (this.isCaughtUp) return true;
     if (!(await this.#readSome()) || this.#isClosed) return false;
-    const { journal, ledger } = this.#deps;
+    const { journal } = this.#deps;
     // From here on commits are counted as they come: nothing may come in between.
     this.isCaughtUp = true;
     if (journal.tail === undefined) this.#closeReader();
-    const unmeasured = { class: "note", reason: "unmeasured" } as const;
-    ledger.count("tailscale2otel.quarantine.records", unmeasured, this.progress.not_counted);
     await this.#settleLoss();
     this.grown();
     return true;
@@ -221,9 +219,10 @@ export class Counting {
 
   /** A bug must not become a crash loop: the record is delivered, and its mark says that it is missing from the counters. */
   #unmeasured({ seq, acceptedAt }: Row, record: number, error: unknown): void {
+    const { journal, ledger, logger } = this.#deps;
+    ledger.count("tailscale2otel.quarantine.records", { class: "note", reason: "unmeasured" }, 1);
     if (this.progress.not_counted++ >= maxMarked) return;
     const reason = reasonOf(error);
-    const { journal, logger } = this.#deps;
     logger.warn("a record cannot be measured and is left out of the counters", { row: seq, record, reason });
     const message = `accepted and delivered, but not in the counters: ${reason}`;
     const range = { seq, from: record, to: record + 1 };

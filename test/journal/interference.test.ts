@@ -264,3 +264,19 @@ describe("if the process was killed, and before the next start", () => {
     expect(errors()).toEqual([]);
   });
 });
+
+test("files that cannot be looked at for a while: appends are refused until they can", async () => {
+  const journal = state.open();
+  await appendNumbers(journal, [1]);
+  const elsewhere = `${state.path}.elsewhere`;
+  renameSync(state.path, elsewhere);
+  symlinkSync(state.path, state.path);
+  const refusal = await appendNumbers(journal, [2]).catch((error: unknown) => error);
+  expect(refusal).toBeInstanceOf(Unavailable);
+  expect((refusal as Error).message).toContain("the journal's files cannot be checked: ");
+  expect(journal.space.refusal).toBe((refusal as Error).message);
+  rmSync(state.path);
+  renameSync(elsewhere, state.path);
+  expect(acceptedIn(await appendNumbers(journal, [2]))).toBe(1);
+  expect([journal.space.refusal, state.damages]).toEqual([undefined, 0]);
+});

@@ -4,12 +4,16 @@ import { statSync } from "node:fs";
 import { createRandom, type Random } from "../../src/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
 import { captureConnection } from "../support/captured.ts";
+import type { LogCursor } from "../../src/journal/index.ts";
+import { openSqliteJournal } from "../../src/journal/sqlite/index.ts";
 import { createState, type SqliteState } from "./sqlite-state.ts";
 import {
   acceptedIn,
   appendNumbers,
   appendOf,
+  configOf,
   cursorAt,
+  depsOf,
   finishAll,
   hourMs,
   keyOf,
@@ -215,4 +219,39 @@ test("keys of small batches share rows, so that a start has few to read", async 
   const { rows } = database.prepare("SELECT COUNT(*) AS rows FROM keys").get() as { rows: number };
   expect(rows).toBeGreaterThan(10);
   expect(rows).toBeLessThan(20);
+});
+
+test("an eviction that fails to be committed is told to nobody, and made again later", async () => {
+  const { clock } = depsOf(state);
+  let isFailing = false;
+  let calls = 0;
+  const moved: LogCursor[] = [];
+  const config = configOf({ path: state.path, maxBytes: 32 * mebibyte });
+  const journal = openSqliteJournal(config, {
+    ...depsOf(state),
+    ballastBytes: 0,
+    clock() {
+      if (isFailing && journal.destinations[0]?.evicted !== 0) throw new Error("a bug of ours");
+      return clock();
+    },
+    // With a time of its own, each look at it is a second later, so that nothing is done.
+    steady: () => (state.steady === undefined ? 0 : calls++ * 1000),
+  });
+  const lake = { name: "lake", types: ["flow"] as const, isRequired: false };
+  await journal.useDestinations([lake], (_, cursor) => void moved.push(cursor));
+  const random = createRandom(3);
+  for (let n = 0; journal.space.usedBytes < 15 * mebibyte; n++)
+    await journal.append(appendOf([partOf([n], { padding: noise(random, 600_000) })]), () => undefined);
+  await finishAll(journal);
+  isFailing = true;
+  expect(() => journal.maintain()).toThrow("a bug of ours");
+  isFailing = false;
+  state.steady = 0;
+  await journal.maintain();
+  expect([journal.destinations[0]?.evicted, moved]).toEqual([0, []]);
+  state.steady = undefined;
+  await journal.maintain();
+  expect(journal.destinations[0]?.evicted).toBeGreaterThan(0);
+  expect(moved).toHaveLength(1);
+  void journal.close();
 });

@@ -151,6 +151,22 @@ test("with a tail, rows of all instances are counted as they are announced, whoe
   expect(ledger.measuredSeq).toBe(6);
 });
 
+test("with a tail, a record that does not measure is counted as such after the start, too", async () => {
+  const { config, settings } = restarts.store;
+  const tail: Tail = { onGrowth() {} };
+  const journal = Object.create(restarts.store.journal, { tail: { value: tail } }) as Journal;
+  const ledger = new Ledger(config, { journal, logger: silentLogger });
+  const deps = { journal, settings, edges: new EdgeBook(settings), ends: new EndBook(settings) };
+  const counting = new Counting({ ...deps, ledger, logger: silentLogger });
+  await counting.catchUp();
+  await sendRows(["a", "bad"]);
+  settings.directory.current = failingDirectory;
+  counting.grown();
+  await until(() => ledger.measuredSeq === 1);
+  counting.close();
+  expect(ledger.sum("tailscale2otel.quarantine.records", { class: "note", reason: "unmeasured" })).toBe(1);
+});
+
 describe("rows that are gone", () => {
   test("and were counted, but not delivered, are lost: the sums show how many records", async () => {
     await sendRows(["a"], ["b", "c"], ["d", "e", "f"], ["g"]);

@@ -12,6 +12,7 @@ import {
   type LogCursor,
   startOfJournal,
 } from "../journal.ts";
+import { overheadBytes } from "../items.ts";
 import { redeliveryKey } from "../redelivery.ts";
 import { destinationPrefix as prefix, type StoredDestination } from "../stored.ts";
 import type { State } from "./state.ts";
@@ -26,9 +27,6 @@ interface Known {
 
 /** Rows looked at in one step of an eviction. */
 const maxRowsEvicted = 5_000;
-
-/** Counted for a row beside its body. */
-const overheadBytes = 256;
 
 /** Whether a value of the state is a destination. */
 export function isDestination(name: string): name is `destination.${string}` {
@@ -118,7 +116,7 @@ export class Destinations {
     this.#load(wanted.map(({ name }) => name));
   }
 
-  /** A reported position. One behind the stored one comes from before an eviction, and one of another run has no name here. */
+  /** A reported position. One of a destination that was forgotten meanwhile has no name here. */
   advance(name: string, cursor: LogCursor): void {
     const known = this.#known.get(name);
     if (known === undefined) return;

@@ -76,17 +76,22 @@ export class Health {
   }
 
   /**
-   * Why the database must never be written again, if so: what was committed there would be lost. Looks at its files each
-   * time; what was committed before can still be read through the open connection.
+   * Why the database must not be written, if so: never again, since what was committed there would be lost, or while its files
+   * cannot be looked at, which is done each time. What was committed before can still be read through the open connection.
    */
   unfit(): string | undefined {
-    const found = this.#stopped === undefined ? this.#interference() : undefined;
-    if (found === undefined) return this.#stopped;
-    const { reason, isWhole } = found;
-    const message =
-      "another process changed the journal's files: no more records are accepted. Stop the other process, then restart this one";
-    this.#stop(reason, message, isWhole ? "whole" : "changed");
-    return reason;
+    if (this.#stopped !== undefined) return this.#stopped;
+    try {
+      const found = this.#interference();
+      if (found === undefined) return undefined;
+      const message =
+        "another process changed the journal's files: no more records are accepted. Stop the other process, then restart this one";
+      this.#stop(found.reason, message, found.isWhole ? "whole" : "changed");
+      return found.reason;
+    } catch (error) {
+      this.failed(error);
+      return this.#stopped ?? `the journal's files cannot be checked: ${reasonOf(error)}`;
+    }
   }
 
   /** Before reading. @throws {Unavailable} if the journal is closed. */

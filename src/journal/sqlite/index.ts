@@ -121,13 +121,13 @@ function createJournal(
     if (health.unfit() !== undefined) return;
     // What was reported of rows that may be given up counts first.
     if (space.isShort && destinations.hasOptional) turn.run();
-    const isDone = turn.write(() => {
+    const { isDone, moved: positions } = turn.write(() => {
       /** SQLite would not write what is there already: after a failure it has to show that it writes. */
       if (health.failure !== undefined) state.set("probe", performance.now());
       return space.release();
     });
     health.failure = undefined;
-    for (const [name, cursor] of space.takeMoved()) attempt("an eviction", logger, () => moved(name, cursor));
+    for (const [name, cursor] of positions) attempt("an eviction", logger, () => moved(name, cursor));
     try {
       if (isDone || space.isShort) space.giveBack();
     } catch (error) {

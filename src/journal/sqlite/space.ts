@@ -87,8 +87,6 @@ export class Space {
   readonly #age: Age;
   /** Replays that are being planned. */
   #planned = 0;
-  /** Called once an eviction is committed. */
-  #moved: ReadonlyMap<string, LogCursor> = new Map();
 
   constructor(deps: SpaceDeps) {
     this.#deps = deps;
@@ -145,17 +143,21 @@ export class Space {
     return fullText(this.#usedBytes, maxBytes) + holder;
   }
 
-  /** Deletes what may leave, in the caller's transaction and for some milliseconds. Whether that was all. */
-  release(): boolean {
+  /**
+   * Deletes what may leave, in the caller's transaction and for some milliseconds. Whether that was all, and the cursors that were
+   * moved past undelivered rows.
+   */
+  release(): { readonly isDone: boolean; readonly moved: ReadonlyMap<string, LogCursor> } {
     const { state, seen, minutes, clock, steady, storage, retentionMs } = this.#deps;
     const now = this.#age.advance();
     if (this.#age.isFarFrom(state.get("age"))) state.set("age", now);
     this.measure();
     const hasTime = timer(rowsMs, steady);
-    const areRowsDone = this.#releaseRows(hasTime) && this.#evictMarks(hasTime) && this.#evictUndelivered();
+    const moved = this.#releaseRows(hasTime) && this.#evictMarks(hasTime) ? this.#evictUndelivered() : undefined;
     minutes.release(minuteBounds(now, clock(), retentionMs, storage.maxBytes));
     const areKeysDone = seen.release(now, timer(keysMs, steady));
-    return areRowsDone && areKeysDone;
+    // Behind a cursor that was moved, more rows may leave now.
+    return { isDone: moved?.size === 0 && areKeysDone, moved: moved ?? new Map() };
   }
 
   /**
@@ -203,19 +205,11 @@ export class Space {
     return Math.min(state.measuredSeq + 1, state.cursor.seq, destinations.lowestSeq("required"), ...replayed);
   }
 
-  /** The cursors that the last transaction moved past undelivered rows. */
-  takeMoved(): ReadonlyMap<string, LogCursor> {
-    const moved = this.#moved;
-    this.#moved = new Map();
-    return moved;
-  }
-
-  /** A destination that is not required must not stop the receivers. Whether nothing was given up: more rows may leave now. */
-  #evictUndelivered(): boolean {
+  /** A destination that is not required must not stop the receivers. The cursors of those that were moved. */
+  #evictUndelivered(): ReadonlyMap<string, LogCursor> {
     const { destinations, storage } = this.#deps;
-    if (!this.isShort || !destinations.hasOptional) return true;
-    this.#moved = destinations.evict(this.#requiredSeq, storage.maxBytes * evictedShare);
-    return this.#moved.size === 0;
+    if (!this.isShort) return new Map();
+    return destinations.evict(this.#requiredSeq, storage.maxBytes * evictedShare);
   }
 
   #releaseRows(hasTime: () => boolean): boolean {
