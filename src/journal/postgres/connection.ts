@@ -1,31 +1,15 @@
 /** Connections to the database: each does one statement at a time, and is made anew when it was lost. */
-import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
-import pg, { type ClientConfig } from "pg";
-import type { Config } from "../../config/schema.ts";
-import { parsePostgresUrl, type PostgresAddress, type PostgresHost } from "../../config/postgres-url.ts";
+import type pg from "pg";
+import { parsePostgresUrl, type PostgresAddress } from "../../config/postgres-url.ts";
 import { Unavailable } from "../../errors.ts";
 import { calmLogger, type Logger } from "../../lib/logger.ts";
-import { cancelStatement, destroy } from "./cancel.ts";
-import { DatabaseError, databaseErrorOf } from "./errors.ts";
+import { cancelStatement, type DatabaseSettings, destroy, openClient, placeOf, tlsOf, within } from "./client.ts";
+import { DatabaseError, databaseErrorOf, errorOfAll } from "./errors.ts";
 
-export type DatabaseSettings = Pick<Config["state"], "url" | "tls">;
-
-/** How long connecting may take, and how long it is not tried again after it failed: doubled from time to time, and less than an append waits. */
-const connectMs = 5000;
+/** How long connecting is not tried again after it failed: doubled from time to time, and less than an append waits. */
 const firstPauseMs = 100;
 const lastPauseMs = 2000;
-
-/** What the server has to be asked first. Every pooler knows it. */
-const greeting = `SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS "isReadOnly"`;
-
-const { builtins, getTypeParser } = pg.types;
-
-/** Numbers of rows and milliseconds are far below 2^53. */
-const types = {
-  getTypeParser: (oid: number, format?: "text" | "binary") =>
-    oid === builtins.INT8 ? Number : getTypeParser(oid, format),
-} as NonNullable<ClientConfig["types"]>;
 
 /** A database whose connections share what is known of it. */
 export class Database {
@@ -193,25 +177,18 @@ export class Connection {
     }
   }
 
-  /** The first host that accepts writes. */
+  /** The first host that accepts writes. @throws {DatabaseError} that says what is wrong with each. */
   async #connect(): Promise<pg.Client> {
     const { address, tls } = this.#database;
-    let failure: unknown;
+    const failures: DatabaseError[] = [];
     for (const host of address.hosts) {
-      const isSocket = host.host.startsWith("/");
-      const forms =
-        isSocket || tls === undefined ? [undefined] : address.sslMode === "prefer" ? [tls, undefined] : [tls];
-      for (const form of forms) {
-        try {
-          return await openClient(address, host, form);
-        } catch (error) {
-          failure = databaseErrorOf(error, placeOf([host]));
-          // Only a server without TLS is asked again without it.
-          if (!/does not support SSL/.test(String(error))) break;
-        }
+      try {
+        return await openClient(address, host, tls);
+      } catch (error) {
+        failures.push(databaseErrorOf(error, placeOf([host])));
       }
     }
-    throw failure;
+    throw errorOfAll(failures);
   }
 
   #drop(): void {
@@ -219,82 +196,4 @@ export class Connection {
     this.#client = undefined;
     if (client !== undefined) destroy(client);
   }
-}
-
-async function openClient(
-  { user, password, database }: PostgresAddress,
-  { host, port }: PostgresHost,
-  ssl: ConnectionOptions | undefined,
-): Promise<pg.Client> {
-  const client = new pg.Client({
-    host,
-    port,
-    user,
-    // As a function, so that no variable and no file takes the place of an empty one.
-    password: () => password,
-    database,
-    ssl: ssl ?? false,
-    types,
-    keepAlive: true,
-    application_name: "tailscale2otel",
-  });
-  // What is under way gets the error too. Without a listener, that of an idle connection would end the process.
-  client.on("error", () => destroy(client));
-  const opening = (async () => {
-    await client.connect();
-    return client.query<{ isReadOnly: boolean }>(greeting);
-  })();
-  try {
-    const { rows } = await within(connectMs, opening, () => new DatabaseError("no connection within 5 s", "away"));
-    if (rows[0]?.isReadOnly === true)
-      throw new DatabaseError("it accepts no writes: it is a standby, or read-only", "away");
-    return client;
-  } catch (error) {
-    destroy(client);
-    throw error instanceof DatabaseError
-      ? new DatabaseError(`${placeOf([{ host, port }])}: ${error.message}`, "away")
-      : error;
-  }
-}
-
-/** The result, or after that time the error that `late` gives. */
-async function within<Result>(limitMs: number, result: Promise<Result>, late: () => Error): Promise<Result> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), limitMs);
-  });
-  try {
-    return await Promise.race([result, limit]);
-  } finally {
-    clearTimeout(timer);
-    // If it was late, its own error has nobody to tell.
-    result.catch(() => undefined);
-  }
-}
-
-/**
- * libpq's meanings: `require` verifies nothing unless there is a CA file, `verify-ca` the certificate, `verify-full` its name too.
- * @throws {Unavailable} if a file cannot be read.
- */
-function tlsOf({ sslMode }: PostgresAddress, files: DatabaseSettings["tls"]): ConnectionOptions | undefined {
-  if (sslMode === "disable") return undefined;
-  const read = (path: string): string => {
-    try {
-      return readFileSync(path, "utf8");
-    } catch (error) {
-      throw new Unavailable(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  };
-  const { ca_file: ca, cert_file: cert, key_file: key } = files;
-  const isVerified = sslMode === "verify-ca" || sslMode === "verify-full" || (sslMode === "require" && ca !== "");
-  return {
-    ...(ca !== "" && { ca: read(ca) }),
-    ...(cert !== "" && key !== "" && { cert: read(cert), key: read(key) }),
-    rejectUnauthorized: isVerified,
-    ...(sslMode !== "verify-full" && { checkServerIdentity: () => undefined }),
-  };
-}
-
-function placeOf(hosts: readonly PostgresHost[]): string {
-  return `the database at ${hosts.map(({ host, port }) => (host.startsWith("/") ? host : `${host}:${port}`)).join(", ")}`;
 }

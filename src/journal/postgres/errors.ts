@@ -74,6 +74,14 @@ export function databaseErrorOf(error: unknown, where: string): DatabaseError {
   return new DatabaseError(remedy === undefined ? reason : `${reason}. ${remedy}`, kind, code);
 }
 
+/** What is wrong with all hosts of a database; what it means is what a retry, or those who are served meanwhile, may depend on. */
+export function errorOfAll(errors: readonly DatabaseError[]): DatabaseError {
+  const [first, ...others] = errors as readonly [DatabaseError, ...DatabaseError[]];
+  if (others.length === 0) return first;
+  const decides = errors.find(({ isRefusal }) => isRefusal) ?? errors.find(({ kind }) => kind === "away") ?? first;
+  return new DatabaseError(errors.map(({ message }) => message).join("; "), decides.kind, decides.code);
+}
+
 function isDistrusted(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return /^(?:ERR_TLS_CERT|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code);

@@ -5,7 +5,8 @@ import { type RowHead, rowOf, type StoredBatch } from "../batch.ts";
 import { conditionOf, markColumns, markOf, type MarkTable, type SqlValue, type StoredMark } from "../items.ts";
 import type { JournalReader } from "../journal.ts";
 import { databasePrefix } from "../deps.ts";
-import { type Connection, Database, type DatabaseSettings } from "./connection.ts";
+import type { DatabaseSettings } from "./client.ts";
+import { type Connection, Database } from "./connection.ts";
 import { DatabaseError } from "./errors.ts";
 import { quoted } from "./schema.ts";
 
