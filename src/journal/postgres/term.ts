@@ -103,6 +103,12 @@ export async function openTerm(deps: TermDeps) {
       connection.close();
     }
 
+    // While it began, nobody listened.
+    if (lease.isOver) {
+      await end("this instance no longer leads");
+      throw new Unavailable("the lease was lost while its term began");
+    }
+
     const mustLead = (): void => {
       if (ended !== undefined) throw new Unavailable(ended);
     };

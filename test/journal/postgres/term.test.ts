@@ -5,7 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Unavailable } from "../../../src/errors.ts";
 import { openJournal, openReader } from "../../../src/journal/index.ts";
+import { Database } from "../../../src/journal/postgres/connection.ts";
+import { openPostgresJournal } from "../../../src/journal/postgres/index.ts";
 import { quoted } from "../../../src/journal/postgres/schema.ts";
+import { silentLogger } from "../../../src/lib/logger.ts";
 import { type CuttingProxy, startCuttingProxy } from "../../support/cutting-proxy.ts";
 import { type Cluster, startCluster } from "../../support/postgres/cluster.ts";
 import { canHavePostgres } from "../../support/postgres/programs.ts";
@@ -258,6 +261,36 @@ describe.skipIf(!canHavePostgres)("a term", () => {
         await journal.maintain();
         return !(await state.holds(journal, "flow", keyOf(1)));
       });
+    },
+    timeoutMs,
+  );
+
+  test(
+    "whose lease is lost while it begins is not begun: the next one is",
+    async () => {
+      const config = configOf({});
+      const url = cluster.url("postgres");
+      const settings = { ...config.state, url, schema: state.schema, lease: 1500 };
+      const journal = await openPostgresJournal({ ...config, state: settings }, depsOf(state));
+      const s = quoted(state.schema);
+      const holding = new Database(settings, silentLogger).connect(timeoutMs);
+      try {
+        await holding.query("BEGIN");
+        await holding.query(`LOCK TABLE ${s}.state`);
+        const leading = journal.lead(forever);
+        const fence = async () =>
+          (await cluster.query<{ fence: number }>(`SELECT fence::int AS fence FROM ${s}.lease`))[0]?.fence;
+        await until(async () => (await fence()) === 1);
+        await cluster.query(`UPDATE ${s}.lease SET holder = 'other', fence = 2, until_at = ${s}.now_ms() + 1000`);
+        await until(() => journal.cluster?.isLeading === false);
+        await holding.query("COMMIT");
+        const led = await leading;
+        expect([led.lost.aborted, await fence()]).toEqual([false, 3]);
+        await led.writeState("devices", Uint8Array.of(1));
+      } finally {
+        holding.close();
+        await journal.close();
+      }
     },
     timeoutMs,
   );
