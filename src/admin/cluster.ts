@@ -73,12 +73,14 @@ export async function leaderText(cluster: Cluster): Promise<string> {
 }
 
 /** The same from what a follower has answered. */
-export function whomToAsk({ member, members, trouble }: ClusterStatus): string {
+export function whomToAsk({ member, members, lease, trouble }: ClusterStatus): string {
   const own = "this instance is a follower";
   if (members === undefined)
     return `${own}; which instance leads is not known: ${trouble ?? "the database does not answer"}`;
   const leader = members.find(({ isLeader }) => isLeader);
-  if (leader === undefined || leader.id === member)
+  // A leader that has stopped without a farewell is named until another one leads.
+  const isOver = lease !== undefined && lease.expiresInMs <= 0;
+  if (leader === undefined || leader.id === member || isOver)
     return `${own}; no instance leads at the moment: ask again in a few seconds`;
   const name = leader.host === "" ? leader.id : leader.host;
   return leader.adminAddress === ""

@@ -508,9 +508,9 @@ describe("of instances that share a journal", () => {
   test("a follower names the leader to those who ask for what only that one knows", () => {
     const own = "this instance is a follower";
     expect(whomToAsk(cluster)).toBe(`${own}: ask the leader, host-a, at http://192.0.2.1:9091`);
-    expect(whomToAsk({ ...cluster, members: [] })).toBe(
-      `${own}; no instance leads at the moment: ask again in a few seconds`,
-    );
+    const nobody = `${own}; no instance leads at the moment: ask again in a few seconds`;
+    expect(whomToAsk({ ...cluster, members: [] })).toBe(nobody);
+    expect(whomToAsk({ ...cluster, lease: { fence: 7, expiresInMs: -1 } })).toBe(nobody);
     expect(whomToAsk({ member: "m2", isLeading: false, trouble: "refused" })).toBe(
       `${own}; which instance leads is not known: refused`,
     );
