@@ -169,16 +169,20 @@ const bodyMs = 10_000;
 /** Prometheus' text exposition format. */
 const textFormat = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Open to everyone. `?verbose` adds what is degraded, and what to do; the status code stays the same. */
+/**
+ * Open to everyone. 503 once no tailnet accepts records: senders of one that does not get 503 themselves, and a balancer must not
+ * take those of the others away. `?verbose` adds what is degraded, and what to do; the status code stays the same.
+ */
 function readiness(tailnets: AdminDeps["tailnets"], parameters: URLSearchParams): HttpAnswer {
-  const all = troublesOfAll(tailnets.map(({ name, health }) => ({ name, health: health() })));
-  const notReady = all.flatMap(({ severity, message }) => (severity === "error" ? [message] : []));
-  const isReady = notReady.length === 0;
-  const troubles = parameters.has("verbose") ? all.filter(({ severity }) => isReady === (severity === "warning")) : [];
-  const remedies = troubles.length === 0 ? {} : { remedies: remediesOf(troubles) };
-  if (!isReady) return jsonResponse(503, { status: "not ready", reasons: notReady, ...remedies });
-  const reasons = troubles.map(({ message }) => message);
-  return jsonResponse(200, reasons.length === 0 ? { status: "ready" } : { status: "degraded", reasons, ...remedies });
+  const asked = tailnets.map(({ name, health }) => ({ name, health: health() }));
+  const all = troublesOfAll(asked);
+  const isReady = asked.some(({ health }) => health.notReady.length === 0);
+  const isVerbose = parameters.has("verbose");
+  const shown = isReady && isVerbose ? all : all.filter(({ severity }) => severity === "error");
+  const status = isReady ? (shown.length === 0 ? "ready" : "degraded") : "not ready";
+  const reasons = shown.length > 0 && { reasons: shown.map(({ message }) => message) };
+  const remedies = isVerbose && shown.length > 0 && { remedies: remediesOf(shown) };
+  return jsonResponse(isReady ? 200 : 503, { status, ...reasons, ...remedies });
 }
 
 /** The content type is required because no HTML form can send it. */

@@ -47,15 +47,22 @@ test("an unknown tailnet is answered with 404 and the names that there are", asy
   });
 });
 
-test("reasons of several tailnets begin with their names", async () => {
+test("it is ready while one of several tailnets accepts records, and reasons begin with their names", async () => {
+  let notReady: readonly string[] = [];
+  const [one] = adminWith({ name: "one", health: () => ({ ...led("", 0).health(), notReady }) }).tailnets;
   const [full] = adminWith({
     name: "two",
     health: () => ({ ...led("", 0).health(), notReady: ["the journal is full"] }),
   }).tailnets;
-  const url = await start(led("one", 1), full);
+  const url = await start(one, full);
+  const reasons = ["two: the journal is full"];
+  const remedies = [expect.stringContaining("raise state.max_bytes")];
+  expect(await ask(`${url}/readyz`)).toEqual({ status: 200, answer: { status: "degraded", reasons } });
+  expect((await ask(`${url}/readyz?verbose`)).answer).toEqual({ status: "degraded", reasons, remedies });
+  notReady = ["the program is stopping"];
   expect(await ask(`${url}/readyz`)).toEqual({
     status: 503,
-    answer: { status: "not ready", reasons: ["two: the journal is full"] },
+    answer: { status: "not ready", reasons: ["one: the program is stopping", ...reasons] },
   });
 });
 
