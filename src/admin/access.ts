@@ -1,12 +1,12 @@
 /** Who may use the admin listener: programs with the token, and its own page with the token's cookie; on loopback without a token, all of this machine. */
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { isIPv6 } from "node:net";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { createSecretCheck, isForeign, namesThisMachine, readAuthorization } from "../http/auth.ts";
 import { type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 import type { Handler } from "../http/router.ts";
 import type { Clock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
-import { createAttempts } from "./attempts.ts";
-import { createSessions } from "./session.ts";
 
 export interface AccessDeps {
   readonly telemetry: Telemetry;
@@ -99,4 +99,99 @@ const challenge = { "www-authenticate": "Bearer" };
 
 function noContent(headers: Readonly<Record<string, string>>): HttpAnswer {
   return { status: 204, headers, body: "" };
+}
+
+/** Of a session. */
+const lifetimeSeconds = 12 * 3600;
+
+/**
+ * Sessions of the page: a cookie that proves the admin token was known when it was made. Nothing is kept for a session. Another
+ * token ends all sessions, because it is the key of their signatures. Cookies are shared by all ports of a host.
+ */
+export function createSessions(token: string, { port, clock }: Pick<AccessDeps, "port" | "clock">) {
+  const signatureOf = (expiry: string): Buffer =>
+    createHmac("sha256", token).update(`tailscale2otel session until ${expiry}`).digest();
+  const cookie = (value: string, seconds: number, connection: "secure" | "plain"): string => {
+    const secure = connection === "secure" ? "; Secure" : "";
+    return `${nameAt(port())}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`;
+  };
+  return {
+    /** For `Set-Cookie`. */
+    begin(connection: "secure" | "plain"): string {
+      const expiry = String(Math.floor(clock() / 1000) + lifetimeSeconds);
+      return cookie(`${expiry}.${signatureOf(expiry).toString("base64url")}`, lifetimeSeconds, connection);
+    },
+    /** The same, to end the session of this browser. */
+    end: (connection: "secure" | "plain"): string => cookie("", 0, connection),
+    /** Whether the `Cookie` header has a session that is valid now. */
+    isValid(cookies: string | null): boolean {
+      const name = nameAt(port());
+      for (const one of (cookies ?? "").split(";")) {
+        const match = /^\s*([^=\s]+)=(\d{1,12})\.([\w-]{43})\s*$/.exec(one);
+        if (match === null || match[1] !== name) continue;
+        const [, , expiry = "", signature = ""] = match;
+        const isSigned = timingSafeEqual(Buffer.from(signature, "base64url"), signatureOf(expiry));
+        if (isSigned && Number(expiry) * 1000 > clock()) return true;
+      }
+      return false;
+    },
+  };
+}
+
+function nameAt(port: number): string {
+  return `tailscale2otel-${port}`;
+}
+
+/** Who guesses: an IP address, and how it named this listener. What a proxy on this machine passes on has a count of its own. */
+export interface Guesser {
+  readonly peer: string;
+  readonly named: "this machine" | "another host";
+}
+
+/** Wrong guesses that are free, and how many more there are per second. */
+const burst = 20;
+const perSecond = 1;
+
+/** Networks that are remembered. */
+const maxNetworks = 4096;
+
+/**
+ * Limits how fast anyone can guess the admin token, by address, so that nobody locks out others: a token bucket for each network.
+ * `now` is in milliseconds and never goes back.
+ */
+export function createAttempts(now: () => number = () => performance.now()) {
+  const buckets = new Map<string, { wrong: number; at: number }>();
+
+  function levelOf(network: string): number {
+    const bucket = buckets.get(network);
+    if (bucket === undefined) return 0;
+    return Math.max(0, bucket.wrong - ((now() - bucket.at) / 1000) * perSecond);
+  }
+
+  return {
+    /** Whether there were so many wrong guesses that the next one is not looked at. */
+    isExhausted: (guesser: Guesser): boolean => levelOf(keyOf(guesser)) > burst - 1,
+    failed(guesser: Guesser): void {
+      const network = keyOf(guesser);
+      const wrong = levelOf(network) + 1;
+      buckets.delete(network);
+      buckets.set(network, { wrong, at: now() });
+      const [oldest] = buckets.keys();
+      if (buckets.size > maxNetworks && oldest !== undefined) buckets.delete(oldest);
+    },
+  };
+}
+
+function keyOf({ peer, named }: Guesser): string {
+  return `${networkOf(peer)} ${named}`;
+}
+
+/** One machine has all addresses of an IPv6 /64, and this one all of 127.0.0.0/8. */
+function networkOf(peer: string): string {
+  if (!isIPv6(peer)) return peer.startsWith("127.") ? "127.0.0.0/8" : peer;
+  const [head = "", tail] = peer.replace(/%.*$/, "").split("::", 2);
+  const groups = head.split(":").filter(Boolean);
+  const rest = (tail ?? "").split(":").filter(Boolean);
+  const zeros = tail === undefined ? 0 : 8 - groups.length - rest.length;
+  return [...groups, ...Array.from({ length: zeros }, () => "0"), ...rest].slice(0, 4).join(":");
 }

@@ -1,4 +1,4 @@
-/** Parses requests about quarantine and replays: every member is checked, and unknown ones are refused. */
+/** Parses the queries and bodies of requests to the admin listener: every member is checked, and unknown ones are refused. */
 import { type Severity, severityNumbers } from "../catalogue/log-event.ts";
 import { Refusal } from "../errors.ts";
 import type { Redelivery } from "../journal/index.ts";

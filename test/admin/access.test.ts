@@ -1,9 +1,8 @@
 /** Who is answered: tokens, sessions of the page, guessing, and requests that pages of other sites send. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
-import { createAttempts } from "../../src/admin/attempts.ts";
 import { isForeign } from "../../src/http/auth.ts";
-import { createSessions } from "../../src/admin/session.ts";
+import { createAttempts, createSessions } from "../../src/admin/access.ts";
 import type { Exchange } from "../../src/http/exchange.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
