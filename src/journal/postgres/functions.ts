@@ -21,6 +21,12 @@ const until = (packed: string, size: number) => `generate_series(0, length(${pac
 const others = `SELECT g.class, g.at, ${other.key} AS key, ${other.word} AS expected, substr(other_keys, 20 * i + 17, 4) AS word
   FROM json_to_recordset(other_groups) AS g(class text, at bigint, first integer, keys integer),
   generate_series(g.first, g.first + g.keys - 1) AS i`;
+/** What is held of `flow_keys`, and of `other_keys`. */
+const heldFlow = `FROM (SELECT ${dayAt} AS day, ${flow.key} AS key FROM ${until("flow_keys", 16)}) k
+  JOIN flow_key f ON f.key = k.key AND f.day IN (k.day, ${unknownDay})`;
+const heldOthers = `SELECT json_object_agg(k.class, k.held) INTO known_other FROM (
+  SELECT o.class, encode(string_agg(o.key || o.word, ''), 'base64') AS held
+  FROM (${others}) k JOIN other_key o ON o.key = k.key AND o.class = k.class GROUP BY o.class) k`;
 const none = "decode('00000000', 'hex')";
 
 /**
@@ -145,13 +151,10 @@ BEGIN
     WHEN SQLSTATE '${isKnown}' THEN
       outcome := 'known';
       SELECT string_agg(f.key || f.word, '') INTO known_flow FROM (
-        SELECT f.key, f.word FROM (SELECT ${dayAt} AS day, ${flow.key} AS key FROM ${until("flow_keys", 16)}) k
-          JOIN flow_key f ON f.key = k.key AND f.day IN (k.day, ${unknownDay})
+        SELECT f.key, f.word ${heldFlow}
         UNION ALL SELECT f.key, f.word FROM (SELECT ${change.key} AS key FROM ${until("flow_changes", 20)}) k
           JOIN flow_key f ON f.key = k.key) f;
-      SELECT json_object_agg(k.class, k.held) INTO known_other FROM (
-        SELECT o.class, encode(string_agg(o.key || o.word, ''), 'base64') AS held
-          FROM (${others}) k JOIN other_key o ON o.key = k.key AND o.class = k.class GROUP BY o.class) k;
+      ${heldOthers};
     WHEN SQLSTATE '${raised.gone}' THEN outcome := 'gone';
     WHEN SQLSTATE '${raised.fenced}' THEN outcome := 'fenced';
   END;
@@ -223,12 +226,8 @@ $remove$`,
   `CREATE OR REPLACE FUNCTION look_up(flow_days bytea, flow_keys bytea, other_keys bytea, other_groups json,
   OUT known_flow bytea, OUT known_other json) LANGUAGE plpgsql ${plans} SET search_path FROM CURRENT AS $look$
 BEGIN
-  SELECT string_agg(f.key || f.word, '') INTO known_flow
-    FROM (SELECT ${dayAt} AS day, ${flow.key} AS key FROM ${until("flow_keys", 16)}) k
-    JOIN flow_key f ON f.key = k.key AND f.day IN (k.day, ${unknownDay});
-  SELECT json_object_agg(k.class, k.held) INTO known_other FROM (
-    SELECT o.class, encode(string_agg(o.key || o.word, ''), 'base64') AS held
-    FROM (${others}) k JOIN other_key o ON o.key = k.key AND o.class = k.class GROUP BY o.class) k;
+  SELECT string_agg(f.key || f.word, '') INTO known_flow ${heldFlow};
+  ${heldOthers};
 END
 $look$`,
 
