@@ -4,6 +4,7 @@
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { Buffer } from "node:buffer";
+import { Unavailable } from "../errors.ts";
 import type { Journal } from "../journal/index.ts";
 import { messageOf } from "../lib/system-error.ts";
 import type { Device } from "../processors/directory.ts";
@@ -31,23 +32,30 @@ export function createDeviceRefresh(
 ) {
   const { logger } = deps;
   let usedText: string | undefined;
+  /** What the copy has, or cannot have. */
+  let storedText: string | undefined;
 
   async function update(answer: readonly Device[]): Promise<void> {
     const devices = answer.slice(0, maxDevices);
     const text = JSON.stringify(devices);
-    if (text === usedText) return;
-    usedText = text;
-    use(devices);
-    if (answer.length > maxDevices)
-      logger.warn("the tailnet has more devices than this program keeps; the others have no name", {
-        devices: answer.length,
-        kept: maxDevices,
-      });
+    if (text !== usedText) {
+      usedText = text;
+      use(devices);
+      if (answer.length > maxDevices)
+        logger.warn("the tailnet has more devices than this program keeps; the others have no name", {
+          devices: answer.length,
+          kept: maxDevices,
+        });
+    }
+    if (text === storedText) return;
     try {
       await journal.writeState(stateName, encodeDevices(devices));
     } catch (error) {
       logger.warn("cannot store the tailnet's devices for the next start", { reason: messageOf(error) });
+      // A journal that is away or full takes the copy later.
+      if (error instanceof Unavailable) return;
     }
+    storedText = text;
   }
 
   const what = "read the tailnet's devices (names come from the last copy, or from the records)";
@@ -71,7 +79,7 @@ export function createDeviceRefresh(
       const stored = journal.readState(stateName);
       const devices = stored === undefined ? undefined : decodeDevices(stored);
       if (devices !== undefined) {
-        usedText = JSON.stringify(devices);
+        usedText = storedText = JSON.stringify(devices);
         use(devices);
       }
       scrape.start();

@@ -2,6 +2,7 @@
 import { setImmediate as allSettled } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
+import { Unavailable } from "../../src/errors.ts";
 import type { Device } from "../../src/processors/directory.ts";
 import { createDeviceRefresh, decodeDevices, encodeDevices } from "../../src/tailnet/devices.ts";
 import { type ApiDevice, TailscaleError } from "../../src/tailscale/index.ts";
@@ -99,6 +100,18 @@ test("uses a stored copy at once, and not again if the API says the same", async
   await allAnswered;
   expect(used).toEqual([[web], [other]]);
   expect(kept).toEqual([[other]]);
+});
+
+test("stores the copy with a later answer if the journal could not take it, and uses it once", async () => {
+  let refusals = 1;
+  const keep = (): void => {
+    if (refusals-- > 0) throw new Unavailable("the database is away");
+  };
+  const { refresh, used, kept, lines, allAnswered } = setUp([[web], [web], [web]], { keep });
+  refresh.start();
+  await allAnswered;
+  expect([used, kept]).toEqual([[[web]], [[web]]]);
+  expect(lines.map(({ fields }) => fields)).toEqual([{ reason: "the database is away" }]);
 });
 
 test("uses an empty list of devices too", async () => {
