@@ -1,6 +1,6 @@
 /** A minute as it is stored: all totals, and the busiest pairs, nodes and services. The others are in the totals alone. */
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { Damaged, reasonOf, type StoredMinute } from "../journal/index.ts";
+import { zstdDecompressSync } from "node:zlib";
+import { Damaged, packText, reasonOf, type StoredMinute } from "../journal/index.ts";
 import {
   addService,
   addSums,
@@ -16,8 +16,6 @@ import {
 /** Pairs of nodes, and nodes with physical traffic. */
 const maxPairs = 200;
 const maxServices = 50;
-
-const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
 /** Few arrays and no name twice: a day of it is read in a second. */
 interface Detail {
@@ -47,7 +45,7 @@ export function packMinute(at: number, minute: MinuteSums): StoredMinute {
   return {
     at,
     totals: new Uint8Array(buffer, byteOffset, byteLength).slice(),
-    detail: zstdCompressSync(JSON.stringify(detail), level),
+    detail: packText(Buffer.from(JSON.stringify(detail))),
   };
 }
 

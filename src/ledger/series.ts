@@ -3,9 +3,10 @@
  * as it lives. Values are columns, so that a fold of thousands of series is copied and stored as a few arrays; attribute
  * sets, which rarely change, are packed in chunks of 512.
  */
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { zstdDecompressSync } from "node:zlib";
 import { attributesKey } from "../catalogue/increments.ts";
 import type { IntervalMetric, LedgerMetric } from "../catalogue/metrics.ts";
+import { packText } from "../journal/index.ts";
 import { freeBuffer } from "../runtime/process.ts";
 
 /** Text, but for `otel.metric.overflow`, which is `true`. */
@@ -242,11 +243,9 @@ export class SeriesTable {
   }
 }
 
-const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
-
 /** In a buffer of its own: posting it to another thread copies the whole buffer. */
 function packSets(sets: FoldedMetric["sets"]): Uint8Array {
-  return new Uint8Array(zstdCompressSync(JSON.stringify(Array.from(sets, (set) => set ?? null)), level));
+  return new Uint8Array(packText(Buffer.from(JSON.stringify(Array.from(sets, (set) => set ?? null)))));
 }
 
 /** The attribute sets of a packed chunk. @throws {Error} if it is not one. */
