@@ -2,6 +2,7 @@
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Config, type ConfigSources, findConfigFile, type Inspection, loadConfig } from "../config/index.ts";
+import { settingsOf, valueAt } from "../config/schema.ts";
 import { parseListen } from "../lib/listen.ts";
 import { programCommand } from "../runtime/process.ts";
 import type { Installation } from "../supervisor/installation.ts";
@@ -59,10 +60,9 @@ function systemPlan({ config, origins }: Inspection, configPath: string, program
     throw new Error(
       `state.path is ${config.state.path}, but the service may write only to ${serviceStateDirectory}. Remove state.path from ${configPath}; to keep the state, move the directory to ${serviceStateDirectory}.`,
     );
-  const receivers = (["streaming", "webhook"] as const).map((name) => config[name]).filter(({ enabled }) => enabled);
-  const hasFixedUser = receivers.some(({ tls }) => tls.tailscale);
-  const listens = [...receivers, ...(config.admin.enabled ? [config.admin] : [])].map(({ listen }) => listen);
-  const ports = listens.map((listen) => parseListen(listen)?.port ?? 0);
+  const listeners = [config.streaming, config.webhook, config.admin].filter(({ enabled }) => enabled);
+  const hasFixedUser = listeners.some(({ tls }) => tls.tailscale);
+  const ports = listeners.map(({ listen }) => parseListen(listen)?.port ?? 0);
   assertReadable(config, dirname(configPath));
   const files = namedFiles(config, origins);
   for (const { path } of files) assertNameable(path);
@@ -88,32 +88,26 @@ function namedFiles(config: Config, origins: Inspection["origins"]): readonly Na
     throw new Error(
       `the service cannot read ${listed.path} (${listed.key}). Write the secret itself into the configuration file, which only root has to be able to read.`,
     );
-  const tls = (["streaming", "webhook", "admin"] as const).flatMap((name) => {
-    const { enabled, tls: of } = config[name];
-    if (!enabled || of.cert_file === "") return [];
-    return (["cert_file", "key_file"] as const).map((file) => ({ key: `${name}.tls.${file}`, path: of[file] }));
-  });
-  const backend = (["ca_file", "cert_file", "key_file"] as const).map((name) => ({
-    key: `otlp.tls.${name}`,
-    path: config.otlp.tls[name],
-  }));
-  return [...secrets, ...tls, ...backend.filter(({ path }) => path !== "")];
+  return [...secrets, ...pemFiles(config).filter(({ item }) => item === undefined)];
 }
 
 /** @throws {Error} for a TLS file of a further destination that the service cannot read: it is not passed on as a copy. */
-function assertReadable({ otlp }: Config, folder: string): void {
-  const files = otlp.also.flatMap(({ tls }, index) =>
-    (["ca_file", "cert_file", "key_file"] as const).map(
-      (name) => [`otlp.also.${index}.tls.${name}`, tls[name]] as const,
-    ),
-  );
-  for (const [key, path] of files) {
+function assertReadable(config: Config, folder: string): void {
+  for (const { key, path } of pemFiles(config).filter(({ item }) => item !== undefined)) {
     // A relative path would be one beside the copy of the configuration.
-    if (path === "" || (dirname(path) !== folder && (statSync(path).mode & 0o004) !== 0)) continue;
+    if (dirname(path) !== folder && (statSync(path).mode & 0o004) !== 0) continue;
     throw new Error(
       `the service cannot read ${path} (${key}). Put it into another directory than the configuration, readable by everyone, and name it by its full path.`,
     );
   }
+}
+
+/** Every certificate, key and CA that is named: `run` reads those of what is off, too. */
+function pemFiles(config: Config) {
+  return settingsOf(config).flatMap(({ key, kind, item }) => {
+    const path = kind === "file" ? String(valueAt(config, key)) : "";
+    return path === "" ? [] : [{ key, path, item }];
+  });
 }
 
 const bareUnit = { configPath: "", files: [], hasFixedUser: false, bindsLowPort: false, keepsState: true };

@@ -181,6 +181,34 @@ describe.skipIf(!canUnshare)("for the machine (needs root and mount namespaces)"
     expect(existsSync(join(units(), "tailscale2otel.service"))).toBe(false);
   });
 
+  test("has that user for the certificate of the admin listener, too", () => {
+    writeFileSync(config, readFileSync(config, "utf8").replace("[admin]\n", "[admin]\ntls.tailscale = true\n"));
+    const { stdout, stderr } = system("install", "--print", "--config", config);
+    expect([stdout, stderr]).toEqual([
+      expect.stringContaining("\nUser=tailscale2otel\n"),
+      expect.stringContaining("would be written to"),
+    ]);
+  });
+
+  test("gets a copy of every file that run reads: of the database, and of a listener that is off", () => {
+    const [authority, certificate, key] = ["first.cert.pem", "first.cert.pem", "first.key.pem"].map((name, index) => {
+      copyFileSync(join(import.meta.dirname, "../support/tls", name), join(home, `${index}.pem`));
+      return join(home, `${index}.pem`);
+    });
+    writeConfig(`[state]
+url = "postgres://a@db.example.com/b?sslmode=verify-full"
+tls.ca_file = "0.pem"
+[webhook]
+tls.cert_file = "1.pem"
+tls.key_file = "2.pem"
+`);
+    const { stdout } = system("install", "--print", "--config", config);
+    expect(stdout).toContain(`LoadCredential=state-tls-ca_file:${authority}\n`);
+    expect(stdout).toContain(`LoadCredential=webhook-tls-cert_file:${certificate}\n`);
+    expect(stdout).toContain(`LoadCredential=webhook-tls-key_file:${key}\n`);
+    expect(stdout).toContain("--set state.tls.ca_file=${CREDENTIALS_DIRECTORY}/state-tls-ca_file");
+  });
+
   test("is refused if it could not read a file of a further destination", () => {
     const also = (more: string): string =>
       `[otlp]\nendpoint = "http://192.0.2.1:4318"\n[[otlp.also]]\nname = "b"\nendpoint = "https://192.0.2.2"\n${more}`;
