@@ -211,17 +211,16 @@ const meanings: Readonly<Record<string, string>> = {
   "tailscale2otel.scrape.errors": "Other words for `error_type`.",
 };
 
-const noPage = "nothing: there is no page";
+const noStore = "nothing: the page reads the journal, and has no store of its own";
 const noQueue = "`tailscale2otel_journal_pending`: log records wait on disk, and none is dropped";
 const scope = '`tailscale2otel_scrape_errors_total{error_type="missing_scope"}`, and `check --online` before the start';
 const noInventory = "nothing: what is read per device or service there is not read here";
 const pulled = "nothing: the scraper's own `up` and `scrape_duration_seconds` say it";
 const noGo = "`process_memory_usage_bytes`, `tailscale2otel_event_loop_lag_seconds`: the runtime is another one";
-const noCluster = "nothing: one instance runs";
 
 /** Where to look for what has no metric of the same name. */
 const elsewhere: Readonly<Record<string, string>> = {
-  "tailscale.network.store.dropped": noPage,
+  "tailscale.network.store.dropped": noStore,
   "tailscale.logstream.max_body_requests": "nothing: not read from the API",
   "tailscale2otel.receiver.misconfigured":
     "`tailscale2otel_config_warnings_ratio`: a receiver without a token accepts everything, which is a warning; `require_token` and `require_secret` make it an error",
@@ -273,10 +272,10 @@ const elsewhere: Readonly<Record<string, string>> = {
   "tailscale2otel.metrics.scrape.duration": pulled,
   "tailscale2otel.metrics.scrape.in_flight": pulled,
   "tailscale2otel.metrics.scrape.gather_errors": pulled,
-  "tailscale2otel.coordination.leader": noCluster,
-  "tailscale2otel.coordination.handovers": noCluster,
-  "tailscale2otel.flow_store.journal.size": noPage,
-  "tailscale2otel.flow_store.last_checkpoint_timestamp": noPage,
+  "tailscale2otel.coordination.leader": "`tailscale2otel_cluster_leading_ratio`",
+  "tailscale2otel.coordination.handovers": "`tailscale2otel_cluster_fence`, the number of the leader's term",
+  "tailscale2otel.flow_store.journal.size": noStore,
+  "tailscale2otel.flow_store.last_checkpoint_timestamp": noStore,
   "tailscale2otel.runtime.memory.sys": "`process_memory_usage_bytes`",
   "tailscale2otel.runtime.memory.heap_alloc": noGo,
   "tailscale2otel.runtime.goroutines": noGo,

@@ -58,18 +58,21 @@ export function checkTailscale(config: Config): Promise<readonly OnlineFinding[]
 
 /** One finding for each certificate that is in use, at `now` (epoch milliseconds). Whether keys match is for `check` itself. */
 async function checkCertificates(
-  { streaming, webhook, admin, otlp, tailscale }: Config,
+  { streaming, webhook, admin, state, otlp, tailscale }: Config,
   now: number,
 ): Promise<readonly OnlineFinding[]> {
   const renew = "Renew it: changed files are read without a restart.";
-  const authority = "Set it to the certificate of the authority that signed the backend's, in PEM form.";
+  const authorityOf = (what: string): string =>
+    `Set it to the certificate of the authority that signed the ${what}'s, in PEM form.`;
   const files = [
     streaming.enabled && { subject: "streaming.tls", file: streaming.tls.cert_file, url: streaming.public_url },
     webhook.enabled && { subject: "webhook.tls", file: webhook.tls.cert_file, url: webhook.public_url },
     admin.enabled && { subject: "admin.tls", file: admin.tls.cert_file },
+    state.url !== "" && { subject: "state.tls", file: state.tls.cert_file },
+    state.url !== "" && { subject: "state.tls.ca_file", file: state.tls.ca_file, remedy: authorityOf("database") },
     ...destinationSections({ otlp }).flatMap(([at, { tls }]) => [
       { subject: `${at}.tls`, file: tls.cert_file },
-      { subject: `${at}.tls.ca_file`, file: tls.ca_file, remedy: authority },
+      { subject: `${at}.tls.ca_file`, file: tls.ca_file, remedy: authorityOf("backend") },
     ]),
   ];
   const obtained = [

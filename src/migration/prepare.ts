@@ -22,7 +22,7 @@ export function selectTailnet(givens: GoGivens, wanted: string | undefined): voi
   const listed = names.map((name) => JSON.stringify(printable(name))).join(", ");
   if (wanted === undefined && entries.length > 1)
     throw new Error(
-      `${given.place}: there are ${entries.length} tailnets (${listed}), and one instance serves one: choose one with --tailnet`,
+      `${given.place}: there are ${entries.length} tailnets (${listed}), and one is converted at a time: choose it with --tailnet`,
     );
   const name = wanted ?? names[0] ?? "";
   const entry = entries[names.indexOf(name)];

@@ -43,8 +43,10 @@ const api: readonly Mapping[] = [
   missing("tailscale.max_log_response_bytes", "logs are read as a stream, and a range that is too large is halved", {
     initial: "33554432",
   }),
-  missing("tailscale.organization", "one instance serves one tailnet", { initial: "" }),
-  missing("tailnets", "one instance serves one tailnet: name the one to convert with `--tailnet`", { initial: "" }),
+  missing("tailscale.organization", "organizations are not read: `[[tailnet]]` lists several tailnets", {
+    initial: "",
+  }),
+  missing("tailnets", "one tailnet is converted, the one of `--tailnet`; add others as `[[tailnet]]`", { initial: "" }),
 ];
 
 const inventory =
@@ -127,7 +129,7 @@ const collectors: readonly Mapping[] = [
     { concerns: on("collectors.node_metrics.enabled") },
   ),
   missing("scheduler.*", "collectors start at once, each in its own interval"),
-  missing("coordination.*", "one instance owns a state directory, without election of a leader", {
+  missing("coordination.*", "instances that share a database (`state.url`) elect a leader there, without Kubernetes", {
     concerns: (go) => go.text("coordination.mode") === "kubernetes",
     isTask: true,
   }),
@@ -153,8 +155,8 @@ const streaming: readonly Mapping[] = [
     remark:
       "requests that are being parsed, by default 16 instead of 4 and at most 1,024; bodies in memory are limited by `streaming.max_inflight_bytes`",
   }),
-  missing("streaming.per_route_max_concurrent_requests", "one instance serves one tailnet", { initial: "0" }),
-  missing("streaming.routes", "one instance serves one tailnet: the route of that tailnet is converted", {
+  missing("streaming.per_route_max_concurrent_requests", "tailnets share one limit", { initial: "0" }),
+  missing("streaming.routes", "the route of the converted tailnet is converted", {
     initial: "",
   }),
 ];
@@ -177,8 +179,8 @@ const webhook: readonly Mapping[] = [
   missing("webhook.max_concurrent_requests", "the bodies of webhooks are limited together, without a setting", {
     initial: "0",
   }),
-  missing("webhook.per_route_max_concurrent_requests", "one instance serves one tailnet", { initial: "0" }),
-  missing("webhook.routes", "one instance serves one tailnet: the secret of that tailnet's route is converted", {
+  missing("webhook.per_route_max_concurrent_requests", "tailnets share one limit", { initial: "0" }),
+  missing("webhook.routes", "the secret of the converted tailnet's route is converted", {
     initial: "",
   }),
 ];

@@ -34,8 +34,8 @@ function signalRows(signal: "metrics" | "logs"): readonly Mapping[] {
     same(`${section}.enabled`, "true"),
     same(`${section}.endpoint`, "", {
       convert: (value, go) => {
-        const own = go.text(`${section}.tls.insecure`);
-        const base = baseUrl(value, go, own === "" ? go.isOn("otlp.tls.insecure") : own === "true");
+        const isOwn = isSet("tls.insecure")(go);
+        const base = baseUrl(value, go, go.isOn(isOwn ? `${section}.tls.insecure` : "otlp.tls.insecure"));
         return base.endsWith(path) ? base : base + path;
       },
       remark: `the full URL, with \`${path}\``,
@@ -146,7 +146,10 @@ const series: readonly Mapping[] = [
   same(`${flow}.exit_node_attribution`, "true"),
   missing(`${flow}.geo_dims`, "addresses are not geolocated", { initial: "false" }),
   missing(`${flow}.destination_service`, "not needed: `tailscale.dst.service` is always there"),
-  missing("cardinality.*", "it shapes inventories and the status page, which do not exist here"),
+  missing(
+    "cardinality.*",
+    "it shapes inventories, which are not exported, and the status page, which has no settings here",
+  ),
   missing("enrichment.cache_ttl", "names come from the last device list, however old", { initial: "5m" }),
   missing("enrichment.device_cache_stale_after", "names come from the last device list, however old", {
     initial: "0s",

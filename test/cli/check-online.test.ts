@@ -472,6 +472,21 @@ describe("certificates", () => {
     });
     expect(code).toBe(1);
   });
+
+  test("of the database that has expired", async () => {
+    writeFileSync(join(directory, "old.pem"), expired);
+    const nobody = `postgres://a@127.0.0.1:${await freePort()}/b?sslmode=verify-full`;
+    const { rows } = await check({
+      TS2OTEL_STATE__URL: nobody,
+      TS2OTEL_STATE__TLS__CA_FILE: join(directory, "old.pem"),
+    });
+    expect(troubles(rows)["state.tls.ca_file"]).toEqual({
+      subject: "state.tls.ca_file",
+      outcome: "failed",
+      detail: "it has expired (Feb  1 00:00:00 2020 GMT)",
+      remedy: "Set it to the certificate of the authority that signed the database's, in PEM form.",
+    });
+  });
 });
 
 test("accepts a journal that a running instance uses", async () => {

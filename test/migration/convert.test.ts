@@ -158,6 +158,18 @@ describe("export", () => {
     expect(lines).toContain('endpoint = "https://m.example.com/v1/metrics"');
   });
 
+  test.each([
+    ["tls: { insecure: true }", "true", "http"],
+    ['tls: { insecure: "1" }', "false", "http"],
+    ["tls: { insecure: false }", "true", "https"],
+    ["enabled: true", "true", "http"],
+  ])("of one signal with %s, and %s for both, uses %s", (own, common, scheme) => {
+    const { lines } = migrateIn(directory, {
+      yaml: `otlp: { tls: { insecure: ${common} }, logs: { endpoint: "logs.example.com", ${own} } }`,
+    });
+    expect(lines).toContain(`endpoint = "${scheme}://logs.example.com/v1/logs"`);
+  });
+
   test("common headers do not reach a signal that replaced them", () => {
     const { lines } = migrateIn(directory, {
       yaml: "otlp: { headers: { authorization: common }, logs: { headers: { x-own: 1 } } }",
@@ -274,7 +286,7 @@ streaming:
 
   test("need a choice", () => {
     expect(() => migrateIn(directory, { yaml })).toThrow(
-      'go.yaml:2: there are 2 tailnets ("one.example.com", "two.example.com"), and one instance serves one: choose one with --tailnet',
+      'go.yaml:2: there are 2 tailnets ("one.example.com", "two.example.com"), and one is converted at a time: choose it with --tailnet',
     );
     expect(() => migrateIn(directory, { yaml, tailnet: "three" })).toThrow('there is no tailnet "three"');
   });
