@@ -402,6 +402,11 @@ uninstall() {
 say_what_is_left() {
   unit=/etc/systemd/system/tailscale2otel.service
   if [ -f "$unit" ]; then say "The service is still set up. To end it: systemctl disable --now tailscale2otel && rm $unit"; fi
+  unit=${XDG_CONFIG_HOME:-${HOME:-}/.config}/systemd/user/tailscale2otel.service
+  if [ -f "$unit" ]; then say "The service is still set up. To end it: systemctl --user disable --now tailscale2otel && rm $unit"; fi
+  for unit in "${HOME:-}/Library/LaunchAgents/tailscale2otel.plist" /Library/LaunchDaemons/tailscale2otel.plist; do
+    if [ -f "$unit" ]; then say "The service is still set up. To end it: launchctl unload $unit; rm $unit"; fi
+  done
   left=
   for place in "${XDG_STATE_HOME:-}" "${HOME:-}/.local/state" "${HOME:-}/Library/Application Support" /var/lib; do
     case $place in /*) say_left "state" "$place/tailscale2otel" ;; esac

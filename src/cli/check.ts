@@ -11,7 +11,7 @@ import type { OnlineFinding } from "./check-api.ts";
 import { checkTailnets } from "./check-online.ts";
 import { whyUnusableState } from "./check-state.ts";
 import { command } from "./command.ts";
-import { configFlags, jsonFlag, tailnetFlag, toggle } from "./flags.ts";
+import { configFlags, jsonFlag, option, toggle, UsageError } from "./flags.ts";
 import { counted, type Output, paint } from "./terminal.ts";
 
 export const checkCommand = command({
@@ -19,13 +19,13 @@ export const checkCommand = command({
   description: "Validate the configuration and show every value with its origin",
   args: {
     ...configFlags,
-    ...tailnetFlag,
     ...jsonFlag,
     changed: toggle("Show only values that differ from the defaults."),
     strict: toggle("Fail on warnings too."),
     online: toggle(
       "Also test the API and each scope, the backend, the certificates, the clock and the journal. The text then leaves defaults out.",
     ),
+    tailnet: option("name", "With --online: test only this tailnet of [[tailnet]]. (Default: all)"),
   },
   examples: [
     ["tailscale2otel check", "the configuration that run would use"],
@@ -37,6 +37,7 @@ export const checkCommand = command({
   notes:
     "Exit code 0 if run could start (whether its ports are free is not tested), 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, asks tailscaled for its certificate if a receiver uses that, and sends an empty export to the backend.",
   async run({ args, sources, host }) {
+    if (args.tailnet !== undefined && args.online !== true) throw new UsageError("--tailnet goes with --online");
     const inspection = inspectConfig({ ...sources, whyUnusableState });
     const { problems, warnings } = inspection;
     const isStrict = args.strict === true;

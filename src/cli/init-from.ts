@@ -1,10 +1,10 @@
 /** `init --from`: the configuration of the Go program, as TOML for this one. */
-import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { describeFinding, inspectConfig } from "../config/index.ts";
 import { writePrivateFile } from "../lib/private-file.ts";
 import type { Migration } from "../migration/index.ts";
+import { freshToken } from "../setup/answers.ts";
 import { programName } from "./command.ts";
 import { option } from "./flags.ts";
 import { counted, type Host } from "./terminal.ts";
@@ -30,9 +30,8 @@ export async function initFrom({ from, tailnet }: FromArgs, path: string, host: 
   const { environment, workingDirectory, out, err } = host;
   // The YAML parser is loaded for this command alone.
   const { migrate } = await import("../migration/index.ts");
-  const createToken = () => randomBytes(24).toString("base64url");
   const sources = existsSync(resolve(workingDirectory, from)) ? [from] : from.split(",").map((name) => name.trim());
-  const migration = migrate({ from: sources, tailnet, environment, workingDirectory, createToken });
+  const migration = migrate({ from: sources, tailnet, environment, workingDirectory, createToken: freshToken });
   const output = path === "-" ? undefined : path;
   if (output === undefined) await out.write(migration.toml);
   else writePrivateFile(output, migration.toml);

@@ -28,6 +28,8 @@ export const replayCommand: Command = command({
   notes:
     "A replay can go back as far as state.retention. New logs go first, and no counter changes. The replayed rows stay in the journal until the replay has ended. It continues after a restart, and after this command is interrupted. While no instance runs, it is queued for the next run.",
   run: async ({ args, sources, host }) => {
+    if (args.cancel === true && (args.since ?? args.until) !== undefined)
+      throw new UsageError("--cancel takes neither --since nor --until");
     const range = args.cancel === true ? undefined : rangeOf(args.since, args.until);
     return withInstance({ args, sources, host }, async (instance) => {
       const { operations, isRunning } = instance;

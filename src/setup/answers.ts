@@ -1,4 +1,4 @@
-/** What a person decides when a configuration is set up, and the settings that follow from it. */
+/** What a person decides when a configuration is set up, and the configuration file that follows from it. */
 import { randomBytes } from "node:crypto";
 
 export type LogSource = "stream" | "poll" | "both";
@@ -41,7 +41,7 @@ export function freshToken(): string {
 type Line = readonly [key: string, value: string | boolean, comment?: string];
 
 /** A table of the configuration file. */
-export interface Section {
+interface Section {
   readonly name: string;
   readonly comment: string;
   readonly lines: readonly Line[];
@@ -86,8 +86,29 @@ export function scopesFor({
   ];
 }
 
+/** The file as TOML, commented. `version`: of the program that writes it. */
+export function fileText(answers: Answers, version: string): string {
+  const head = [
+    `# Configuration of tailscale2otel, written by: tailscale2otel init (${version})`,
+    "#",
+    "# It holds secrets: only its user may read it.",
+    "# tailscale2otel check shows every setting, and what is wrong with one. All of them: docs/configuration.md",
+    ...(answers.backend.endpoint === ""
+      ? ["#", '# Nothing is exported yet. To change that: [otlp] endpoint, for example "http://127.0.0.1:4318"']
+      : []),
+  ];
+  return `${[head.join("\n"), ...sectionsOf(answers).map(sectionText)].join("\n\n")}\n`;
+}
+
+/** `key=value` for each setting, as with `--set`: to check it before it is written. */
+export function assignmentsOf(answers: Answers): readonly string[] {
+  return sectionsOf(answers).flatMap(({ name, lines, isOff }) =>
+    isOff === true ? [] : lines.map(([key, value]) => `${name}.${key}=${String(value)}`),
+  );
+}
+
 /** Every setting that differs from its default, in the order of the file. */
-export function sectionsOf(answers: Answers): readonly Section[] {
+function sectionsOf(answers: Answers): readonly Section[] {
   const { source, backend, reach, webhook, oauth } = answers;
   return [
     ...(reach === undefined ? [] : streamSections(reach, answers)),
@@ -194,4 +215,15 @@ function backendSections({ endpoint, grafana, headers = [] }: Backend): readonly
 function secretLine(key: string, secret: Secret, comment?: string): Line {
   if ("file" in secret) return [`${key}_file`, secret.file];
   return comment === undefined ? [key, secret.text] : [key, secret.text, comment];
+}
+
+function sectionText({ name, comment, lines, isOff }: Section): string {
+  const texts = lines.flatMap(([key, value, remark]) => [
+    ...(remark === undefined ? [] : [`# ${remark}`]),
+    // JSON's strings are TOML's, but for one character.
+    `${/^[A-Za-z0-9_-]+$/.test(key) ? key : JSON.stringify(key)} = ${JSON.stringify(value).replaceAll("\u007f", "\\u007f")}`,
+  ]);
+  if (isOff !== true) return [`# ${comment}`, `[${name}]`, ...texts].join("\n");
+  const missing = "# Off until there is a secret: put it in, and remove the # of the lines with a setting.";
+  return [`# ${comment}`, missing, ...[`[${name}]`, ...texts].map((line) => `# ${line}`)].join("\n");
 }

@@ -152,10 +152,7 @@ WantedBy=multi-user.target
 /** What a user's instance of systemd can enforce without privileges. */
 function userUnit(command: readonly string[], configPath: string): string {
   return `${mark}
-${description
-  .replace(" tailscaled.service", "")
-  .replace(/^(?:Wants|After)=.*\n?/gm, "")
-  .trimEnd()}
+${description.replace(/^(?:Wants|After)=.*\n?/gm, "").trimEnd()}
 
 [Service]
 Type=exec

@@ -100,6 +100,11 @@ test("--changed shows only what differs from the defaults", async () => {
   expect(code).toBe(0);
 });
 
+test("--tailnet without --online is refused, not ignored", async () => {
+  const { code, stderr } = await runToEnd(directory, ["check", "--tailnet", "acme"], sound);
+  expect([code, stderr]).toEqual([64, expect.stringContaining("--tailnet goes with --online")]);
+});
+
 test("--strict fails on a warning", async () => {
   const warned = { ...sound, TS2OTEL_CONFG: "x" };
   expect((await runToEnd(directory, ["check"], warned)).code).toBe(0);

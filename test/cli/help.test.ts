@@ -140,11 +140,11 @@ test("of check", async () => {
 
         --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
       --set=<key=value>    One setting; overrides file and environment. Can be repeated.
-       --tailnet=<name>    A tailnet of [[tailnet]]. (Default: the only one)
                  --json    Print JSON instead of text.
               --changed    Show only values that differ from the defaults.
                --strict    Fail on warnings too.
                --online    Also test the API and each scope, the backend, the certificates, the clock and the journal. The text then leaves defaults out.
+       --tailnet=<name>    With --online: test only this tailnet of [[tailnet]]. (Default: all)
              -h, --help    Show this text.
 
     Exit code 0 if run could start (whether its ports are free is not tested), 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, asks tailscaled for its certificate if a receiver uses that, and sends an empty export to the backend.

@@ -155,6 +155,7 @@ test("names mistakes in the command line", async () => {
   const directory = configure(parent, "usage", "");
   for (const [words, why] of [
     ["replay", "--since or --cancel is required"],
+    ["replay --cancel --since 8h", "--cancel takes neither --since nor --until"],
     ["replay --since soon", "--since must be a duration such as 8h"],
     ["replay --since 1h --until 2h", "--until is before --since"],
   ] as const) {

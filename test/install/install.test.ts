@@ -11,7 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createSandbox, isMissing, shells } from "./installer.ts";
 import type { Sandbox } from "./installer.ts";
 import { outputOf, writeRelease } from "./release-folder.ts";
@@ -155,6 +155,20 @@ for (const shell of shells) {
       expect(output).toContain(`Kept the state: ${other}\n`);
       expect(output).toContain(`Kept the configuration: ${sandbox.directory}/tailscale2otel.toml\n`);
       expect(existsSync(state)).toBe(true);
+    });
+
+    test("says how to end a service of the user, which would try to start the binary for ever", async () => {
+      await sandbox.run(["--from", release, "--prefix", prefix]);
+      const home = join(sandbox.directory, "home");
+      const units = [".config/systemd/user/tailscale2otel.service", "Library/LaunchAgents/tailscale2otel.plist"];
+      const [unit = "", agent = ""] = units.map((name) => join(home, name));
+      for (const path of [unit, agent]) {
+        mkdirSync(dirname(path), { recursive: true });
+        writeFileSync(path, "");
+      }
+      const { output } = await sandbox.run(["--uninstall", "--prefix", prefix]);
+      expect(output).toContain(`systemctl --user disable --now tailscale2otel && rm ${unit}\n`);
+      expect(output).toContain(`launchctl unload ${agent}; rm ${agent}\n`);
     });
   });
 }

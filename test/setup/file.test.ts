@@ -1,8 +1,14 @@
 /** The files that `init` writes: valid, without warnings, and the same as the flags by which they are checked. */
 import { describe, expect, test } from "bun:test";
-import { type Answers, freshToken, type LogSource, type Reach } from "../../src/setup/answers.ts";
+import {
+  type Answers,
+  assignmentsOf,
+  fileText,
+  freshToken,
+  type LogSource,
+  type Reach,
+} from "../../src/setup/answers.ts";
 import { consoleSteps, oauthSteps } from "../../src/setup/console.ts";
-import { assignmentsOf, fileText } from "../../src/setup/file.ts";
 import { inspectIn, temporaryDirectory } from "../config/sources.ts";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
