@@ -9,6 +9,10 @@ export function InstanceStateButton(): JSX.Element {
   const now = overview.value;
   const isLost = connection.value === "closed" && streamTrouble.value === undefined;
   const { kind, word, reasons } = isLost ? stateOf(undefined) : stateOf(now);
+  const unknown = isLost
+    ? "The instance does not answer"
+    : (streamTrouble.value ?? "The instance has not answered yet");
+  const summary = now === undefined || isLost ? `${unknown}.` : "Records are accepted and delivered.";
   return (
     <>
       <button type="button" class={`state ${kind}`} popovertarget="state" aria-label={`Instance: ${word}`}>
@@ -19,7 +23,7 @@ export function InstanceStateButton(): JSX.Element {
       <div id="state" popover="auto" class="popover">
         <h2>{word}</h2>
         {reasons.length === 0 ? (
-          <p>{now === undefined || isLost ? "The instance does not answer." : "Records are accepted and delivered."}</p>
+          <p>{summary}</p>
         ) : (
           <ul>
             {reasons.map((reason) => (

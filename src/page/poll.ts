@@ -13,8 +13,16 @@ export interface Polled<Data> {
   readonly refresh: () => void;
 }
 
-/** Asks at once when `key` changes, the page becomes visible again, or the connection comes back. */
-export function usePolled<Data>(load: (signal: AbortSignal) => Promise<Data>, everyMs: number, key = ""): Polled<Data> {
+/**
+ * Asks at once when `key` or `cause` changes, the page becomes visible again, or the connection comes back. `key` says what is
+ * asked for: an error leaves no data of another one. `cause` is a reason to ask for the same again.
+ */
+export function usePolled<Data>(
+  load: (signal: AbortSignal) => Promise<Data>,
+  everyMs: number,
+  key = "",
+  cause = "",
+): Polled<Data> {
   const [state, setState] = useState<Omit<Polled<Data>, "refresh"> & { readonly key: string }>({
     key,
     data: undefined,
@@ -37,7 +45,9 @@ export function usePolled<Data>(load: (signal: AbortSignal) => Promise<Data>, ev
         setState({ key, data, error: undefined, isLoading: false });
         instanceAnswered();
       } catch (error) {
-        if (!stop.signal.aborted) setState(({ data }) => ({ key, data, error: troubleOf(error), isLoading: false }));
+        if (stop.signal.aborted) return;
+        const trouble = troubleOf(error);
+        setState((old) => ({ key, data: old.key === key ? old.data : undefined, error: trouble, isLoading: false }));
       }
       if (!stop.signal.aborted) timer = setTimeout(() => void ask(), everyMs);
     };
@@ -46,7 +56,7 @@ export function usePolled<Data>(load: (signal: AbortSignal) => Promise<Data>, ev
       stop.abort();
       clearTimeout(timer);
     };
-  }, [key, everyMs, isAsking, connected, asked]);
+  }, [key, cause, everyMs, isAsking, connected, asked]);
   const { data, error } = state;
   const isLoading = state.isLoading || state.key !== key;
   return { data, error, isLoading, refresh: () => setAsked((times) => times + 1) };

@@ -32,9 +32,9 @@ async function readStatus(stop: AbortSignal): Promise<RunningStatus> {
 }
 
 export function DeliveryView(): JSX.Element {
-  const key = reasons.value;
-  const status = usePolled(readStatus, statusMs, key);
-  const instance = usePolled((signal) => get<Instance>("/api/v1/instance", {}, signal), instanceMs, key);
+  const cause = reasons.value;
+  const status = usePolled(readStatus, statusMs, "", cause);
+  const instance = usePolled((signal) => get<Instance>("/api/v1/instance", {}, signal), instanceMs, "", cause);
   const isOneOfMany = (status.data?.destinations ?? []).length > 0;
   return (
     <div class="view delivery">

@@ -80,7 +80,7 @@ export function QuarantinePanel({ destinations, onChange }: QuarantinePanelProps
           <span role="status">{data === undefined ? "" : total === 0 ? "No items" : counted(total, "item")}</span>
           <button
             type="button"
-            disabled={isBusy || retries.length === 0}
+            disabled={isBusy || isLoading || retries.length === 0}
             onClick={() => retry(retries.map((one) => ({ ...one, before: serverNow() })))}
           >
             Retry all that match
@@ -88,14 +88,14 @@ export function QuarantinePanel({ destinations, onChange }: QuarantinePanelProps
           <button
             type="button"
             class="danger"
-            disabled={isBusy || total === 0}
+            disabled={isBusy || isLoading || total === 0}
             onClick={() => setDeletion({ selection: { ...filter, before: serverNow() }, counts })}
           >
             Delete all that match…
           </button>
         </div>
         {items.length === 0 ? (
-          <Empty>{emptyText(isLoading, Object.keys(filter).length > 0, pages.length > 0)}</Empty>
+          <Empty>{emptyText(data === undefined || isLoading, Object.keys(filter).length > 0, pages.length > 0)}</Empty>
         ) : (
           <Table
             caption="Items in quarantine, newest first"

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import type { Instance } from "../../admin/instance.ts";
 import { inLocalTime } from "../format.ts";
-import { Panel } from "../panel.tsx";
+import { Empty, Panel } from "../panel.tsx";
 import { marks } from "./flow-picture.tsx";
 import { visible } from "../record-text.ts";
 
@@ -13,9 +13,11 @@ export interface WarningsPanelProps {
 
 export function WarningsPanel({ instance, error }: WarningsPanelProps): JSX.Element {
   const warnings = instance?.warnings ?? [];
+  const isFine = instance !== undefined && warnings.length === 0;
   return (
-    <Panel title={warnings.length > 0 ? "What to do" : "No warnings"} width="full" error={error}>
-      {instance !== undefined && warnings.length === 0 && (
+    <Panel title={isFine ? "No warnings" : "What to do"} width="full" error={error}>
+      {instance === undefined && error === undefined && <Empty>Loading…</Empty>}
+      {isFine && (
         <p class="verdict ok">
           <span class="mark" aria-hidden="true">
             {marks.ok}

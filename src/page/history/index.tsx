@@ -69,7 +69,7 @@ export function HistoryView(): JSX.Element {
         isLoading={isLoading}
       >
         <TrafficMapView
-          isLoading={isLoading}
+          isLoading={data === undefined}
           pairs={data?.map.pairs ?? nonePairs}
           nodes={data?.map.nodes ?? noneNodes}
           chosen={nodes}

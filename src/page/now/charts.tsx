@@ -76,7 +76,8 @@ interface KindChartProps {
 }
 
 function KindChart({ columns, title, of, sums }: KindChartProps): JSX.Element {
-  if (columns === undefined || columns.at.length === 0)
+  if (columns === undefined) return <Empty>Loading…</Empty>;
+  if (columns.at.length === 0)
     return <Empty>Nothing yet. Numbers appear within seconds after the first flow logs.</Empty>;
   const { at, series } = columns;
   const isEntries = sums === "entries";

@@ -68,7 +68,7 @@ export function NowView(): JSX.Element {
           isLoading={isLoading}
         >
           <TrafficMapView
-            isLoading={isLoading}
+            isLoading={data === undefined}
             pairs={(data ?? nothing).pairs}
             nodes={(data ?? nothing).nodes}
             chosen={nodes}
