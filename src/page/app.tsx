@@ -9,6 +9,7 @@ import { HistoryView } from "./history/index.tsx";
 import { ConnectionNotice, ConnectionState, InstanceStateButton } from "./instance-button.tsx";
 import { newVersion } from "./live.ts";
 import { NowView } from "./now/index.tsx";
+import { Select } from "./panel.tsx";
 import { hrefOf, route, type View, views } from "./route.ts";
 import { SignIn } from "./sign-in.tsx";
 import { showTailnet, shownTailnet, tailnets } from "./tailnet.ts";
@@ -110,30 +111,18 @@ function TailnetChoice(): JSX.Element | null {
   if (tailnets.value === undefined) return null;
   if (tailnets.value.length === 0)
     return shownOne === undefined ? null : <a href={location.pathname}>Show the only tailnet</a>;
-  return (
-    <select aria-label="Tailnet" value={shownOne} onChange={({ currentTarget }) => showTailnet(currentTarget.value)}>
-      {tailnets.value.map((name) => (
-        <option key={name} value={name}>
-          {name}
-        </option>
-      ))}
-    </select>
-  );
+  const options = tailnets.value.map((name) => [name, name] as const);
+  return <Select label="Tailnet" options={options} chosen={shownOne} onChoose={showTailnet} />;
 }
 
 function ThemeChoice(): JSX.Element {
   return (
-    <select
-      aria-label="Color scheme"
-      value={theme.value}
-      onChange={({ currentTarget }) => chooseTheme(themes.find((name) => name === currentTarget.value) ?? "auto")}
-    >
-      {themes.map((name) => (
-        <option key={name} value={name}>
-          {themeTitles[name]}
-        </option>
-      ))}
-    </select>
+    <Select
+      label="Color scheme"
+      options={themes.map((name) => [name, themeTitles[name]])}
+      chosen={theme.value}
+      onChoose={(chosen) => chooseTheme(themes.find((name) => name === chosen) ?? "auto")}
+    />
   );
 }
 

@@ -47,6 +47,27 @@ export interface ChoiceProps<Name extends string> {
   readonly titleOf?: (name: Name) => string;
 }
 
+export interface SelectProps {
+  /** For those who cannot see what is around it. */
+  readonly label: string;
+  readonly options: readonly (readonly [value: string, title: string])[];
+  readonly chosen: string | undefined;
+  readonly onChoose: (value: string) => void;
+}
+
+/** One of many. */
+export function Select({ label, options, chosen, onChoose }: SelectProps): JSX.Element {
+  return (
+    <select aria-label={label} value={chosen} onChange={({ currentTarget }) => onChoose(currentTarget.value)}>
+      {options.map(([value, title]) => (
+        <option key={value} value={value}>
+          {title}
+        </option>
+      ))}
+    </select>
+  );
+}
+
 /** One of a few. */
 export function Choice<Name extends string>(props: ChoiceProps<Name>): JSX.Element {
   const { label, options, chosen, onChoose, titleOf = (name) => name } = props;

@@ -4,19 +4,20 @@ import type { JSX } from "preact";
 import type { Instance } from "../../admin/instance.ts";
 import type { RunningStatus } from "../../admin/status.ts";
 import { ApiError, get } from "../api.ts";
+import { inLocalTime } from "../format.ts";
 import { overview } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { usePolled } from "../poll.ts";
+import { visible } from "../record-text.ts";
 import { route } from "../route.ts";
 import { DestinationsPanel } from "./destinations.tsx";
 import { FactTiles } from "./fact-tiles.tsx";
-import { FlowPicture } from "./flow-picture.tsx";
+import { FlowPicture, marks } from "./flow-picture.tsx";
 import { ListenersPanel } from "./listeners.tsx";
 import { QuarantinePanel } from "./quarantine.tsx";
 import { RedeliveriesPanel } from "./redeliveries.tsx";
 import { SettingsPanel } from "./settings.tsx";
 import { TailscalePanel } from "./tailscale.tsx";
-import { WarningsPanel } from "./warnings.tsx";
 
 const statusMs = 5000;
 const instanceMs = 30_000;
@@ -75,4 +76,44 @@ function LivePicture({ status }: { readonly status: RunningStatus | undefined })
   const now = overview.value ?? status;
   if (now === undefined) return <Empty>Waiting for the instance.</Empty>;
   return <FlowPicture conservation={now.conservation} counters={now.counters} />;
+}
+
+interface WarningsPanelProps {
+  readonly instance: Instance | undefined;
+  readonly error: string | undefined;
+}
+
+/** What is wrong or probably not intended, each with what to do about it: the first thing on the view. */
+function WarningsPanel({ instance, error }: WarningsPanelProps): JSX.Element {
+  const warnings = instance?.warnings ?? [];
+  const isFine = instance !== undefined && warnings.length === 0;
+  return (
+    <Panel title={isFine ? "No warnings" : "What to do"} width="full" error={error}>
+      {instance === undefined && error === undefined && <Empty>Loading…</Empty>}
+      {isFine && (
+        <p class="verdict ok">
+          <span class="mark" aria-hidden="true">
+            {marks.ok}
+          </span>{" "}
+          Records are accepted and delivered, and nothing in the configuration needs attention.
+        </p>
+      )}
+      <ul class="warnings">
+        {warnings.map(({ severity, key, message, remedy }) => (
+          <li key={`${key} ${message}`} class={severity === "error" ? "bad" : "warn"}>
+            <p class="what">
+              <span class="mark" aria-hidden="true">
+                {severity === "error" ? marks.bad : marks.warn}
+              </span>{" "}
+              <span class="unseen">{severity === "error" ? "Error:" : "Warning:"} </span>
+              {key !== undefined && <code>{visible(key)}</code>}
+              {key !== undefined && ": "}
+              {visible(inLocalTime(message))}
+            </p>
+            <p class="remedy">{visible(inLocalTime(remedy))}</p>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
 }

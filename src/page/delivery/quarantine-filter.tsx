@@ -1,6 +1,7 @@
 /** Chooses what of quarantine is shown; the choice stands in the page's address. */
 import type { JSX } from "preact";
 import type { ItemList } from "../../admin/operations.ts";
+import { Select, type SelectProps } from "../panel.tsx";
 import { replace, route } from "../route.ts";
 import { visible } from "../record-text.ts";
 import { itemClasses, itemTypes, destinationsIn, type QuarantineFilterOf, reasonsIn } from "./selection.ts";
@@ -18,26 +19,26 @@ export function QuarantineFilter({ filter, counts, destinations }: QuarantineFil
     replace({ more: { ...route.value.more, ...change } });
   return (
     <search class="choices" aria-label="Filter of quarantine">
-      <Select
+      <Criterion
         label="Class"
         chosen={filter.class}
         options={itemClasses.map((name) => [name, `${classes[name].title}${sizeText(itemsOf(counts, name))}`])}
         onChoose={(name) => choose({ class: name, reason: "" })}
       />
-      <Select
+      <Criterion
         label="Reason"
         chosen={filter.reason}
         options={reasonsIn(counts, filter.reason).map((name) => [name, reasonText(name)])}
         onChoose={(reason) => choose({ reason })}
       />
-      <Select
+      <Criterion
         label="Type"
         chosen={filter.type}
         options={itemTypes.map((name) => [name, name])}
         onChoose={(type) => choose({ type })}
       />
       {(destinations.length > 0 || filter.destination !== undefined) && (
-        <Select
+        <Criterion
           label="Destination"
           chosen={filter.destination}
           options={destinationsIn(destinations, filter.destination).map((name) => [name, visible(name)])}
@@ -48,25 +49,11 @@ export function QuarantineFilter({ filter, counts, destinations }: QuarantineFil
   );
 }
 
-interface SelectProps {
-  readonly label: string;
-  readonly chosen: string | undefined;
-  readonly options: readonly (readonly [value: string, title: string])[];
-  readonly onChoose: (value: string) => void;
-}
-
-function Select({ label, chosen, options, onChoose }: SelectProps): JSX.Element {
+/** With its label before it, and the choice of none. */
+function Criterion({ options, ...props }: SelectProps): JSX.Element {
   return (
     <label>
-      {label}{" "}
-      <select value={chosen ?? ""} onChange={({ currentTarget }) => onChoose(currentTarget.value)}>
-        <option value="">any</option>
-        {options.map(([value, title]) => (
-          <option key={value} value={value}>
-            {title}
-          </option>
-        ))}
-      </select>
+      {props.label} <Select {...props} chosen={props.chosen ?? ""} options={[["", "any"], ...options]} />
     </label>
   );
 }

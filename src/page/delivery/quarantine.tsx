@@ -9,14 +9,13 @@ import { Empty, Panel } from "../panel.tsx";
 import { usePolled } from "../poll.ts";
 import { replace, route } from "../route.ts";
 import { Table } from "../table.tsx";
-import { Confirmation } from "./confirmation.tsx";
+import { DeletionDialog } from "./deletion.tsx";
 import { QuarantineFilter } from "./quarantine-filter.tsx";
 import { QuarantineItem } from "./quarantine-item.tsx";
-import { purgeAll, retryAll, work } from "./quarantine-work.ts";
+import { dismissWork, purgeAll, retryAll, stopWork, work } from "./quarantine-work.ts";
 import { chosenFilter, retriesOf } from "./selection.ts";
 import { visible } from "../record-text.ts";
-import { classes, isRetryable, itemsOf, lossOf, reasonText } from "./words.ts";
-import { WorkNotice } from "./work-notice.tsx";
+import { classes, isRetryable, itemsOf, reasonText } from "./words.ts";
 
 const pageItems = 50;
 const everyMs = 10_000;
@@ -160,8 +159,8 @@ export function QuarantinePanel({ destinations, onChange }: QuarantinePanelProps
         />
       )}
       {deletion !== undefined && (
-        <Deletion
-          deletion={deletion}
+        <DeletionDialog
+          counts={deletion.counts}
           onConfirm={(deadLetters) => {
             if (deletion.selection.ids !== undefined) openItem("");
             after(purgeAll(deletion.selection, deadLetters));
@@ -173,25 +172,46 @@ export function QuarantinePanel({ destinations, onChange }: QuarantinePanelProps
   );
 }
 
-interface DeletionProps {
-  readonly deletion: Deletion;
-  readonly onConfirm: (deadLetters: "keep" | "delete") => void;
-  readonly onClose: () => void;
+/** How a retry or a deletion goes, and what came of it; read out when it is done. */
+function WorkNotice(): JSX.Element {
+  const now = work.value;
+  return (
+    <div class="work">
+      {now?.isRunning === true && (
+        <p class="note">
+          <progress aria-label="In progress" /> {now.text}{" "}
+          <button type="button" onClick={stopWork}>
+            Stop
+          </button>
+        </p>
+      )}
+      {/* It is there before it says something, or nobody would hear it. */}
+      <div role="status">{now?.isRunning === false && <Result />}</div>
+    </div>
+  );
 }
 
-function Deletion({ deletion: { counts }, onConfirm, onClose }: DeletionProps): JSX.Element {
-  const deadLetters = itemsOf(counts, "dead_letter");
-  const isOnly = deadLetters > 0 && deadLetters === itemsOf(counts);
+function Result(): JSX.Element {
+  const { text = "", kept = [], trouble } = work.value ?? {};
   return (
-    <Confirmation
-      title={(isChosen) => `Delete ${counted(itemsOf(counts) - (isChosen || isOnly ? 0 : deadLetters), "item")}?`}
-      lost={(isChosen) => lossOf(counts, isChosen ? "delete" : "keep")}
-      action="Delete"
-      option={deadLetters === 0 ? undefined : `Delete ${counted(deadLetters, "dead letter")} too`}
-      needsOption={isOnly}
-      onConfirm={(isChosen) => onConfirm(isChosen ? "delete" : "keep")}
-      onClose={onClose}
-    />
+    <>
+      <p class="result">
+        {text}
+        {trouble === undefined ? "." : `. Ended: ${visible(trouble)}`}{" "}
+        <button type="button" onClick={dismissWork}>
+          Dismiss
+        </button>
+      </p>
+      {kept.length > 0 && (
+        <ul>
+          {kept.map(({ id, why }) => (
+            <li key={id}>
+              {id} stays in quarantine: {visible(why)}
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
   );
 }
 
