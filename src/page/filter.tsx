@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import { isNamed } from "./map/names.ts";
 import { Name } from "./node-link.tsx";
 import { go, route } from "./route.ts";
 
@@ -12,7 +13,7 @@ const maxOffered = 1000;
 
 /** Views tell which nodes there are. */
 export function offerNodes(names: readonly string[]): void {
-  known.value = names.slice(0, maxOffered);
+  known.value = names.filter(isNamed).slice(0, maxOffered);
 }
 
 export function NodeFilter(): JSX.Element {

@@ -1,5 +1,6 @@
-/** The name of a node, which filters everything by it alone; chosen once more, it leaves the filter. */
+/** The name of a node, which filters everything by it alone; chosen once more, it leaves the filter. What is summed up is no node, and no link. */
 import type { JSX } from "preact";
+import { isNamed, shownName } from "./map/names.ts";
 import { visibleName } from "./record-text.ts";
 import { hrefOf, route } from "./route.ts";
 
@@ -9,6 +10,7 @@ export function Name({ text }: { readonly text: string }): JSX.Element {
 }
 
 export function NodeLink({ node }: { readonly node: string }): JSX.Element {
+  if (!isNamed(node)) return <span>{shownName(node, 100)}</span>;
   const { nodes } = route.value;
   const isChosen = nodes.includes(node);
   return (

@@ -126,8 +126,11 @@ export function sortedRows<Row>(
 
 function compared(left: number | string, right: number | string): number {
   if (typeof left === "number" && typeof right === "number") return left - right;
-  return String(left).localeCompare(String(right), undefined, { numeric: true });
+  return collator.compare(String(left), String(right));
 }
+
+/** Numbers inside of names by their value. */
+const collator = new Intl.Collator(undefined, { numeric: true });
 
 function firstDirection<Row>({ align }: Column<Row>): Sorting["direction"] {
   return align === "right" ? "descending" : "ascending";

@@ -2,12 +2,13 @@
 import type { JSX } from "preact";
 import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import type { TrafficNode, TrafficPair } from "../../admin/traffic/answers.ts";
-import { bytes, count } from "../format.ts";
+import { bytes, count, share } from "../format.ts";
+import { NodeLink } from "../node-link.tsx";
+import { type Column, Table } from "../table.tsx";
 import { useExpansion } from "./expansion.ts";
 import type { Direction, Target } from "./geometry.ts";
-import { buildGraph, type Graph } from "./graph.ts";
+import { buildGraph, type Graph, type GraphNode } from "./graph.ts";
 import { isNamed, shownName } from "./names.ts";
-import { NodeTable } from "./node-table.tsx";
 import { Stage } from "./stage.ts";
 import { type Hovered, Tooltip } from "./tooltip.tsx";
 import { FindNode, Legend, ZoomButtons } from "./tools.tsx";
@@ -197,4 +198,36 @@ function spoken({ nodes, indexes }: Graph, cursor: string | undefined, chosen: r
     return chosen.length === 0 ? "" : `Filtered by ${chosen.map((name) => shownName(name, 60)).join(", ")}`;
   const isChosen = chosen.includes(node.name) ? ", chosen" : "";
   return `${shownName(node.name, 60)}, ${bytes(node.bytes)}, ${count(node.peers)} peers${isChosen}`;
+}
+
+const columns: readonly Column<GraphNode>[] = [
+  { title: "Node", value: ({ name }) => name, cell: ({ name }) => <NodeLink node={name} /> },
+  amount("Bytes", ({ bytes: sum }) => sum),
+  amount("Sent", ({ sentBytes }) => sentBytes),
+  amount("Received", ({ receivedBytes }) => receivedBytes),
+  { title: "Peers", value: ({ peers }) => peers, cell: ({ peers }) => count(peers), align: "right" },
+  {
+    title: "Relayed",
+    value: ({ relayedShare }) => relayedShare ?? -1,
+    cell: ({ relayedShare }) => (relayedShare === undefined ? "–" : share(relayedShare, 1)),
+    align: "right",
+  },
+];
+
+/** For everybody who cannot see the map or wants numbers. */
+function NodeTable({ graph }: { readonly graph: Graph }): JSX.Element {
+  return (
+    <Table
+      caption="Nodes"
+      columns={columns}
+      rows={graph.nodes}
+      keyOf={({ name }) => name}
+      sortedBy="Bytes"
+      limit={10}
+    />
+  );
+}
+
+function amount(title: string, value: (node: GraphNode) => number): Column<GraphNode> {
+  return { title, value, cell: (node) => bytes(value(node)), align: "right" };
 }

@@ -1,19 +1,22 @@
 /** The view *Now*: what the tailnet does at the moment. */
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
+import type { AcceptedEvent } from "../../admin/events/index.ts";
 import type { TrafficMap } from "../../admin/traffic/index.ts";
 import { get } from "../api.ts";
+import { wordsOf } from "../events/words.ts";
 import { offerNodes } from "../filter.tsx";
-import { overview, serverNow } from "../live.ts";
+import { time } from "../format.ts";
+import { overview, recentEvents, serverNow } from "../live.ts";
 import { TrafficMapView } from "../map/index.tsx";
 import { Name } from "../node-link.tsx";
 import { Choice, Empty, Panel } from "../panel.tsx";
 import { usePolled } from "../poll.ts";
+import { visible } from "../record-text.ts";
 import { go, hrefOf, rangeMs, ranges, route } from "../route.ts";
 import { FilteredCharts, LiveCharts, PathChart } from "./charts.tsx";
 import { Figures } from "./figures.tsx";
-import { LatestEvents } from "./latest.tsx";
-import { nodesOf, pairsWith, pathsOf, sumOfPaths } from "./reduce.ts";
+import { isAbout, nodesOf, pairsWith, pathsOf, sumOfPaths } from "./reduce.ts";
 import { PairsTable, PathsTable, ServicesTable } from "./tables.tsx";
 
 /** Whoever has just begun to send waits for the first nodes. */
@@ -139,4 +142,35 @@ function NothingYet(): JSX.Element | null {
       </Empty>
     </section>
   );
+}
+
+const shownEvents = 10;
+
+/** The latest audit and webhook events. */
+function LatestEvents({ nodes }: { readonly nodes: readonly string[] }): JSX.Element {
+  const recent = recentEvents.value;
+  if (recent === undefined) return <Empty>Loading…</Empty>;
+  const events = recent.filter((event) => isAbout(event, nodes)).slice(0, shownEvents);
+  if (events.length === 0)
+    return <Empty>No changes and no webhook events{nodes.length > 0 ? " about the chosen nodes" : " yet"}.</Empty>;
+  return (
+    <ul class="latest">
+      {events.map((event) => (
+        <li key={event.id}>
+          <time dateTime={event.time}>{time(event.time)}</time>
+          <span class={`badge ${event.severity === "WARN" ? "warn" : ""}`}>{event.type}</span>
+          <a href={hrefOf({ view: "events", more: { id: event.id } })}>
+            <bdi>{sentenceOf(event)}</bdi>
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** In the words of the view *Events*; the text of a webhook event names all who take part. */
+function sentenceOf(event: AcceptedEvent): string {
+  const { actor, what, target } = wordsOf(event);
+  if (event.type === "webhook") return visible(what);
+  return visible(`${actor === "" ? "" : `${actor} `}${what}${target === "" || target === actor ? "" : `: ${target}`}`);
 }

@@ -95,3 +95,24 @@ test.skipIf(!hasBrowser)(
   },
   timeoutMs,
 );
+
+test.skipIf(!hasBrowser)(
+  "what is summed up is named, and is neither a link nor offered as a filter",
+  async () => {
+    const { page, context, problems } = await openPage(browser, "about:blank");
+    const pair = { from: "__other__", to: "laptop", entries: 1, txBytes: 5, rxBytes: 5, kinds: { virtual: 10 } };
+    await page.route("**/api/v1/map?*", (route) => route.fulfill({ json: { ...map, pairs: [pair], nodes: [] } }));
+    await page.goto(`${program.admin}/`);
+    const pairs = page.getByRole("region", { name: "Pairs of nodes by traffic" });
+    await pairs.getByText("other nodes", { exact: true }).waitFor();
+    expect(await pairs.getByRole("link").allInnerTexts()).toEqual(["laptop"]);
+    await page.locator("#known-nodes option").first().waitFor({ state: "attached" });
+    const offered = await page
+      .locator("#known-nodes option")
+      .evaluateAll((all) => all.map((one) => one.getAttribute("value")));
+    expect(offered).toEqual(["laptop"]);
+    await context.close();
+    expect(problems.filter((problem) => !problem.startsWith("a request to"))).toEqual([]);
+  },
+  timeoutMs,
+);
