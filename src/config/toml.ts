@@ -122,7 +122,8 @@ function syntaxProblem(file: string, toml: string, error: TomlError): Finding {
   const { line, column } = bracket ?? error;
   const unclosed = bracket === undefined ? first : `this ${bracket.text} is never closed`;
   const reason = again === undefined ? unclosed : `${again} is already defined above`;
-  const fix = bracket === undefined ? "Fix this line" : `Close it with ${bracket.text === "[" ? "]" : "}"}`;
+  const here = first === "invalid value" ? "Fix this line (a text needs quotes)" : "Fix this line";
+  const fix = bracket === undefined ? here : `Close it with ${bracket.text === "[" ? "]" : "}"}`;
   return {
     severity: "error",
     origin: { from: "file", file, line },

@@ -296,6 +296,14 @@ describe("a file that cannot be used", () => {
     expect(problems.join()).not.toContain("s3cr3t-value");
   });
 
+  test.each(["listen = :8088", "token = abc", "public_url = https://example.com"])(
+    "a text without quotes is told that it needs them: %s",
+    (line) => {
+      const { problems } = inspectIn(directory, { toml: `[streaming]\n${line}\n` });
+      expect(problems[0]).toContain("invalid TOML: invalid value. Fix this line (a text needs quotes):\n    2 | ");
+    },
+  );
+
   test.each([
     ["[streaming\nenabled = true\n", "1: column 1", "[", "[streaming"],
     ["log_level = 'info'\n[webhook.tls\ncert_file = 'x'\n", "2: column 1", "[", "[webhook.tls"],
