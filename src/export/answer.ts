@@ -111,10 +111,15 @@ function responseOf(body: Uint8Array, { signal, encoding }: Omit<Question, "onSt
 
 function acceptedWith({ partialSuccess: fields }: ExportResponse, signal: Signal): Answer {
   if (typeof fields !== "object" || fields === null) return { kind: "accepted" };
-  const reported = Number((signal === "logs" ? fields.rejectedLogRecords : fields.rejectedDataPoints) ?? 0);
-  const rejected = reported > 0 ? reported : 0;
+  const rejected = countOf(signal === "logs" ? fields.rejectedLogRecords : fields.rejectedDataPoints);
   const message = typeof fields.errorMessage === "string" ? shorten(fields.errorMessage) : "";
   return rejected === 0 && message === "" ? { kind: "accepted" } : { kind: "accepted", partial: { rejected, message } };
+}
+
+/** The number of a backend whose answer was read as it came: a fraction is rounded up, because the journal has whole numbers. */
+function countOf(reported: unknown): number {
+  const count = typeof reported === "string" ? Number(reported) : reported;
+  return typeof count === "number" && count > 0 ? Math.ceil(count) : 0;
 }
 
 /** Error bodies are text, rarely an OTLP Status; a web page has nothing worth keeping. A redirect is not followed: the message names where it leads. */

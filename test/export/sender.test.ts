@@ -104,6 +104,23 @@ describe("what an answer means", () => {
     expect(sender.warnings).toEqual([]);
   });
 
+  test.each([
+    ["0.5", 1],
+    ['"2.5"', 3],
+    ["1e999", Number.POSITIVE_INFINITY],
+    ["-5", 0],
+    ['"many"', 0],
+    ['{"valueOf":1,"toString":1}', 0],
+    ["[7]", 0],
+  ])("a partial success of %s is a whole number", async (reported, rejected) => {
+    const body = `{"partialSuccess":{"rejectedLogRecords":${reported},"errorMessage":"some"}}`;
+    const headers = { "content-type": "application/json" };
+    expect(await post({ kind: "status", status: 200, body, headers })).toEqual({
+      kind: "accepted",
+      partial: { rejected, message: "some" },
+    });
+  });
+
   test("a long message is cut between characters", async () => {
     const answer = await post({ kind: "status", status: 400, body: `${"x".repeat(499)}😀${"y".repeat(60_000)}` });
     expect(answer.kind === "refused" && answer.message.length).toBeLessThan(600);
