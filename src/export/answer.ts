@@ -2,6 +2,7 @@
 import { ProtobufLogsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
 import type { Clock } from "../lib/clock.ts";
 import { parseRetryAfter } from "../lib/backoff.ts";
+import { decompressAtOnce } from "../runtime/decompress.ts";
 
 export type Signal = "logs" | "metrics";
 
@@ -43,7 +44,7 @@ const bareText = new TextDecoder();
 
 /** Reads an answer to its end, or to a bound, and returns what it means. @throws what reading the body throws. */
 export async function readAnswer(response: Response, request: Question, clock: Clock): Promise<Answer> {
-  const body = await readBounded(response);
+  const body = inflated(response, await readBounded(response));
   const { status } = response;
   if (status >= 200 && status < 300) return acceptedOrPage(response, body, request);
   const message = messageOf(response, body);
@@ -70,6 +71,12 @@ async function readBounded(response: Response): Promise<Uint8Array> {
     if (bytes > maxAnswerBytes) break;
   }
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+}
+
+/** No backend was asked to compress; gzip is read nevertheless, if it is a small answer. Anything else stays as it came. */
+function inflated(response: Response, body: Uint8Array): Uint8Array {
+  const isGzip = response.headers.get("content-encoding")?.toLowerCase() === "gzip";
+  return (isGzip ? decompressAtOnce([body], "gzip")?.content : undefined) ?? body;
 }
 
 /** A login page or a proxy's notice is a 200 too: it has accepted nothing. No OTLP answer begins with `<`. */

@@ -16,6 +16,8 @@ export type Fetch = (
     tls?: { ca?: string; cert?: string; key?: string; rejectUnauthorized: boolean };
     /** Bun's: HTTP/2 instead of HTTP/1.1. Deno chooses by itself, and ignores it. */
     protocol?: "http2";
+    /** Bun's: the answer as it came. Bun inflates a whole answer, however large that is, also for a reader that stops. */
+    decompress?: false;
   },
 ) => Promise<Response>;
 
@@ -64,6 +66,7 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
       const response = await connection(url, {
         method: "POST",
         redirect: "manual",
+        decompress: false,
         ...(tls === undefined ? {} : { tls: tlsInitOf(tls) }),
         headers,
         body: sent as Uint8Array<ArrayBuffer>,

@@ -1,8 +1,11 @@
 /** One POST: what each answer of a backend means, how long it may take, and what is never said. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { gzipSync } from "node:zlib";
 import { ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
 import type { Answer, Encoding } from "../../src/export/answer.ts";
+import type { Fetch } from "../../src/export/sender.ts";
 import { type Behaviour, type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { destinationAt, senderTo, type TestSender } from "./settings.ts";
 
@@ -119,6 +122,45 @@ describe("what an answer means", () => {
       kind: "accepted",
       partial: { rejected, message: "some" },
     });
+  });
+
+  test("a compressed one is read if it is small, and a bomb is not inflated", async () => {
+    const small = gzipSync('{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"old"}}');
+    const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024));
+    const answers = [small, bomb, Buffer.from("not gzip")];
+    const server = createTcpServer((socket) => {
+      socket.on("data", (request) => {
+        if (!request.includes("POST ")) return;
+        const body = answers.shift() ?? Buffer.alloc(0);
+        const head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\n";
+        socket.end(Buffer.concat([Buffer.from(`${head}content-length: ${body.length}\r\n\r\n`), body]));
+      });
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const readChunks: number[] = [];
+    const counting: Fetch = async (url, init) => {
+      const response = await fetch(url, init);
+      const counted = response.body?.pipeThrough(
+        new TransformStream<Uint8Array, Uint8Array>({
+          transform(chunk, controller) {
+            readChunks.push(chunk.length);
+            controller.enqueue(chunk);
+          },
+        }),
+      );
+      return new Response(counted, { headers: response.headers });
+    };
+    const { port } = server.address() as AddressInfo;
+    const { post: postTo, warnings } = senderTo(destinationAt(`http://127.0.0.1:${port}`), { fetch: counting });
+    const partial = { rejected: 1, message: "old" };
+    expect(await postTo(emptyRequest.json, "json")).toEqual({ kind: "accepted", partial });
+    expect(warnings).toEqual([]);
+    expect(await postTo(emptyRequest.json, "json")).toEqual({ kind: "accepted" });
+    expect(await postTo(emptyRequest.json, "json")).toEqual({ kind: "accepted" });
+    expect(warnings).toEqual([expect.stringContaining("is not OTLP")]);
+    expect(Math.max(...readChunks)).toBeLessThanOrEqual(bomb.length);
+    expect(readChunks.reduce((sum, bytes) => sum + bytes)).toBeLessThan(2 * bomb.length);
+    server.close();
   });
 
   test("a long message is cut between characters", async () => {
