@@ -2,6 +2,7 @@
 import { Refusal, Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { timeText } from "../../lib/rfc3339.ts";
 import { collectGarbage } from "../../runtime/process.ts";
 import type { Journal, PollCursor, PolledType } from "../../journal/index.ts";
 import type { Batch, Pipeline } from "../../pipeline/index.ts";
@@ -26,6 +27,9 @@ export interface CollectorDeps {
 
 /** If an answer is larger, its window is halved. */
 const maxAnswerBytes = 256 * 1024 * 1024;
+
+/** Seconds by which dates of answers may go back. */
+const maxDatedBack = 60;
 
 /** Records are committed when their text reaches this size, so that memory does not grow with the answer. */
 const maxBatchBytes = 8 * 1024 * 1024;
@@ -68,7 +72,13 @@ export class LogCollector {
     // The first answer may take long, even across restarts, so the starting position is committed before it.
     if (journal.pollCursor(type) === undefined)
       await journal.setPollCursor(type, { type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
-    if (api.clockAheadMs === undefined) await api.authenticate(signal);
+    if (api.clockAheadMs === undefined || this.#isDatedBack()) await api.authenticate(signal);
+    if (this.#isDatedBack())
+      throw new TailscaleError(
+        "malformed",
+        `answers of the API are dated ${timeText(clock() + (api.clockAheadMs ?? 0))}, long before what has been read already`,
+        "Nothing to do if it passes; otherwise check the clock of a proxy on the way to tailscale.base_url.",
+      );
     const next = this.#next();
     if (next === undefined) {
       this.#resumeAt = undefined;
@@ -83,11 +93,26 @@ export class LogCollector {
     return next.isLast ? "current" : "behind";
   }
 
+  /** How far our clock is ahead of the API's; 0 if it is behind. */
+  get #secondsAhead(): number {
+    return Math.max(0, -(this.#deps.api.clockAheadMs ?? 0)) / 1000;
+  }
+
+  /**
+   * Whether the last answer's date is wrong: it is long before the position, which earlier dates had reached and our clock has.
+   * The position would move back with it, or no more would be asked, so that no later answer could correct it.
+   */
+  #isDatedBack(): boolean {
+    const { journal, clock } = this.#deps;
+    const { readUntil, isOurClock = false } = journal.pollCursor(this.#options.type) as PollCursor;
+    const present = clock() / 1000 - this.#options.policy.lag;
+    return !isOurClock && readUntil <= present && present - this.#secondsAhead < readUntil - maxDatedBack;
+  }
+
   #next(): NextWindow | undefined {
     const { type, policy, mode } = this.#options;
-    const { journal, api, clock } = this.#deps;
-    /** How far our clock is ahead of the API's; 0 if it is behind. */
-    const secondsAhead = Math.max(0, -(api.clockAheadMs ?? 0)) / 1000;
+    const { journal, clock } = this.#deps;
+    const secondsAhead = this.#secondsAhead;
     const cursor = journal.pollCursor(type) as PollCursor;
     /** Nothing has been read yet: the position is by our clock, and there is nothing to read again. */
     const isFirst = cursor.isOurClock === true;

@@ -165,6 +165,31 @@ test("a clock that is ten hours behind counts nothing twice, though the dedup wi
   expect(program.sum("tailscale2otel.ingest.records", { source: "poll", outcome: "duplicate" })).toBeGreaterThan(0);
 });
 
+test.each(["young", "with keys that were dropped"])(
+  "answers dated back stop no poll for good: a journal %s",
+  async (age) => {
+    await program.start("poll");
+    const wanted = [log()];
+    await runFor(age === "young" ? 20 * minute : 8 * hour);
+    expect(program.journal.horizon("flow").until > 0).toBe(age !== "young");
+    const before = program.journal.pollCursor("flow")?.readUntil ?? 0;
+    tailnet.clockAheadMs = -20 * day;
+    clockAt.now += 5 * minute;
+    await program.poll();
+    for (let poll = 0; poll < 3; poll++) {
+      clockAt.now += 5 * minute;
+      expect(await program.poll()).toBe(false);
+    }
+    expect(program.journal.pollCursor("flow")?.readUntil).toBeGreaterThanOrEqual(before);
+    tailnet.clockAheadMs = 0;
+    wanted.push(log());
+    await runFor(20 * minute);
+    expect(await acceptedNames()).toEqual(names(wanted));
+    expect(program.journal.pollCursor("flow")?.readUntil).toBe(clockAt.now / 1000 - policy.lag);
+    expect(unverifiable()).toBe(0);
+  },
+);
+
 test("records polled before there was a stream are neither repaired nor late", async () => {
   await program.start("poll");
   const record = log();
