@@ -335,3 +335,17 @@ describe("the request", () => {
     expect(JSON.stringify(broken)).not.toContain("break-secret");
   });
 });
+
+test("a body that has been sent is given back once it is answered, and the caller's stays", async () => {
+  let sent: Uint8Array | undefined;
+  const { post: send } = senderTo(destinationAt(sink.url, { compression: "none" }), {
+    fetch(_, { body }) {
+      sent = body as Uint8Array;
+      expect(sent.byteLength).toBe(2048);
+      return Promise.resolve(new Response());
+    },
+  });
+  const body = new Uint8Array(2048);
+  expect(await send(body, "protobuf")).toEqual({ kind: "accepted" });
+  expect([sent?.byteLength, body.byteLength]).toEqual([0, 2048]);
+});

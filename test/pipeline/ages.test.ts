@@ -1,6 +1,7 @@
 /** Ages and delays: of accepted records, sampled in a large batch, and never negative. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
+import { BatchTimes } from "../../src/pipeline/times.ts";
 import type { Source } from "../../src/records/types.ts";
 import { auditValue, enveloped, flowValue } from "../support/records.ts";
 import { Restarts, send as sendTo } from "./restarts.ts";
@@ -76,4 +77,11 @@ test("the newest event's time never moves back", async () => {
     { value: Date.parse("2026-11-02T09:15:00Z") / 1000, attributes: { source: "stream", signal: "flow" } },
     { value: Date.parse("2026-11-02T09:14:30Z") / 1000, attributes: { source: "poll", signal: "flow" } },
   ]);
+});
+
+test("a key ages from its receipt, or from when it was recorded if that is later, but at most by a day", () => {
+  const hourMs = 3_600_000;
+  const times = new BatchTimes({ source: "stream", receivedAt }, restarts.store.journal);
+  const aging = [undefined, receivedAt - 9 * hourMs, receivedAt + 0.5, receivedAt + hourMs, receivedAt + 30 * hourMs];
+  expect(aging.map((recordedMs) => times.agingFrom(recordedMs) - receivedAt)).toEqual([0, 0, 1, hourMs, 24 * hourMs]);
 });

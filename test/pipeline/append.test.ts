@@ -1,11 +1,13 @@
 /** A large batch is appended in several transactions, none of which does much, and is one batch all the same. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { zstdCompressSync } from "node:zlib";
 import { Unavailable } from "../../src/errors.ts";
 import type { Append, Journal } from "../../src/journal/index.ts";
-import { createPipeline, type Outcome } from "../../src/pipeline/index.ts";
+import { type Batch, createPipeline, type Outcome } from "../../src/pipeline/index.ts";
 import { maxAppendText } from "../../src/pipeline/append.ts";
 import { maxRowRecords } from "../../src/pipeline/parts.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
+import { flowEnvelope } from "../support/hec-server.ts";
 import { badFlow, numberedFlow } from "../support/store.ts";
 import { addValue, Restarts, rowsOf } from "./restarts.ts";
 
@@ -28,6 +30,13 @@ afterEach(() => restarts.remove());
 
 /** Sends values as one batch, and notes what is appended. */
 async function send(values: Iterable<unknown>, besides: Pick<Append, "poll"> = {}): Promise<Outcome> {
+  const batch = openBatch();
+  for (const value of values) addValue(batch, value);
+  return batch.commit(1000, besides);
+}
+
+/** `keepsText`: whether its text is to be handed over once it is committed. */
+function openBatch(keepsText = () => false): Batch {
   const { store } = restarts;
   const journal = Object.create(store.journal) as Journal;
   journal.append = (append, committed) => {
@@ -44,11 +53,9 @@ async function send(values: Iterable<unknown>, besides: Pick<Append, "poll"> = {
     ends,
     telemetry: silentTelemetry,
     committed: counting.committed.bind(counting),
-    keepsText: () => false,
+    keepsText,
   });
-  const batch = pipeline.open({ source: "poll", receivedAt: restarts.now });
-  for (const value of values) addValue(batch, value);
-  return batch.commit(1000, besides);
+  return pipeline.open({ source: "poll", receivedAt: restarts.now });
 }
 
 function* numbered(count: number, valueOf: (number: number) => unknown): Generator<unknown> {
@@ -167,4 +174,23 @@ test("a row that is larger than a transaction should be has one of its own", asy
 test("a usual batch is one transaction", async () => {
   await send([...numbered(2000, numberedFlow), badFlow(1), { hello: 1 }]);
   expect(appends).toHaveLength(1);
+});
+
+test("the rows' buffers are given back once they are on disk", async () => {
+  await send(numbered(2000, numberedFlow));
+  expect(packedBytes[0]).toBeGreaterThan(1024);
+  expect(appends.map(({ parts }) => parts.map(({ body }) => body.byteLength))).toEqual([[0]]);
+});
+
+test.each([
+  ["is given back with its row", () => false, 0],
+  ["is left alone if it is handed over", () => true, 1],
+])("a body that became a row as it was received %s", async (_, keepsText, held) => {
+  const text = new Uint8Array(Buffer.from(Array.from({ length: 100 }, (__, n) => flowEnvelope(n)).join("")));
+  const { byteLength } = text;
+  const batch = openBatch(keepsText);
+  batch.whole = { frame: new Uint8Array(zstdCompressSync(text)), text };
+  for (let at = 0; at < byteLength;) at = batch.scan(text, at, byteLength);
+  expect(await batch.commit(byteLength)).toMatchObject({ accepted: 100 });
+  expect(text.byteLength).toBe(byteLength * held);
 });

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { type Journal, startOfJournal, type Tail } from "../../src/journal/index.ts";
+import { type Journal, type JournalReader, startOfJournal, type Tail } from "../../src/journal/index.ts";
 import { Ledger } from "../../src/ledger/index.ts";
 import { Counting } from "../../src/pipeline/counting.ts";
 import { createPipeline } from "../../src/pipeline/index.ts";
@@ -122,6 +122,33 @@ test("commits while the ledger is behind are read as rows, each once", async () 
   await send(behind, [flowValue({ nodeId: "d" })]);
   expect(counted()).toEqual([true, 4, 4]);
   expect(counting.progress).toEqual({ rows: 3, not_counted: 0, unreadable: 0 });
+});
+
+test("a row that is committed while a read finds nothing more is not passed over", async () => {
+  await sendRows(["a"]);
+  const { config, settings, journal: stored } = restarts.store;
+  let reads = 0;
+  const journal = Object.create(stored, {
+    openReader: {
+      value(): JournalReader {
+        const reader = stored.openReader();
+        return Object.assign(Object.create(reader) as JournalReader, {
+          async read(...asked: Parameters<JournalReader["read"]>) {
+            if (reads++ > 0) return reader.read(...asked);
+            // The first row has left, and while that is found out the second one comes.
+            await sendRows(["b"]);
+            return [];
+          },
+          close: () => reader.close(),
+        });
+      },
+    },
+  }) as Journal;
+  const ledger = new Ledger(config, { journal, logger: silentLogger });
+  const deps = { journal, settings, edges: new EdgeBook(settings), ends: new EndBook(settings) };
+  const counting = new Counting({ ...deps, ledger, logger: silentLogger });
+  await counting.catchUp();
+  expect([ledger.measuredSeq, ledger.sum("tailscale.network.reporter.observations")]).toEqual([2, 1]);
 });
 
 test("with a tail, rows of all instances are counted as they are announced, whoever committed them", async () => {

@@ -1,5 +1,5 @@
 /** Where a body may be cut, what may stand around its values, and which way its records go. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { zstdCompressSync } from "node:zlib";
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
@@ -9,6 +9,7 @@ import type { Batch } from "../../../src/pipeline/index.ts";
 import { type BodyReading, readBodyInto } from "../../../src/receivers/hec/body.ts";
 import { ValueReader } from "../../../src/receivers/hec/values.ts";
 import { createTurnQueue } from "../../../src/receivers/intake.ts";
+import { freedBy } from "../../support/freed.ts";
 import { flowEnvelope } from "../../support/hec-server.ts";
 import { createRecordingPipeline } from "../../support/recording-pipeline.ts";
 import { createStore } from "../../support/store.ts";
@@ -331,4 +332,53 @@ test("a body that becomes large waits for its turn once, and one of usual size n
     return entered;
   };
   expect([await turnsOf(1_000_000), await turnsOf(20_000_000)]).toEqual([0, 1]);
+});
+
+describe("memory", () => {
+  const envelopes = (bytes: number): Uint8Array => {
+    const text = Array.from({ length: Math.floor(bytes / first.length) }, () => first).join("");
+    return new Uint8Array(Buffer.from(text));
+  };
+
+  test("of each chunk is given back when its records are read", async () => {
+    const chunks = [envelopes(50_000), envelopes(50_000), envelopes(50_000)];
+    const all = [...chunks];
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+    const batch = openBatch();
+    await readBodyInto(batch, { chunks, bytes }, intake);
+    expect(batch.records).toBe(3 * Math.floor(50_000 / first.length));
+    batch.drop();
+    expect(all.map(({ byteLength }) => byteLength)).toEqual([0, 0, 0]);
+  });
+
+  test("of the beginning of a value is given back when more of it comes, and when there is no more", async () => {
+    const batch = openBatch();
+    const values = new ValueReader(batch);
+    const value = Buffer.from(`{"a":"${"x".repeat(200_000)}`);
+    const freed = await freedBy(() => {
+      for (const [from, to] of [
+        [0, 30_000],
+        [30_000, 60_000],
+      ])
+        drive(values.push(value.subarray(from, to)));
+      values.release();
+    });
+    batch.drop();
+    expect(freed).toEqual([30_000, 60_000]);
+  });
+
+  test("is collected after each 8 MiB of text", async () => {
+    const piece = envelopes(1024 * 1024);
+    const collectionsOf = async (pieces: number): Promise<number> => {
+      const chunks = Array.from({ length: pieces }, () => Buffer.from(" ".repeat(piece.byteLength)));
+      const batch = openBatch();
+      const collect = spyOn(Bun, "gc").mockReturnValue(undefined);
+      await readBodyInto(batch, { chunks, bytes: pieces * piece.byteLength }, intake);
+      const { length } = collect.mock.calls;
+      collect.mockRestore();
+      batch.drop();
+      return length;
+    };
+    expect([await collectionsOf(7), await collectionsOf(9), await collectionsOf(18)]).toEqual([0, 1, 2]);
+  });
 });

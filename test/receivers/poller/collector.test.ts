@@ -1,5 +1,5 @@
 /** One collector: what it requests after an answer that was too large, after none, and after dedup keys were dropped meanwhile. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
 import { Refusal } from "../../../src/errors.ts";
 import { silentLogger } from "../../../src/lib/logger.ts";
@@ -165,12 +165,16 @@ test("commits a large answer in parts of a few MiB, each record once, even if it
     },
   };
   const collector = collectorWith({ pipeline: counted });
+  const collect = spyOn(Bun, "gc");
   tailnet.fail({ path: /logging/, effect: { kind: "cut", afterBytes: 12_000_000 } });
   await expect(collector.step(signal)).rejects.toThrow("network");
   expect(committed.length).toBeGreaterThan(0);
   expect(store.journal.pollCursor("flow")?.isOurClock).toBe(true);
   expect(await collector.step(signal)).toBe("current");
   expect(Math.max(...committed)).toBeLessThan(count * 0.7);
+  // What each full part has left behind is collected; the last part is not full.
+  expect(collect.mock.calls.length).toBe(committed.length - 1);
+  collect.mockRestore();
   expect(store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(count);
 }, 60_000);
 
