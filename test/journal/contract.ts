@@ -1015,6 +1015,6 @@ export function journalContract(create: () => TestState): void {
       expect(count?.items).toBeGreaterThan(40);
       expect(evicted).toBeGreaterThan(0);
       expect((count?.items ?? 0) + evicted).toBe(72);
-    }, 20_000);
+    });
   });
 }

@@ -109,4 +109,17 @@ describe("a table of keys", () => {
     expect(freed.reduce((sum, bytes) => sum + bytes, 0)).toBe(outgrown);
     expect(table.byteLength).toBeGreaterThan(outgrown);
   });
+
+  test("does not grow while as many keys leave as come", () => {
+    const [count, rounds] = [20_000, 10];
+    const table = new KeyTable();
+    const keys = randomKeys(count * rounds);
+    for (let key = 0; key < count * rounds; key++) {
+      table.add(keys, key * 4);
+      if (key >= count) table.remove(keys, (key - count) * 4);
+    }
+    expect(table.size).toBe(count);
+    // Sub-tables differ in how many keys they had at most.
+    expect(table.byteLength / count).toBeLessThan(40);
+  });
 });

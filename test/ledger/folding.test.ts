@@ -110,7 +110,7 @@ test("failures that repeat are reported once a minute", async () => {
     { message: commit, repeated: expect.any(Number) },
     { message: tidy, repeated: expect.any(Number) },
   ]);
-}, 60_000);
+});
 
 test("what was restored and the first record since the start are folded at once, whatever the interval, and nothing more", async () => {
   const config = configOf();
@@ -135,7 +135,7 @@ test("what was restored and the first record since the start are folded at once,
   await until(() => ticks.length > before + 1);
   stop();
   expect(folds).toEqual([5, 6]);
-}, 60_000);
+});
 
 test("a journal without records is not folded before the interval", async () => {
   const config = configOf();
@@ -152,7 +152,7 @@ test("a journal without records is not folded before the interval", async () => 
   await until(() => ticks.length > 1);
   stop();
   expect(folds).toEqual([]);
-}, 60_000);
+});
 
 test("a fold that fails since another instance leads is no failure", async () => {
   const config = configOf();
@@ -178,4 +178,31 @@ test("a fold that fails since another instance leads is no failure", async () =>
   await until(() => commits > 1);
   stop();
   expect(errors).toEqual([]);
+});
+
+test("while a fold is being committed none is begun", async () => {
+  const config = configOf();
+  const journal = new SnapshotJournal();
+  const ledger = ledgerOver(journal, config);
+  const committing = Promise.withResolvers<void>();
+  journal.writeSnapshot = () => committing.promise;
+  let [begun, ticks] = [0, 0];
+  const fold = ledger.fold.bind(ledger);
+  ledger.fold = (now) => {
+    begun++;
+    return fold(now);
+  };
+  const stop = startFolding(5, {
+    ledger,
+    journal: { wantsSnapshot: true, maintain: () => void ticks++, lost },
+    firstSeq: 0,
+    logger: silentLogger,
+    clock: Date.now,
+    folded: () => undefined,
+  });
+  await until(() => ticks > 0);
+  expect(begun).toBe(1);
+  committing.resolve();
+  await until(() => begun > 1);
+  stop();
 });

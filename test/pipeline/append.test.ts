@@ -11,9 +11,6 @@ import { flowEnvelope } from "../support/hec-server.ts";
 import { badFlow, numberedFlow } from "../support/store.ts";
 import { addValue, Restarts, rowsOf } from "./restarts.ts";
 
-/** For busy machines. */
-const timeoutMs = 60_000;
-
 let restarts: Restarts;
 let appends: Append[];
 /** Bytes of the rows of each; afterwards their buffers are freed. */
@@ -72,38 +69,26 @@ const sizes = (): number[] =>
 const flow = (number: number) => ({ nodeId: `n${number}`, virtualTraffic: [{}] });
 
 describe("no transaction brings more than a few rows of", () => {
-  test(
-    "invalid records",
-    async () => {
-      expect(await send(numbered(20_000, badFlow))).toMatchObject({ quarantined: 20_000 });
-      expect(Math.max(...sizes())).toBeLessThanOrEqual(maxRowRecords);
-      expect(sizes().reduce((sum, one) => sum + one)).toBe(20_000);
-    },
-    timeoutMs,
-  );
+  test("invalid records", async () => {
+    expect(await send(numbered(20_000, badFlow))).toMatchObject({ quarantined: 20_000 });
+    expect(Math.max(...sizes())).toBeLessThanOrEqual(maxRowRecords);
+    expect(sizes().reduce((sum, one) => sum + one)).toBe(20_000);
+  });
 
-  test(
-    "small records, and of the same again",
-    async () => {
-      expect(await send(numbered(20_000, flow))).toMatchObject({ accepted: 20_000 });
-      expect(await send(numbered(20_000, flow))).toMatchObject({ duplicate: 20_000 });
-      expect(Math.max(...sizes())).toBeLessThanOrEqual(maxRowRecords);
-      expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { outcome: "duplicate" })).toBe(20_000);
-    },
-    timeoutMs,
-  );
+  test("small records, and of the same again", async () => {
+    expect(await send(numbered(20_000, flow))).toMatchObject({ accepted: 20_000 });
+    expect(await send(numbered(20_000, flow))).toMatchObject({ duplicate: 20_000 });
+    expect(Math.max(...sizes())).toBeLessThanOrEqual(maxRowRecords);
+    expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { outcome: "duplicate" })).toBe(20_000);
+  });
 
-  test(
-    "text that does not pack",
-    async () => {
-      const padding = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString("base64");
-      await send(numbered(200, (number) => ({ ...flow(number), padding: padding() })));
-      expect(appends.length).toBeGreaterThan(2);
-      expect(Math.max(...packedBytes)).toBeLessThanOrEqual(4 * 1024 * 1024);
-      expect(Math.min(...packedBytes)).toBeGreaterThan(0);
-    },
-    timeoutMs,
-  );
+  test("text that does not pack", async () => {
+    const padding = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString("base64");
+    await send(numbered(200, (number) => ({ ...flow(number), padding: padding() })));
+    expect(appends.length).toBeGreaterThan(2);
+    expect(Math.max(...packedBytes)).toBeLessThanOrEqual(4 * 1024 * 1024);
+    expect(Math.min(...packedBytes)).toBeGreaterThan(0);
+  });
 
   test("text", async () => {
     await send(numbered(300, (number) => ({ ...flow(number), padding: "x".repeat(100_000) })));
@@ -114,49 +99,35 @@ describe("no transaction brings more than a few rows of", () => {
 });
 
 describe("of several transactions", () => {
-  test(
-    "the last one brings the size, what was skipped, and where the poll stands",
-    async () => {
-      const values = [{ hello: 1 }, ...numbered(20_000, flow)];
-      const poll = { type: "flow", readUntil: 1_700_000_000, unverifiableSeconds: 0 } as const;
-      expect(await send(values, { poll })).toEqual({ accepted: 20_000, duplicate: 0, skipped: 1, quarantined: 0 });
-      expect(appends.map(({ bytes, skipped, poll: moved }) => [bytes, skipped.unclassified, moved?.readUntil])).toEqual(
-        [
-          [0, undefined, undefined],
-          [1000, 1, 1_700_000_000],
-        ],
-      );
-      expect(restarts.store.journal.pollCursor("flow")).toEqual({ type: "flow", readUntil: 1_700_000_000 });
-      expect(restarts.store.ledger.sum("tailscale2otel.ingest.size")).toBe(1000);
-    },
-    timeoutMs,
-  );
+  test("the last one brings the size, what was skipped, and where the poll stands", async () => {
+    const values = [{ hello: 1 }, ...numbered(20_000, flow)];
+    const poll = { type: "flow", readUntil: 1_700_000_000, unverifiableSeconds: 0 } as const;
+    expect(await send(values, { poll })).toEqual({ accepted: 20_000, duplicate: 0, skipped: 1, quarantined: 0 });
+    expect(appends.map(({ bytes, skipped, poll: moved }) => [bytes, skipped.unclassified, moved?.readUntil])).toEqual([
+      [0, undefined, undefined],
+      [1000, 1, 1_700_000_000],
+    ]);
+    expect(restarts.store.journal.pollCursor("flow")).toEqual({ type: "flow", readUntil: 1_700_000_000 });
+    expect(restarts.store.ledger.sum("tailscale2otel.ingest.size")).toBe(1000);
+  });
 
-  test(
-    "all share the limit on log records",
-    async () => {
-      await send(numbered(40_000, flow));
-      expect(appends).toHaveLength(3);
-      expect(restarts.store.ledger.sum("tailscale.network.flow.logs_dropped")).toBe(10_000);
-    },
-    timeoutMs,
-  );
+  test("all share the limit on log records", async () => {
+    await send(numbered(40_000, flow));
+    expect(appends).toHaveLength(3);
+    expect(restarts.store.ledger.sum("tailscale.network.flow.logs_dropped")).toBe(10_000);
+  });
 
-  test(
-    "what was committed before one failed is known when the batch is sent again, and counts once",
-    async () => {
-      beforeAppend = (number) => {
-        if (number === 1) throw new Unavailable("the journal is full");
-      };
-      await expect(send(numbered(20_000, flow))).rejects.toThrow("the journal is full");
-      beforeAppend = () => undefined;
-      const { accepted, duplicate } = await send(numbered(20_000, flow));
-      expect([accepted + duplicate, duplicate > 0, accepted > 0]).toEqual([20_000, true, true]);
-      expect((await rowsOf(restarts.store)).reduce((sum, { records }) => sum + records, 0)).toBe(20_000);
-      expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(20_000);
-    },
-    timeoutMs,
-  );
+  test("what was committed before one failed is known when the batch is sent again, and counts once", async () => {
+    beforeAppend = (number) => {
+      if (number === 1) throw new Unavailable("the journal is full");
+    };
+    await expect(send(numbered(20_000, flow))).rejects.toThrow("the journal is full");
+    beforeAppend = () => undefined;
+    const { accepted, duplicate } = await send(numbered(20_000, flow));
+    expect([accepted + duplicate, duplicate > 0, accepted > 0]).toEqual([20_000, true, true]);
+    expect((await rowsOf(restarts.store)).reduce((sum, { records }) => sum + records, 0)).toBe(20_000);
+    expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(20_000);
+  });
 });
 
 test("a row that is larger than a transaction should be has one of its own", async () => {

@@ -141,5 +141,5 @@ describe("a claim", () => {
     expect(most).toBeLessThanOrEqual(16_384);
     expect(most).toBeGreaterThan(1000);
     expect(claimOf(table, JSON.stringify(node()))).toEqual(before as never);
-  }, 60_000);
+  });
 });

@@ -1,0 +1,29 @@
+/** A transaction that fails leaves nothing: what it would have written is not known later either. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { Unavailable } from "../../src/errors.ts";
+import { captureConnection } from "../support/captured.ts";
+import { createState, type SqliteState } from "./sqlite-state.ts";
+import { acceptedIn, appendNumbers, appendOf, keyOf, partOf } from "./support.ts";
+
+let state: SqliteState;
+beforeEach(() => {
+  state = createState();
+});
+afterEach(() => state.remove());
+
+test("keys of a batch that was rolled back are not written with those of the next one", async () => {
+  const { journal, database } = captureConnection(() => state.open());
+  await appendNumbers(journal, [1]);
+  // Keys are written by class: those of flow records are there already when those of audit records fail.
+  database.exec(`CREATE TEMP TRIGGER failing BEFORE INSERT ON main.keys WHEN new.class = 'audit'
+    BEGIN SELECT RAISE(ABORT, 'a fault of the disk'); END`);
+  const parts = [partOf([2, 3]), partOf([4], { type: "audit" })];
+  const refusal = await journal.append(appendOf(parts), () => undefined).catch((error: unknown) => error);
+  expect(refusal).toBeInstanceOf(Unavailable);
+  database.exec("DROP TRIGGER failing");
+  await appendNumbers(journal, [5]);
+  journal.close();
+  const again = state.open();
+  expect([1, 2, 3, 5].map((n) => again.knows("flow", keyOf(n), 0))).toEqual([true, false, false, true]);
+  expect(acceptedIn(await again.append(appendOf(parts), () => undefined))).toBe(3);
+});
