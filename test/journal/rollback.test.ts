@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { Unavailable } from "../../src/errors.ts";
 import { captureConnection } from "../support/captured.ts";
 import { createState, type SqliteState } from "./sqlite-state.ts";
-import { acceptedIn, appendNumbers, appendOf, keyOf, partOf } from "./support.ts";
+import { acceptedIn, appendNumbers, appendOf, cursorAt, keyOf, markOn, partOf, settle } from "./support.ts";
 
 let state: SqliteState;
 beforeEach(() => {
@@ -26,4 +26,18 @@ test("keys of a batch that was rolled back are not written with those of the nex
   const again = state.open();
   expect([1, 2, 3, 5].map((n) => again.knows("flow", keyOf(n), 0))).toEqual([true, false, false, true]);
   expect(acceptedIn(await again.append(appendOf(parts), () => undefined))).toBe(3);
+});
+
+test("what a destination reports counts in full, though its commit fails and another does not in between", async () => {
+  const { journal, database } = captureConnection(() => state.open());
+  await journal.useDestinations([{ name: "lake", types: ["flow"], isRequired: true }], () => undefined);
+  await appendNumbers(journal, [1, 2, 3]);
+  // A mark is written behind the cursor that moves past it.
+  database.exec("CREATE TEMP TRIGGER failing BEFORE INSERT ON main.mark BEGIN SELECT RAISE(ABORT, 'a fault'); END");
+  journal.progress({ cursor: cursorAt(2, 3), marks: [markOn(1)] }, "lake");
+  await appendNumbers(journal, [4]);
+  expect(journal.destinations[0]).toMatchObject({ accepted: 4, pending: 4 });
+  database.exec("DROP TRIGGER failing");
+  await settle(journal);
+  expect(journal.destinations[0]).toMatchObject({ accepted: 4, pending: 1, cursor: { records: { delivered: 3 } } });
 });
