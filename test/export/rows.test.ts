@@ -222,13 +222,40 @@ describe("memory", () => {
     expect([collectionsOf(500 * 1024), collectionsOf(513 * 1024)]).toEqual([0, 1]);
   });
 
+  /** That row as the main thread hands it over: its text, of more than 1 KiB, in a buffer of its own. */
+  function handed(seq: number): Row {
+    const row = rowOf(seq, [flowOf(20)]);
+    expect(row.text.byteLength).toBeGreaterThan(1024);
+    return { ...row, text: new Uint8Array(row.text) };
+  }
+
   test("of a row's text is given back once it is decoded", () => {
-    const rows = [1, 2].map((seq) => rowOf(seq, [flowOf(20)]));
-    const texts = rows.map(({ text }) => new Uint8Array(text));
+    const rows = [handed(1), handed(2)];
     const source = new RowSource(readerOf([]), context);
-    source.offer(rows.map((row, place) => ({ ...row, text: texts[place] as Uint8Array })));
-    expect(texts.every(({ byteLength }) => byteLength >= 1024)).toBe(true);
+    source.offer(rows);
     expect(contentsOf(atOnce(source.next(1)))).toHaveLength(20);
-    expect(texts.map(({ byteLength }) => byteLength)).toEqual([0, 0]);
+    expect(rows.map(({ text }) => text.byteLength)).toEqual([0, 0]);
+  });
+
+  test("of rows that were handed over is reported as free once they are read or passed", () => {
+    const rows = [handed(1), handed(2), handed(3)];
+    const { byteLength } = (rows[0] as Row).text;
+    const source = new RowSource(readerOf([]), context);
+    source.offer(rows.slice(0, 2));
+    expect(source.readBytes).toBe(0);
+    expect(atOnce(source.next(2))?.seq).toBe(2);
+    expect(source.readBytes).toBe(2 * byteLength);
+    source.offer(rows.slice(2));
+    expect(atOnce(source.next(3))?.seq).toBe(3);
+    expect(source.readBytes).toBe(3 * byteLength);
+  });
+
+  test("is not taken twice for a row: one that was handed over is not read from the journal as well", () => {
+    const row = handed(3);
+    const source = new RowSource(readerOf([1, 2, 3, 4].map((seq) => rowOf(seq, [flowOf(20)]))), context);
+    source.offer([row]);
+    expect([...rowsFrom(source)].map(({ seq }) => seq)).toEqual([1, 2, 3, 4]);
+    // It was read, and not only passed.
+    expect(row.text.byteLength).toBe(0);
   });
 });

@@ -92,3 +92,30 @@ test("a minute that changes between two steps has what was counted before, and t
     [1, edges, edges, edges, edges],
   ]);
 });
+
+test("what comes while changes are being stored is among the next ones, and nothing is once all is stored", () => {
+  const minutes = minutesOf({ seen: [], sums: new Float64Array(0) });
+  const changed = () => minutes.changes().changed.map(({ at }) => at);
+  minutes.count("audit", 1);
+  const first = minutes.changes();
+  expect(first.changed).toHaveLength(1);
+  minutes.count("audit", 2);
+  minutes.stored(first, 1);
+  expect(changed()).toEqual([0]);
+  minutes.stored(minutes.changes(), 2);
+  expect(changed()).toEqual([]);
+});
+
+test("a few minutes are open at once: those used longest ago are closed, with what is stored of them", async () => {
+  const journal = new SnapshotJournal();
+  const read: number[] = [];
+  journal.minutes.read = (at) => void read.push(at / minuteMs);
+  const minutes = new Minutes(journal, silentLogger, 0, () => ({ seen: [], sums: new Float64Array(0) }));
+  for (let minute = 0; minute < 7; minute++) {
+    minutes.begin(minute * minuteMs);
+    minutes.count("audit", 1);
+    await afterOthers();
+  }
+  expect(read).toEqual([0, 1, 2]);
+  expect(minutes.changes().changed.map(({ at }) => at / minuteMs)).toEqual([0, 1, 2, 3, 4, 5, 6]);
+});

@@ -187,6 +187,18 @@ describe("between two intervals", () => {
     expect(pair.source).toBe("flood-0");
   });
 
+  test("a class that was used just before means the same in a book that numbers anew", () => {
+    const { edges, edgesOf } = bookWith(settingsWith());
+    const ssh = (name: string): JsonObject => ({
+      ...named(name),
+      virtualTraffic: [connection({ dst: "100.64.1.2:22" })],
+    });
+    edgesOf(...Array.from({ length: 5000 }, (_, place) => named(`flood-${place}`)), ssh("web-1"));
+    edges.renew();
+    const services = edgesOf(ssh("web-1"), ssh("web-2")).map((edge) => edges.classOf(edge).service);
+    expect(services).toEqual(["ssh", "ssh"]);
+  });
+
   test("a book with room keeps its numbers", () => {
     const { edges, edgesOf } = bookWith(settingsWith());
     const { generation } = edges;

@@ -367,6 +367,16 @@ describe("memory", () => {
     expect(freed).toEqual([30_000, 60_000]);
   });
 
+  test("that the batch holds is reserved once, in however many steps it has come", async () => {
+    const admission = createLimiter({ maxReading: 1, maxBytes: 1 << 30, maxWorking: 1 }).enter("192.0.2.1");
+    const text = envelopes(900_000);
+    const batch = openBatch();
+    await readBodyInto(batch, { chunks: [text], bytes: text.byteLength }, { ...intake, admission });
+    expect(admission.bytes).toBe(batch.byteLength);
+    batch.drop();
+    admission.leave();
+  });
+
   test("is collected after each 8 MiB of text", async () => {
     const piece = envelopes(1024 * 1024);
     const collectionsOf = async (pieces: number): Promise<number> => {

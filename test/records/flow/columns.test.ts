@@ -22,3 +22,21 @@ test("columns keep their values when they grow, and give back the arrays that th
   expect(Array.from(columns.startSeconds.subarray(0, 200))).toEqual(Array.from({ length: 200 }, (_, record) => record));
   expect([columns.firstEntry[200], columns.ipv6[1999 * 4 + 3]]).toEqual([2000, 199]);
 });
+
+test("a record that is taken back leaves no address behind", () => {
+  const columns = new FlowColumns();
+  const begin = (): void => {
+    columns.beginRecord();
+    columns.beginEntry(0);
+    columns.addressTexts.push("fe80::1%eth0");
+    columns.source[columns.entries++] = columns.addIpv6(0xfd7a_115c, 0, 0, 1);
+    columns.endRecord();
+  };
+  begin();
+  for (let again = 0; again < 1000; again++) {
+    begin();
+    columns.takeBack(1);
+  }
+  const { records, entries, ipv6Addresses, addressTexts } = columns;
+  expect([records, entries, ipv6Addresses, addressTexts.length]).toEqual([1, 1, 1, 1]);
+});
