@@ -67,7 +67,9 @@ export function createLook(): (watched: Watched) => Promise<Moment> {
     const known = new Set(events.map(({ id }) => id));
     const fresh = (await freshEvents(watched)).filter(({ id }) => !known.has(id));
     const all = [...events, ...fresh];
-    events = eventTypes.flatMap((kind) => all.filter(({ type }) => type === kind).slice(-shownEvents));
+    events = eventTypes
+      .flatMap((kind) => all.filter(({ type }) => type === kind).slice(-shownEvents))
+      .toSorted((left, right) => Date.parse(left.time) - Date.parse(right.time));
     if (overview.startedAt !== startedAt) samples = [];
     ({ startedAt } = overview);
     const now = { at: Date.parse(overview.at), entries: overview.entries, records: overview.conservation.received };
@@ -80,7 +82,7 @@ export function createLook(): (watched: Watched) => Promise<Moment> {
       entriesPerSecond: perSecond(now.entries - oldest.entries),
       recordsPerSecond: perSecond(now.records - oldest.records),
       events,
-      fresh: fresh.filter((event) => events.includes(event)),
+      fresh: events.filter((event) => fresh.includes(event)),
     };
   };
 }
