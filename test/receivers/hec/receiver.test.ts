@@ -69,6 +69,14 @@ describe("the receiver, its pipeline and the journal", () => {
     again.close();
   });
 
+  test("accept one large body after the other: each makes room for the next", async () => {
+    const large = (first: number): string =>
+      Array.from({ length: 4_000 }, (_, at) => flowEnvelope(first + at)).join("");
+    expect(large(0).length).toBeGreaterThan(1024 * 1024);
+    for (const first of [0, 10_000]) expect((await server.post(large(first))).status).toBe(200);
+    expect(store.journal.pendingRecords).toBe(8_000);
+  });
+
   test("accept each record of concurrent bodies once", async () => {
     const bodies = Array.from({ length: 40 }, (_, at) => flowEnvelope(at % 20) + flowEnvelope(100 + at));
     const answers = await Promise.all(bodies.map((body) => server.post(body)));
