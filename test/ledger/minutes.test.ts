@@ -119,3 +119,16 @@ test("a few minutes are open at once: those used longest ago are closed, with wh
   expect(read).toEqual([0, 1, 2]);
   expect(minutes.changes().changed.map(({ at }) => at / minuteMs)).toEqual([0, 1, 2, 3, 4, 5, 6]);
 });
+
+test("what a new interval has counted is added in full, though its arrays are as large as those before", async () => {
+  const [first, second] = [interval(), interval()];
+  let open = first;
+  const minutes = new Minutes(new SnapshotJournal(), silentLogger, 0, () => open.flows);
+  minutes.begin(0);
+  for (const one of [first, second]) {
+    open = one;
+    one.add();
+    minutes.settle();
+  }
+  expect(await sumsOf(minutes)).toEqual([[0, 2 * edges, 2 * edges, 2 * edges, 2 * edges]]);
+});
