@@ -2,7 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, destinationSections, tailnetConfigs } from "../config/index.ts";
+import { type Config, destinationSections, tailnetConfigs, withKeysOf } from "../config/index.ts";
 import { TailscaledError } from "../http/tailscaled.ts";
 import { obtainKeyPair } from "../http/tls.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -20,9 +20,15 @@ const maxAttempts = 2;
 export async function checkTailnets(config: Config, name: string | undefined): Promise<readonly OnlineFinding[]> {
   const chosen = name === undefined ? tailnetConfigs(config) : [chosenTailnet(config, name)];
   const found = await Promise.all(
-    chosen.map(async ({ name: tailnet, config: own }, index) => {
+    chosen.map(async (tailnet, index) => {
+      const { name: of, config: own } = tailnet;
       const findings = index === 0 ? await checkOnline(own) : [...(await checkTailscale(own)), await checkState(own)];
-      return tailnet === "" ? findings : findings.map((one) => ({ ...one, subject: `${tailnet}: ${one.subject}` }));
+      if (of === "") return findings;
+      return findings.map(({ remedy, ...rest }) => ({
+        ...rest,
+        subject: `${of}: ${rest.subject}`,
+        ...(remedy === undefined ? {} : { remedy: withKeysOf(tailnet, remedy) }),
+      }));
     }),
   );
   return found.flat();

@@ -1,5 +1,13 @@
 /** `send hec` and `send webhook`: one realistic request to a receiver, wherever it is, and its answer. */
-import { type Config, type ConfigSources, displayUrl, loadSections, tailnetPath, usesTls } from "../config/index.ts";
+import {
+  type ConfigSources,
+  displayUrl,
+  loadSections,
+  type TailnetConfig,
+  tailnetPath,
+  usesTls,
+  variableOf,
+} from "../config/index.ts";
 import { certificateName } from "../http/tailscaled.ts";
 import { connectionError, messageOf } from "../lib/system-error.ts";
 import { urlOfListen } from "../lib/listen.ts";
@@ -33,7 +41,7 @@ const sendWebhook: Command = command({
   async run({ args, sources, host }) {
     const target = await targetOf("webhook", args, sources);
     const body = JSON.stringify([sampleEvent(args.type ?? "test", Date.now())]);
-    const { secret, remark } = signingOf(target.config);
+    const { secret, remark } = signingOf(target.tailnet);
     const signature = signatureHeaderOf(secret, Math.floor(Date.now() / 1000), body);
     return post({ ...target, body, headers: secret === "" ? {} : { [signatureHeader]: signature }, remark }, host);
   },
@@ -51,29 +59,33 @@ const sendHec: Command = command({
     "The token is streaming.token of the configuration (TS2OTEL_STREAMING__TOKEN is enough). Exit code 0 if the answer is 2xx.",
   async run({ args, sources, host }) {
     const target = await targetOf("streaming", args, sources);
-    const { token } = target.config.streaming;
+    const { config, keyOf } = target.tailnet;
+    const { token } = config.streaming;
+    const key = keyOf("streaming.token");
     const headers = token === "" ? {} : { authorization: `Splunk ${token}` };
-    const remark = token === "" ? "without a token: streaming.token is empty" : "with streaming.token";
+    const remark = token === "" ? `without a token: ${key} is empty` : `with ${key}`;
     return post({ ...target, body: sampleBatch(Date.now()), headers, remark }, host);
   },
 });
 
 export const sendCommands: readonly Command[] = [sendHec, sendWebhook];
 
-function signingOf({ webhook, state }: Config): { readonly secret: string; readonly remark: string } {
-  if (webhook.secret !== "") return { secret: webhook.secret, remark: "signed with webhook.secret" };
-  const stored = webhook.auto_configure ? storedSecret(state.path) : undefined;
+function signingOf({ config, keyOf }: TailnetConfig): { readonly secret: string; readonly remark: string } {
+  const { webhook, state } = config;
+  const key = keyOf("webhook.secret");
+  if (webhook.secret !== "") return { secret: webhook.secret, remark: `signed with ${key}` };
+  const stored = webhook.auto_configure ? storedSecret(state.path, key) : undefined;
   return stored === undefined
-    ? { secret: "", remark: "not signed: webhook.secret is empty" }
+    ? { secret: "", remark: `not signed: ${key} is empty` }
     : { secret: stored.secret, remark: "signed with the secret in the state directory" };
 }
 
-/** @throws {Error} with what to do if there is a file and it cannot be read. */
-function storedSecret(statePath: string) {
+/** `key`: of the setting that would replace it. @throws {Error} with what to do if there is a file and it cannot be read. */
+function storedSecret(statePath: string, key: string) {
   try {
     return webhookSecretFile(statePath).read();
   } catch (error) {
-    throw new Error(`${messageOf(error)}. Run this as the user of the service, or set webhook.secret.`, {
+    throw new Error(`${messageOf(error)}. Run this as the user of the service, or set ${key}.`, {
       cause: error,
     });
   }
@@ -84,14 +96,15 @@ type Receiver = "streaming" | "webhook";
 type TargetArgs = Readonly<Partial<Record<"url" | "tailnet", string | undefined>>>;
 
 /** `next`: what to do if nothing answers. */
-async function targetOf(receiver: Receiver, { url: given, tailnet }: TargetArgs, sources: ConfigSources) {
+async function targetOf(receiver: Receiver, { url: given, tailnet: chosen }: TargetArgs, sources: ConfigSources) {
   const { config: all, configFile } = loadSections(sources, [receiver, "tailnet"]);
-  const { name, config } = chosenTailnet(all, tailnet);
+  const tailnet = chosenTailnet(all, chosen);
+  const { name, config, keyOf } = tailnet;
   const isConfigured = configFile !== undefined;
   const { enabled, listen, path, tls } = config[receiver];
   if (given !== undefined) {
     const next = "Check the address, and whether the receiver is running.";
-    return { receiver, config, url: urlOf(given).href, next, isConfigured };
+    return { receiver, tailnet, url: urlOf(given).href, next, isConfigured };
   }
   const local = new URL(
     urlOfListen(listen, usesTls(tls) ? "https" : "http") + (name === "" ? path : tailnetPath(name, path)),
@@ -99,10 +112,12 @@ async function targetOf(receiver: Receiver, { url: given, tailnet }: TargetArgs,
   // The certificate of tailscaled is for the name of this node, and for no address.
   if (tls.tailscale) local.hostname = await certificateName(config.tailscale).catch(() => local.hostname);
   const url = local.href;
+  // Off for all tailnets, or for this one alone.
+  const off = all[receiver].enabled ? keyOf(`${receiver}.enabled`) : `${receiver}.enabled`;
   const next = enabled
     ? "Start the service, or give the address of the receiver with --url."
-    : `${receiver}.enabled is false in this configuration. Set it to true and start the service, or give the address of a receiver with --url.`;
-  return { receiver, config, url, next, isConfigured };
+    : `${off} is false in this configuration. Set it to true and start the service, or give the address of a receiver with --url.`;
+  return { receiver, tailnet, url, next, isConfigured };
 }
 
 type Target = Awaited<ReturnType<typeof targetOf>>;
@@ -151,10 +166,10 @@ async function post(sending: Sending, { out }: Host): Promise<number> {
 }
 
 /** What to do about an answer; empty if that is not known here. */
-function fixFor(status: number, { receiver, isConfigured }: Sending): string {
-  const key = receiver === "streaming" ? "streaming.token" : "webhook.secret";
+function fixFor(status: number, { receiver, tailnet, isConfigured }: Sending): string {
+  const key = tailnet.keyOf(receiver === "streaming" ? "streaming.token" : "webhook.secret");
   if (status === 401 || status === 403)
-    return `Set ${key} (TS2OTEL_${key.replace(".", "__").toUpperCase()}) to the one that the receiver uses.${
+    return `Set ${key} (${variableOf(key)}) to the one that the receiver uses.${
       isConfigured ? "" : " No configuration file was found: run this in its folder, or name it with --config."
     }`;
   if (status === 503) return "The receiver accepts nothing now: tailscale2otel status says why.";

@@ -4,7 +4,7 @@ import { ConfigError } from "../errors.ts";
 import { activityOf, isSentTo, logNames, logStreamTargetOf, publicAddress } from "../tailnet/log-streams.ts";
 import type { LogName, LogStream, LogStreamStatus } from "../tailscale/index.ts";
 import { type Command, command } from "./command.ts";
-import { isConfirmed, openTailnet, tailnetFlags, yesFlag } from "./tailnet.ts";
+import { isConfirmed, openTailnet, type TailnetAccess, tailnetFlags, yesFlag } from "./tailnet.ts";
 import { type Host, jsonText, tableText } from "./terminal.ts";
 
 /** Tailscale's names of the logs, and what the rest of this program calls them. */
@@ -71,8 +71,9 @@ const set: Command = command({
   notes:
     "Needs the scope log_streaming, and device_invites and policy_file for an address inside the tailnet. Asks before it replaces another destination.",
   async run({ args, sources, host }) {
-    const { config, api } = openTailnet(sources, "streaming", args.tailnet);
-    requireReceiver(config);
+    const access = openTailnet(sources, "streaming", args.tailnet);
+    requireReceiver(access);
+    const { config, api } = access;
     const target = logStreamTargetOf(config);
     const url = displayUrl(target.url);
     return changeEach(args, host, async (log) => {
@@ -97,7 +98,7 @@ const remove: Command = command({
   ],
   notes: "Needs the scope log_streaming. With streaming.auto_configure, the next start of the service sets it again.",
   async run({ args, sources, host }) {
-    const { config, api } = openTailnet(sources, "streaming", args.tailnet);
+    const { config, api, keyOf } = openTailnet(sources, "streaming", args.tailnet);
     const code = await changeEach(args, host, async (log) => {
       const before = await api.logStream(log, "set");
       const removed = before === undefined ? null : displayUrl(before.url);
@@ -107,7 +108,7 @@ const remove: Command = command({
       return { text: removed === null ? "was not sent anywhere" : `no longer sent to ${removed}`, json: { removed } };
     });
     if (config.streaming.auto_configure)
-      await host.err.write("streaming.auto_configure is on: the next start of the service sets it again\n");
+      await host.err.write(`${keyOf("streaming.auto_configure")} is on: the next start of the service sets it again\n`);
     return code;
   },
 });
@@ -143,12 +144,12 @@ function logsOf(flag = "both"): readonly LogName[] {
 }
 
 /** @throws {ConfigError} */
-function requireReceiver({ streaming }: Config): void {
+function requireReceiver({ config: { streaming }, keyOf }: TailnetAccess): void {
   const missing = [
     ...(streaming.public_url === ""
       ? ["streaming.public_url, the address at which Tailscale reaches the receiver"]
       : []),
-    ...(streaming.token === "" ? ["streaming.token, the token that Tailscale sends"] : []),
+    ...(streaming.token === "" ? [`${keyOf("streaming.token")}, the token that Tailscale sends`] : []),
   ];
   if (missing.length > 0) throw new ConfigError(missing.map((what) => `the log streams cannot be set: set ${what}`));
 }

@@ -119,7 +119,10 @@ const remove: Command = command({
       if (file?.read()?.id === id) file.remove();
       const removed = { text: `${id}: removed\n`, json: { id, url: displayUrl(url), result: "removed" } };
       if (!access.config.webhook.auto_configure || !isOurs({ url }, access.config)) return removed;
-      return { ...removed, remark: "webhook.auto_configure is on: the next start of the service creates it again" };
+      return {
+        ...removed,
+        remark: `${access.keyOf("webhook.auto_configure")} is on: the next start of the service creates it again`,
+      };
     }),
 });
 
@@ -193,7 +196,7 @@ async function withSecret(
   };
   const text =
     path === undefined
-      ? `${begin}\nsecret: ${made.secret}\nIt is not shown again. Store it as webhook.secret.\n`
+      ? `${begin}\nsecret: ${made.secret}\nIt is not shown again. Store it as ${access.keyOf("webhook.secret")}.\n`
       : `${begin}; its secret is in ${path}\n`;
   return { text, json };
 }

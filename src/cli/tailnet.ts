@@ -1,12 +1,12 @@
 /** What the `tailnet` commands share: access to Tailscale's API, and confirmation before anything is replaced or removed. */
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import {
-  type Config,
   type ConfigSources,
   describeFinding,
   hasCredentials,
   loadSections,
-  tailnetName,
+  type TailnetConfig,
+  variableOf,
 } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -20,8 +20,7 @@ export const yesFlag = {
   yes: { type: "boolean", alias: "y", description: "Do not ask for confirmation. Required without a terminal." },
 } as const;
 
-export interface TailnetAccess {
-  readonly config: Config;
+export interface TailnetAccess extends TailnetConfig {
   readonly api: TailscaleApi;
 }
 
@@ -35,21 +34,23 @@ export function openTailnet(
   tailnet: string | undefined,
 ): TailnetAccess {
   const { config: all, problems } = loadSections(sources, ["tailscale", section, "tailnet"]);
-  const { config } = chosenTailnet(all, tailnet);
-  const at = `tailnet.${all.tailnet.findIndex(({ name }) => name === tailnetName(config))}.`;
+  const chosen = chosenTailnet(all, tailnet);
+  const { config, keyOf } = chosen;
   const refuseWrong = (name: string): void => {
-    const wrong = problems.filter(({ key }) => key.startsWith(`${name}.`) || key.startsWith(`${at}${name}.`));
+    const wrong = problems.filter(({ key }) => key.startsWith(`${name}.`) || key.startsWith(`${keyOf(name)}.`));
     if (wrong.length > 0) throw new ConfigError(wrong.map(describeFinding));
   };
   refuseWrong("tailscale");
   if (!hasCredentials(config)) {
+    const id = keyOf("tailscale.auth.oauth.client_id");
+    const secret = keyOf("tailscale.auth.oauth.client_secret");
     throw new ConfigError([
-      "there are no credentials for Tailscale's API: set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret (TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID and …__CLIENT_SECRET)",
+      `there are no credentials for Tailscale's API: set ${id} and ${secret} (${variableOf(id)} and …__CLIENT_SECRET)`,
     ]);
   }
   refuseWrong(section);
   const deps = { fetch, clock: systemClock, random: Math.random, telemetry: silentTelemetry };
-  return { config, api: createTailscaleApi(config.tailscale, deps) };
+  return { ...chosen, api: createTailscaleApi(config.tailscale, deps) };
 }
 
 /** @throws {UsageError} if there is no terminal to ask on and `--yes` is not given. */

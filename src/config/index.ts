@@ -23,12 +23,12 @@ import { assign, displayValue, findingOf, readSecret, redacted, type Slot } from
 
 export { describeFinding, describeOrigin, type Inspection } from "./diagnosis.ts";
 export { whyUnusablePair } from "./files.ts";
-export type { ConfigSources, System } from "./layers.ts";
+export { type ConfigSources, type System, variableOf } from "./layers.ts";
 export { defaultMaxBodyBytes, usesTls } from "./schema-inputs.ts";
 export { type Config, destinationSections, hasCredentials, isPolled, readsDevices, usesOauth } from "./schema.ts";
 export { databaseText } from "./postgres-url.ts";
 export { subscriptionsOf, subscriptionTypes, subscriptionWords } from "./words.ts";
-export { statePathOf, type TailnetConfig, tailnetConfigs, tailnetName, tailnetPath } from "./tailnets.ts";
+export { statePathOf, type TailnetConfig, tailnetConfigs, tailnetName, tailnetPath, withKeysOf } from "./tailnets.ts";
 export { displayUrl } from "./values.ts";
 
 /**

@@ -168,7 +168,8 @@ function keyOf(variable: string): string {
   return variable.slice(prefix.length).toLowerCase().replaceAll("__", ".");
 }
 
-function variableOf(key: string): string {
+/** `TS2OTEL_OTLP__ENDPOINT` for `otlp.endpoint`. */
+export function variableOf(key: string): string {
   return prefix + key.replaceAll(".", "__").toUpperCase();
 }
 

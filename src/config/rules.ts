@@ -9,81 +9,67 @@ import { parsePostgresUrl } from "./postgres-url.ts";
 import { tailnetRules } from "./rules-tailnet.ts";
 import { usesTls } from "./schema-inputs.ts";
 import { collectedLogs, type Config, isPolled } from "./schema.ts";
-import { keyInSection, tailnetConfigs } from "./tailnets.ts";
+import { type TailnetConfig, tailnetConfigs, withKeysOf } from "./tailnets.ts";
 
 /** All problems, or if there are none, all warnings: invalid settings would mislead. */
 export function judge(judged: Inspection): {
   readonly problems: readonly Finding[];
   readonly warnings: readonly Finding[];
 } {
-  const views = viewsOf(judged.config);
+  const tailnets = tailnetConfigs(judged.config);
   const found = [
-    ...tailnetRules(judged.config).flatMap((rule) =>
-      apply(rule, judged, { config: judged.config, keyOf: (key) => key }),
-    ),
-    ...views.flatMap((view) => rulesFor(view.config).flatMap((rule) => apply(rule, judged, view))),
+    ...tailnetRules(judged.config).flatMap((rule) => apply(rule, judged, { keyOf: (key) => key })),
+    ...tailnets.flatMap((tailnet) => rulesFor(tailnet.config).flatMap((rule) => apply(rule, judged, tailnet))),
   ];
   // What is shared is wrong for every tailnet alike.
   const distinct = [...new Map(found.map((finding) => [describeFinding(finding), finding])).values()];
   const of = (severity: Finding["severity"]) => distinct.filter((finding) => finding.severity === severity);
   const problems = [...fileProblems(judged), ...of("error")];
   if (judged.problems.length + problems.length > 0) return { problems, warnings: [] };
-  const ineffective = ineffectiveFor(views, judged);
-  if (views.every(({ config }) => isIdle(config)))
-    return { problems: views.slice(0, 1).map((view) => named(nothingToDo, view)), warnings: ineffective };
+  const ineffective = ineffectiveFor(tailnets, judged);
+  if (tailnets.every(({ config }) => isIdle(config)))
+    return { problems: [named(nothingToDo, tailnets[0])], warnings: ineffective };
   return { problems, warnings: [...of("warning"), ...exposedSecrets(judged), ...ineffective] };
 }
 
-/** A tailnet as the rules see it: its settings without those of others, and where each of them is set. */
-interface View {
-  readonly config: Config;
-  readonly keyOf: (key: string) => string;
-}
-
-function viewsOf(all: Config): readonly View[] {
-  return tailnetConfigs(all).map(({ config }, index) => ({
-    config,
-    keyOf: (key) => (all.tailnet.length === 0 ? key : keyInSection(key, index)),
-  }));
-}
+/** Where a setting of one tailnet is set. */
+type Keys = Pick<TailnetConfig, "keyOf">;
 
 /** With the keys that the settings have in the section of the tailnet. */
-function named<Texts extends Pick<Finding, "key" | "message" | "remedy">>(finding: Texts, { keyOf }: View): Texts {
-  const inText = (text: string): string =>
-    text.replace(/\b(?:tailscale|collectors|streaming|webhook)\.[a-z_.]+\b/g, keyOf);
+function named(finding: Finding, keys: Keys): Finding {
   return {
     ...finding,
-    key: keyOf(finding.key),
-    message: inText(finding.message),
-    remedy: inText(finding.remedy),
+    key: keys.keyOf(finding.key),
+    message: withKeysOf(keys, finding.message),
+    remedy: withKeysOf(keys, finding.remedy),
   };
 }
 
 function apply(
   { severity, keys, when, message, remedy }: Rule,
   { origins, broken }: Inspection,
-  view: View,
+  tailnet: Keys,
 ): Finding[] {
-  const { keyOf } = view;
+  const { keyOf } = tailnet;
   if (!when || keys.some((key) => broken.has(keyOf(key)))) return [];
   const [first = ""] = keys;
   const texts = { severity, message, remedy };
-  if (severity === "warning") return [named({ key: first, ...texts }, view)];
+  if (severity === "warning") return [named({ key: first, ...texts }, tailnet)];
   const key = keys.find((candidate) => givenAt(origins, keyOf(candidate)) !== undefined) ?? first;
-  return [named({ key, origin: givenAt(origins, keyOf(key)), ...texts }, view)];
+  return [named({ key, origin: givenAt(origins, keyOf(key)), ...texts }, tailnet)];
 }
 
 /** A shared setting has no effect if it has none for any tailnet. */
-function ineffectiveFor(views: readonly View[], { origins }: Inspection): readonly Finding[] {
-  const each = views.map((view) =>
-    ineffectiveSettings(view.config, (key) => givenAt(origins, view.keyOf(key)) !== undefined).map((finding) =>
-      named(finding, view),
+function ineffectiveFor(tailnets: readonly TailnetConfig[], { origins }: Inspection): readonly Finding[] {
+  const each = tailnets.map((tailnet) =>
+    ineffectiveSettings(tailnet.config, (key) => givenAt(origins, tailnet.keyOf(key)) !== undefined).map((finding) =>
+      named(finding, tailnet),
     ),
   );
   const everywhere = Map.groupBy(each.flat(), ({ key }) => key);
   return [...everywhere.values()].flatMap(([first, ...others]) => {
     if (first === undefined) return [];
-    return first.key.startsWith("tailnet.") || others.length === views.length - 1 ? [first] : [];
+    return first.key.startsWith("tailnet.") || others.length === tailnets.length - 1 ? [first] : [];
   });
 }
 

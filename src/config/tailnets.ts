@@ -8,15 +8,23 @@ export interface TailnetConfig {
   readonly name: string;
   /** Complete: as if the process served this tailnet alone. */
   readonly config: Config;
+  /** The key of a setting, of a secret's file or of a table as it has to be written to apply to this tailnet. */
+  keyOf(key: string): string;
 }
 
 /** One for each section, in their order; without sections, the configuration itself. */
 export function tailnetConfigs(config: Config): readonly [TailnetConfig, ...TailnetConfig[]] {
-  const [first, ...others] = config.tailnet.map((section) => ({
+  const [first, ...others] = config.tailnet.map((section, index) => ({
     name: section.name,
     config: configOf(config, section),
+    keyOf: (key: string) => keyInSection(key, index),
   }));
-  return first === undefined ? [{ name: "", config }] : [first, ...others];
+  return first === undefined ? [{ name: "", config, keyOf: (key) => key }] : [first, ...others];
+}
+
+/** A text about settings of one tailnet, with their keys as they have to be written. */
+export function withKeysOf({ keyOf }: Pick<TailnetConfig, "keyOf">, text: string): string {
+  return text.replace(/\b(?:tailscale|collectors|streaming|webhook)\.[a-z_.]+\b/g, keyOf);
 }
 
 /** What `tailscale.tailnet` is on points and log records, in the configuration of one tailnet; may be empty. */
@@ -45,12 +53,6 @@ export const sectionKeys: ReadonlySet<string> = new Set(
   settings.flatMap((setting) => (setting.item?.index === 0 ? (overriddenBy(setting) ?? []) : [])),
 );
 
-/** The key of a setting, of a secret's file or of a table in the section with that number, if sections have it. */
-export function keyInSection(key: string, index: number): string {
-  const isIn = [...sectionKeys].some((own) => own === key || `${own}_file` === key || own.startsWith(`${key}.`));
-  return isIn ? `tailnet.${index}.${key}` : key;
-}
-
 function configOf(shared: Config, section: TailnetSection): Config {
   const { name, ...own } = section;
   const config = overlaid(shared, own) as Config;
@@ -62,6 +64,11 @@ function configOf(shared: Config, section: TailnetSection): Config {
     webhook: { ...webhook, public_url: publicUrl(name, webhook) },
     state: { ...state, path: statePathOf(state.path, name), schema: schemaOf(state.schema, name) },
   };
+}
+
+function keyInSection(key: string, index: number): string {
+  const isIn = [...sectionKeys].some((own) => own === key || `${own}_file` === key || own.startsWith(`${key}.`));
+  return isIn ? `tailnet.${index}.${key}` : key;
 }
 
 /** A URL without a path gets the one that names the tailnet; any other is the operator's, whose proxy may rewrite it. */

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { chosenTailnet } from "../../src/cli/flags.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { sourcesIn } from "../config/sources.ts";
+import { startTailnet } from "../support/tailnet/index.ts";
 import { runToEnd, temporaryDirectory } from "./program.ts";
 
 const directory = temporaryDirectory();
@@ -83,11 +84,53 @@ test("send uses the path and the token of the tailnet", async () => {
   expect(asked).toEqual([["/globex/services/collector/event", "Splunk token-globex"]]);
 });
 
+describe("what is to be set is named as it is written in the section of the tailnet:", () => {
+  const set = (...settings: readonly string[]) => ["--tailnet", "globex", ...settings.flatMap((one) => ["--set", one])];
+
+  test("send, for the token and the secret", async () => {
+    const receiver = createServer((_, response) => response.writeHead(401).end()).listen(0, "127.0.0.1");
+    await once(receiver, "listening");
+    const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`;
+    const hec = await runs("send", "hec", "--url", url, ...set());
+    const webhook = await runs("send", "webhook", "--url", url, ...set("tailnet.1.webhook.secret="));
+    receiver.close();
+    expect(hec.stdout).toContain("bytes, with tailnet.1.streaming.token)\n");
+    expect(hec.stdout).toContain("\nSet tailnet.1.streaming.token (TS2OTEL_TAILNET__1__STREAMING__TOKEN) to the one");
+    expect(webhook.stdout).toContain("not signed: tailnet.1.webhook.secret is empty)\n");
+    expect(webhook.stdout).toContain("\nSet tailnet.1.webhook.secret (TS2OTEL_TAILNET__1__WEBHOOK__SECRET) to the one");
+  });
+
+  test("send, for the switch that is off: that of the section, or that of all", async () => {
+    const section = await runs("send", "hec", ...set("tailnet.1.streaming.enabled=false"));
+    const shared = await runs("send", "hec", ...set("streaming.enabled=false"));
+    expect(section.stderr).toContain("tailnet.1.streaming.enabled is false");
+    expect(shared.stderr).toContain(" streaming.enabled is false");
+  });
+
+  test("tailnet, for credentials, the token and the secret; and check --online, for refused credentials", async () => {
+    const missing = await runs("tailnet", "stream", "set", ...set());
+    expect(missing.stderr).toContain(
+      "set tailnet.1.tailscale.auth.oauth.client_id and tailnet.1.tailscale.auth.oauth.client_secret (TS2OTEL_TAILNET__1__TAILSCALE__AUTH__OAUTH__CLIENT_ID and …__CLIENT_SECRET)",
+    );
+    const tailnet = await startTailnet();
+    const oauth = "tailnet.1.tailscale.auth.oauth";
+    const access = [`tailscale.base_url=${tailnet.url}`, `${oauth}.client_id=${tailnet.oauth.clientId}`];
+    const granted = [...access, `${oauth}.client_secret=${tailnet.oauth.clientSecret}`];
+    const stream = await runs("tailnet", "stream", "set", ...set(...granted, "tailnet.1.streaming.token="));
+    expect(stream.stderr).toContain("set tailnet.1.streaming.token, the token that Tailscale sends");
+    const webhook = ["tailnet", "webhook", "create", "--url", "https://hooks.example.com/"];
+    expect((await runs(...webhook, ...set(...granted))).stdout).toContain("Store it as tailnet.1.webhook.secret.\n");
+    const online = await runs("check", "--online", ...set(...access, `${oauth}.client_secret=tskey-client-other`));
+    expect(online.stdout).toContain(`Check ${oauth}.client_id and ${oauth}.client_secret: `);
+    await tailnet.stop();
+  });
+});
+
 test("without sections there is nothing to choose from", () => {
   const { config } = loadConfig(
     sourcesIn(temporaryDirectory(), { set: ["streaming.enabled=true", "otlp.protocol=stdout"] }),
   );
-  expect(chosenTailnet(config, undefined)).toEqual({ name: "", config });
+  expect(chosenTailnet(config, undefined)).toMatchObject({ name: "", config });
   expect(() => chosenTailnet(config, "acme")).toThrow("leave --tailnet out");
 });
 

@@ -50,8 +50,9 @@ const both = acme + globex;
 
 test("without sections there is one configuration, the same, without a name of its own", () => {
   const { config } = inspect({ set: ["streaming.token=a-token", "webhook.secret=s", "tailscale.tailnet=example.com"] });
-  expect(tailnetConfigs(config)).toEqual([{ name: "", config }]);
-  expect(tailnetConfigs(config)[0].config).toBe(config);
+  const [only, ...others] = tailnetConfigs(config);
+  expect([only.name, only.keyOf("streaming.token"), others]).toEqual(["", "streaming.token", []]);
+  expect(only.config).toBe(config);
   expect(tailnetName(config)).toBe("example.com");
   expect(tailnetName({ ...config, tailscale: { ...config.tailscale, tailnet: "-" } })).toBe("");
 });
@@ -81,6 +82,18 @@ test("each section is a tailnet with a complete configuration: its own settings 
   expect([first.config, second?.config].map((config) => config && isPolled(config, "auditlogs"))).toEqual([
     false,
     true,
+  ]);
+});
+
+test("the keys of a tailnet are those of its section, for settings, files of secrets and tables that sections have", () => {
+  const [, second] = tailnetConfigs(inspect({ toml: both }).config);
+  const keys = ["streaming.token", "webhook.secret_file", "tailscale.auth", "streaming.listen", "otlp.endpoint"];
+  expect(keys.map((key) => second?.keyOf(key))).toEqual([
+    "tailnet.1.streaming.token",
+    "tailnet.1.webhook.secret_file",
+    "tailnet.1.tailscale.auth",
+    "streaming.listen",
+    "otlp.endpoint",
   ]);
 });
 
