@@ -3,8 +3,9 @@ import { expect, test } from "bun:test";
 import { setImmediate as afterOthers } from "node:timers/promises";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { sumsPerEdge } from "../../src/ledger/interval.ts";
-import { noMinute } from "../../src/ledger/minute.ts";
+import { addRecords, auditPlace, noMinute } from "../../src/ledger/minute.ts";
 import { Minutes } from "../../src/ledger/minutes.ts";
+import { packMinute } from "../../src/ledger/packed-minute.ts";
 import type { FlowSums } from "../../src/ledger/talkers.ts";
 import { SnapshotJournal } from "./support.ts";
 
@@ -12,13 +13,13 @@ const edges = 20_000;
 const minuteMs = 60_000;
 
 /** Edges between 100 nodes; `add` counts an entry of one byte on each. */
-function interval() {
-  const sums = new Float64Array(edges * sumsPerEdge);
+function interval(length = edges) {
+  const sums = new Float64Array(length * sumsPerEdge);
   const pairs = Array.from({ length: 100 }, (_, number) => {
     const [source, destination] = [`from${number}`, `to${number}`];
     return { key: `${source} ${destination}`, source, destination, identity: undefined };
   });
-  const seen = Array.from({ length: edges }, (_, edge) => ({
+  const seen = Array.from({ length }, (_, edge) => ({
     edge,
     pair: pairs[edge % 100] as (typeof pairs)[number],
     class: { transport: "tcp", traffic: "virtual" } as const,
@@ -131,4 +132,43 @@ test("what a new interval has counted is added in full, though its arrays are as
     minutes.settle();
   }
   expect(await sumsOf(minutes)).toEqual([[0, 2 * edges, 2 * edges, 2 * edges, 2 * edges]]);
+});
+
+test("what is stored of a minute is added once, though two ask for it at the same time", async () => {
+  const journal = new SnapshotJournal();
+  const stored = noMinute();
+  addRecords(stored, "audit", 2);
+  journal.minutes.read = () => packMinute(0, stored);
+  const minutes = new Minutes(journal, silentLogger, 0, () => ({ seen: [], sums: new Float64Array(0) }));
+  minutes.begin(0);
+  minutes.count("audit", 1);
+  await Promise.all([minutes.complete(), minutes.complete()]);
+  for await (const [, totals] of minutes.totals(0, minuteMs)) expect(totals[auditPlace]).toBe(3);
+  expect(minutes.isIncomplete).toBe(false);
+});
+
+test("of more than 2,000 closed minutes that cannot be stored, the first keep only their totals", async () => {
+  const { flows, add } = interval(1);
+  const minutes = minutesOf(flows);
+  for (let minute = 0; minute < 2004; minute++) {
+    // Besides the closed ones, four are open.
+    expect(minutes.hasRoom).toBe(true);
+    minutes.begin(minute * minuteMs);
+    add();
+    minutes.settle();
+    await afterOthers();
+  }
+  expect(minutes.hasRoom).toBe(false);
+  expect(await sumsOf(minutes)).toEqual([0, 1, 2].map((minute) => [minute, 1, 1, 1, 1]));
+  for (const minute of [2004, 2005]) {
+    minutes.begin(minute * minuteMs);
+    add();
+    minutes.settle();
+    await afterOthers();
+  }
+  expect(await sumsOf(minutes)).toEqual([
+    [0, 1, 1, 0, 0],
+    [1, 1, 1, 0, 0],
+    [2, 1, 1, 1, 1],
+  ]);
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Part, QuarantinePart } from "../../src/journal/index.ts";
 import { packText, unpackText } from "../../src/journal/index.ts";
-import { Lines, linesWithout, maxRowBytes, maxRowRecords, OpenPart } from "../../src/pipeline/parts.ts";
+import { Lines, linesWithout, maxRowBytes, maxRowRecords, OpenPart, releaseColumns } from "../../src/pipeline/parts.ts";
 import { OpenQuarantine, Samples } from "../../src/pipeline/quarantine.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
 import { ClaimTable } from "../../src/records/flow/claims.ts";
@@ -69,6 +69,35 @@ describe("lines", () => {
     expect(left(1, 0, 0, 1)).toBe('{"bb":2}\n{"\u{1f600}":3}');
     expect(left(0, 1, 1, 0)).toBe('{"a":1}\n{}');
     expect(left(1, 1, 1, 1)).toBe("");
+  });
+});
+
+describe("buffers of a row", () => {
+  const columnsOfParts = (parts: number) =>
+    Array.from({ length: parts }, () => new OpenPart("flow", new EdgeBook(settingsWith()), undefined).columns);
+  const isHeld = (columns: FlowColumns | undefined): boolean => columns?.txBytes.length !== 0;
+
+  test("are used again: the columns of 16 rows, and those of further ones are given back", () => {
+    const released = columnsOfParts(20);
+    for (const columns of released) releaseColumns(columns);
+    const held = released.filter(isHeld);
+    expect(held).toHaveLength(16);
+    expect(new Set(columnsOfParts(16))).toEqual(new Set(held));
+  });
+
+  test("of more than 2 MiB are given back", () => {
+    const [small, large] = columnsOfParts(2) as [FlowColumns, FlowColumns];
+    for (; large.byteLength <= 2 * 1024 * 1024; large.entries++) large.beginEntry(0);
+    for (const columns of [small, large]) releaseColumns(columns);
+    expect([small, large].map(isHeld)).toEqual([true, false]);
+    const heldAfter = (length: number): number => {
+      const lines = Lines.open();
+      lines.add(Buffer.alloc(length, "x"), 0, length);
+      lines.seal();
+      return lines.byteLength;
+    };
+    expect(heldAfter(maxRowBytes)).toBeGreaterThan(0);
+    expect(heldAfter(3 * maxRowBytes)).toBe(0);
   });
 });
 
