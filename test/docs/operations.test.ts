@@ -106,9 +106,9 @@ const sums = async (): Promise<Conservation> =>
   (JSON.parse((await command("status --json")).output) as { conservation: Conservation }).conservation;
 
 test(
-  "the README's commands for looking after it run",
+  "the README's commands for operating it run",
   async () => {
-    const [block = ""] = blocksBelow("README.md", "## Look after it");
+    const [block = ""] = blocksBelow("README.md", "## Operate it");
     const lines = block.trim().split("\n");
     expect(lines).toHaveLength(5);
     await send(auditValue());
