@@ -1,4 +1,4 @@
-/** Converts settings of the Go program by the table: what is set here, and what its user has to know. */
+/** Converts the settings of the Go program with the mapping table, and collects remarks for the user. */
 import { isAbsolute, resolve } from "node:path";
 import { findKey } from "../config/layers.ts";
 import type { Kind, Setting } from "../config/setting.ts";
@@ -11,8 +11,8 @@ import { type GoGiven, type GoGivens, isVariable, placed } from "./source.ts";
 import { rowOf, rows, settingsOf, similarKey } from "./table.ts";
 
 /**
- * What its user has to know. `task`: has to be done by hand; `different`: it is set, but not to the same; `missing`: it has no
- * equivalent; `unused`: neither it nor anything like it is needed, or it had no effect there either.
+ * Something the user has to know. `task`: must be done by hand; `different`: set, but not to the same value; `missing`: has no
+ * equivalent; `unused`: nothing like it is needed here, or it had no effect in the Go program either.
  */
 export interface Remark {
   readonly kind: "task" | "different" | "missing" | "unused";
@@ -22,13 +22,13 @@ export interface Remark {
 }
 
 export interface Converted {
-  /** Values by key, in the form that TOML has for them; the entries of a map are one value. */
+  /** Values by key, in the form TOML has for them; a map is one value. */
   readonly values: ReadonlyMap<string, unknown>;
   readonly remarks: readonly Remark[];
 }
 
 export interface ConvertDeps {
-  /** Where relative paths in a file start, and those in variables. */
+  /** The base directory of relative paths in a file. Those in variables are relative to `workingDirectory`. */
   readonly directory: string;
   readonly workingDirectory: string;
   /** A new random secret. */
@@ -67,10 +67,12 @@ export function convert(givens: GoGivens, deps: ConvertDeps): Converted {
   return { values, remarks };
 }
 
-/** To look for a similar name takes milliseconds, and more of them are hardly mistypings. */
+/**
+ * A search for a similar name takes milliseconds, and a file with more unknown settings than this hardly has that many typos.
+ */
 const maxHints = 20;
 
-/** A section of which nothing is known here, so that its settings need not be listed one by one. */
+/** True for a section with no equivalent at all, so that its settings need not be listed one by one. */
 function isForeign({ from }: Mapping): boolean {
   return from.endsWith(".*") && !rows.some((row) => row.to !== undefined && row.from.startsWith(from.slice(0, -1)));
 }
@@ -79,7 +81,7 @@ type Trouble = Pick<Remark, "kind" | "text">;
 
 const task = (text: string): Trouble => ({ kind: "task", text });
 
-/** Puts the value of a row under its key here. Returns why it cannot be used, if it was given. */
+/** Puts the value of a row under its key here. Returns why a given value cannot be used. */
 function carry(
   row: Mapping,
   to: string,
@@ -114,7 +116,7 @@ function carry(
   return accept(setting, value, values);
 }
 
-/** Sets a value that is valid here; one that is out of bounds is brought inside, which is then said. */
+/** Sets a valid value. A number out of bounds is clamped, and the returned remark says so. */
 function accept(setting: Setting, value: unknown, values: Map<string, unknown>): Trouble | undefined {
   if (setting.kind === "map") {
     for (const [name, text] of Object.entries(value as object)) {
@@ -136,7 +138,7 @@ function accept(setting: Setting, value: unknown, values: Map<string, unknown>):
   return { kind: "different", text: `${String(form(value))} is out of bounds here, so it is ${String(form(inside))}` };
 }
 
-/** How numbers are written. */
+/** Writes a number as it appears in the file. */
 const forms: Partial<Record<Kind, (value: number) => string>> = { bytes: formatBytes, duration: formatDuration };
 
 const readers: Readonly<Record<Kind, (value: unknown) => unknown>> = {
@@ -165,14 +167,14 @@ const nouns: Partial<Record<Kind, string>> = {
   map: "a table of texts",
 };
 
-/** A remark of an exact row is for whoever changed the setting; that of a section, for whoever uses it. */
+/** A remark on a single setting is for users who changed it; a remark on a section is for users who enabled it. */
 function concerns(row: Mapping, go: GoSettings): boolean {
   if (row.concerns !== undefined) return row.concerns(go);
   const given = go.given(row.from);
   return given !== undefined && !isSame(given, row.initial ?? "");
 }
 
-/** Whether a value means the same as a default, however it is written. */
+/** True if a value means the same as a default, however it is written. */
 function isSame(given: unknown, initial: string): boolean {
   if (typeof given === "object" && given !== null) return Object.keys(given).length === 0 && initial === "";
   if (goText(given) === initial) return true;
@@ -181,7 +183,10 @@ function isSame(given: unknown, initial: string): boolean {
   );
 }
 
-/** Headers of one signal replace the common ones there and are added to them here, so those go to the other signal alone. */
+/**
+ * In the Go program, the headers of one signal replace the common ones; here they are added to them. The common headers
+ * therefore move to the other signal.
+ */
 function separateHeaders(go: GoSettings, values: Map<string, unknown>, say: Say): void {
   const own = (["metrics", "logs"] as const).filter((signal) => values.has(`otlp.${signal}.headers`));
   if (own.length === 0) return;
@@ -197,7 +202,7 @@ function separateHeaders(go: GoSettings, values: Map<string, unknown>, say: Say)
     );
 }
 
-/** The admin listener is where Prometheus scrapes now, and needs a token off loopback. */
+/** Prometheus scrapes the admin listener here, which needs a token unless it listens on loopback. */
 function completeAdmin(go: GoSettings, values: Map<string, unknown>, { createToken }: ConvertDeps, say: Say): void {
   if (values.get("admin.enabled") === false) return;
   const isLocal = (listen: string): boolean => isLoopback(parseListen(listen)?.hostname);

@@ -1,10 +1,10 @@
-/** Values as the Go program reads them: its files and variables are decoded leniently, so text can stand for everything. */
+/** Reads values as the Go program does: it decodes files and variables leniently, so text can stand for any type. */
 
-/** What a value in YAML or a variable can be, and texts by name for a map. */
+/** A value from YAML or a variable; a map has texts by name. */
 export type GoValue =
   string | number | bigint | boolean | null | readonly unknown[] | { readonly [name: string]: unknown };
 
-/** As `strconv.ParseBool` reads text; numbers count as true unless they are 0. */
+/** Reads text as `strconv.ParseBool` does, and empty text as false; numbers are true unless they are 0. */
 export function goBoolean(value: unknown): boolean | undefined {
   if (typeof value === "boolean") return value;
   if (typeof value === "number" || typeof value === "bigint") return Number(value) !== 0;
@@ -22,7 +22,7 @@ export function goInteger(value: unknown): number | undefined {
   return Number.isSafeInteger(number) ? number : undefined;
 }
 
-/** Milliseconds of `1h30m`, `1.5h` or `100us`, as `time.ParseDuration` reads it; below a millisecond, one. */
+/** Milliseconds of `1h30m`, `1.5h` or `100us`, as `time.ParseDuration` reads it; less than one millisecond becomes one. */
 export function goDuration(value: unknown): number | undefined {
   if (value === 0 || value === 0n || value === "0" || value === "") return 0;
   if (typeof value !== "string" || !/^\+?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(value))
@@ -36,14 +36,14 @@ export function goDuration(value: unknown): number | undefined {
 
 const unitMs: Readonly<Record<string, number>> = { ns: 1e-6, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** One line of text. */
+/** Text; a boolean becomes `1` or `0`. */
 export function goText(value: unknown): string | undefined {
   if (typeof value === "string") return value;
   if (typeof value === "boolean") return value ? "1" : "0";
   return typeof value === "number" || typeof value === "bigint" ? String(value) : undefined;
 }
 
-/** A list of texts; a variable separates them by commas, and in a file a single text is a list of one. */
+/** A list of texts; text is split at commas. */
 export function goList(value: unknown): readonly string[] | undefined {
   if (Array.isArray(value)) {
     const items = value.map(goText);

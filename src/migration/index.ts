@@ -1,4 +1,4 @@
-/** Converts the configuration of the Go program of the same name, from its YAML or its variables, into TOML for this one. */
+/** Converts a configuration of the Go program of the same name, from YAML or variables, into TOML for this program. */
 import { dirname, resolve } from "node:path";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { convert, type Remark } from "./convert.ts";
@@ -8,9 +8,11 @@ import { isTable } from "./table.ts";
 import { writeToml } from "./toml.ts";
 
 export interface MigrationSource {
-  /** Paths of YAML files or files of variables, `-`, and `env` for the environment; later ones override earlier ones. */
+  /**
+   * Paths of YAML or variable files, `-` for standard input, and `env` for the environment; later ones override earlier ones.
+   */
   readonly from: readonly string[];
-  /** Which tailnet of a list. */
+  /** The tailnet to convert, if the file lists several. */
   readonly tailnet?: string | undefined;
   readonly environment: Environment;
   readonly workingDirectory: string;
@@ -20,13 +22,13 @@ export interface MigrationSource {
 export interface Migration {
   readonly toml: string;
   readonly remarks: readonly Remark[];
-  /** How many settings differ from the defaults. */
+  /** Number of settings that differ from their defaults. */
   readonly settings: number;
-  /** The secrets that stand in it as plain text, by key. */
+  /** Keys of the secrets that the TOML contains as plain text. */
   readonly secrets: readonly string[];
 }
 
-/** @throws {Error} with the place if a source cannot be read, or if it is no configuration of the Go program. */
+/** @throws {Error} with the place if a source cannot be read or is not a configuration of the Go program. */
 export function migrate({ from, tailnet, environment, workingDirectory, createToken }: MigrationSource): Migration {
   const givens: GoGivens = new Map();
   let directory = workingDirectory;
@@ -56,10 +58,10 @@ export function migrate({ from, tailnet, environment, workingDirectory, createTo
   };
 }
 
-/** Several times the Go program's example with all its comments. */
+/** Several times the size of the Go program's fully commented example. */
 const maxSourceBytes = 512 * 1024;
 
-/** Time for the writer of a pipe, such as a program that decrypts the file. */
+/** Allows for a slow writer at the other end of a pipe, such as a program that decrypts the file. */
 const pipeWaitMs = 10_000;
 
 function readSource(name: string, path: string, environment: Environment, givens: GoGivens): "yaml" | "variables" {

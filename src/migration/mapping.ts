@@ -1,6 +1,6 @@
-/** What a row of the table of settings says: a setting of the Go program, and what becomes of it here. */
+/** The rows of the mapping table: each maps a setting of the Go program to its equivalent here. */
 
-/** The settings of the Go program: what was given, or else the default in the table. */
+/** The settings of the Go program: given values, or else the defaults in the table. */
 export interface GoSettings {
   /** `undefined` if it was not given. */
   given(key: string): unknown;
@@ -9,21 +9,24 @@ export interface GoSettings {
 }
 
 export interface Mapping {
-  /** A setting of the Go program; with `.*` at the end, everything below a section. */
+  /** A setting of the Go program; `.*` at the end means everything in a section. */
   readonly from: string;
-  /** The setting here that takes the value; without one, `remark` says why there is none. */
+  /** The setting that takes the value here; if there is none, `remark` says why. */
   readonly to?: string;
-  /** The default in the Go program, as people write it there. */
+  /** The default in the Go program, as it would be written there. */
   readonly initial?: string;
-  /** What is different, or why there is no equivalent: a clause. */
+  /** What is different, or why there is no equivalent, as a clause. */
   readonly remark?: string;
-  /** Whether the remark is for the user of these settings. Without it: if the value is not the default. */
+  /**
+   * True if the remark is for the user of these settings. If absent, the remark is for users with a value other than the
+   * default.
+   */
   readonly concerns?: (go: GoSettings) => boolean;
-  /** Something has to be done by hand, if the remark is for this user. */
+  /** If the remark is for this user, something has to be done by hand. */
   readonly isTask?: true;
   /**
-   * From a value of the right type to one for `to`; `undefined` stands for the default here. A default of the Go program goes
-   * through it too, so that whoever never set it finds the same behavior here.
+   * Converts a value of the right type to one for `to`; `undefined` stands for the default here. Defaults of the Go program are
+   * converted too, so that behavior stays the same for users who never set them.
    */
   readonly convert?: (value: unknown, go: GoSettings) => unknown;
 }
@@ -40,7 +43,7 @@ export function moved(from: string, to: string, initial: string, more: More = {}
   return { from, to, initial, ...more };
 }
 
-/** One without an equivalent; of a section, `concerns` says whether it is in use. */
+/** A setting without an equivalent; for a section, `concerns` says whether it is in use. */
 export function missing(
   from: string,
   remark: string,
@@ -49,16 +52,16 @@ export function missing(
   return { from, remark, ...(from.endsWith(".*") ? { concerns: () => false } : {}), ...more };
 }
 
-/** For `convert`: `0` and less mean the default. */
+/** For `convert`: zero and negative values mean the default. */
 export const positive = (value: unknown): unknown => (typeof value === "number" && value <= 0 ? undefined : value);
 
-/** For `concerns`: a switch of the Go program is on. */
+/** For `concerns`: true if a switch of the Go program is on. */
 export const on =
   (key: string) =>
   (go: GoSettings): boolean =>
     go.isOn(key);
 
-/** Whether the Go program has credentials for Tailscale's API. It reads only those of its method. */
+/** True if the Go program has credentials for Tailscale's API. It reads only those of its `auth.method`. */
 export function hasGoCredentials(go: GoSettings): boolean {
   const isGiven = (key: string): boolean => go.text(key) !== "" || go.text(`${key}_file`) !== "";
   switch (go.text("tailscale.auth.method")) {

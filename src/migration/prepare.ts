@@ -1,4 +1,4 @@
-/** What the table of settings takes for granted: one tailnet, no Helm chart around it, and values without placeholders. */
+/** Normalizes the given settings for the mapping table: one tailnet, no Helm chart wrapper, no placeholders. */
 import { printable } from "../lib/text.ts";
 import type { Remark } from "./convert.ts";
 import { goText } from "./go-values.ts";
@@ -8,8 +8,8 @@ import { rowOf } from "./table.ts";
 type Table = Readonly<Record<string, unknown>>;
 
 /**
- * Puts the one tailnet of a list, with its routes, where the settings of a single tailnet are.
- * @throws {Error} with the names if there are several and none is chosen, or if there is none of that name.
+ * Moves the selected tailnet of a list, with its routes, to where the settings of a single tailnet are.
+ * @throws {Error} with the names if there are several and none is chosen, or if none has that name.
  */
 export function selectTailnet(givens: GoGivens, wanted: string | undefined): void {
   const given = givens.get("tailnets");
@@ -44,7 +44,7 @@ export function selectTailnet(givens: GoGivens, wanted: string | undefined): voi
       tablesIn(givens.get(`${receiver}.routes`)).find(({ tailnet }) => tailnet === name) ?? {};
     put(route, receiver);
   }
-  // The only setting of a listed tailnet that has a variable.
+  // The only setting of a listed tailnet that can come from a variable.
   const injected = `tailnet_${name.toLowerCase().replace(/[^a-z0-9]/g, "_")}.auth.oauth.client_secret`;
   const secret = givens.get(injected);
   if (secret === undefined) return;
@@ -52,7 +52,10 @@ export function selectTailnet(givens: GoGivens, wanted: string | undefined): voi
   givens.set("tailscale.auth.oauth.client_secret", secret);
 }
 
-/** Values of the Go program's Helm chart have its settings below `config`, among others that are for the chart alone. */
+/**
+ * Unwraps values of the Go program's Helm chart, which have the program's settings under `config`, next to settings of the
+ * chart.
+ */
 export function takeFromChart(givens: GoGivens): readonly Remark[] {
   const isInside = (key: string): boolean => key.startsWith("config.");
   if (![...givens.keys()].some((key) => isInside(key) && rowOf(key.slice("config.".length)) !== undefined)) return [];
@@ -74,8 +77,8 @@ export function takeFromChart(givens: GoGivens): readonly Remark[] {
 const placeholder = /\$\{([A-Za-z_]\w*)\}|^\$([A-Za-z_]\w*)$/g;
 
 /**
- * Replaces `${NAME}` by the variable. Early versions of the Go program did so themselves; for later ones, other programs do it
- * before. What cannot be replaced is removed, which the remarks say.
+ * Replaces `${NAME}` by the variable. Early versions of the Go program did so themselves; later ones rely on other programs for
+ * it. A value that cannot be filled in is removed, and a remark says so.
  */
 export function fillPlaceholders(givens: GoGivens, environment: Environment): readonly Remark[] {
   const remarks: Remark[] = [];

@@ -1,8 +1,10 @@
-/** Reads the settings of the Go program: its YAML, or variables of the environment or of a file. Nothing in them is executed. */
+/**
+ * Reads the settings of the Go program from YAML, the environment or a file of variables, without executing anything in them.
+ */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { printable } from "../lib/text.ts";
 
-/** A value with the place that it comes from: `config.yaml:12`, or the name of a variable. */
+/** A value and where it comes from: `config.yaml:12`, or the name of a variable. */
 export interface GoGiven {
   readonly value: unknown;
   readonly place: string;
@@ -12,7 +14,7 @@ export function isVariable({ place }: GoGiven): boolean {
   return place.startsWith("TS2OTEL_");
 }
 
-/** A setting as its user knows it: `config.yaml:12: streaming.token`, or the variable. */
+/** A setting as the user knows it: `config.yaml:12: streaming.token`, or the variable. */
 export function placed(key: string, given: GoGiven): string {
   return isVariable(given) ? given.place : `${given.place}: ${key}`;
 }
@@ -20,7 +22,7 @@ export function placed(key: string, given: GoGiven): string {
 /** Settings by dotted key. Later ones replace earlier ones, as variables replace the file in the Go program. */
 export type GoGivens = Map<string, GoGiven>;
 
-/** Every name and value of a file of variables, as `docker run --env-file` and shells read it; `undefined` if it is none. */
+/** Parses a file of variables as `docker run --env-file` and shells read it; `undefined` if it is not one. */
 export function parseVariables(text: string, environment: Environment): Environment | undefined {
   const variables: Record<string, string | undefined> = {};
   for (const line of text.split(/\r?\n/)) {
@@ -34,7 +36,10 @@ export function parseVariables(text: string, environment: Environment): Environm
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The settings in `TS2OTEL_*` variables. An empty one counts as unset. `isTable`: keys that have a variable per entry. */
+/**
+ * Reads the settings in `TS2OTEL_*` variables. An empty one counts as unset. `isTable`: true for keys with one variable per
+ * entry.
+ */
 export function readVariables(variables: Environment, isTable: (key: string) => boolean, into: GoGivens): void {
   for (const [variable, value = ""] of Object.entries(variables)) {
     if (!variable.startsWith("TS2OTEL_") || variable === "TS2OTEL_CONFIG" || value === "") continue;
@@ -48,12 +53,12 @@ export function readVariables(variables: Environment, isTable: (key: string) => 
   }
 }
 
-/** More than any configuration has: an alias that stands for a thousand others would take longer than anybody waits. */
+/** More than any real configuration has. Aliases that expand to thousands of others would take too long. */
 const limits = { nodes: 100_000, depth: 64 } as const;
 
 /**
- * The settings in YAML. `isTable`: keys whose value is a table of texts, such as headers.
- * @throws {Error} with the line if it is not valid YAML, or if it is built to be expensive.
+ * Reads the settings in YAML. `isTable`: true for keys whose value is a table of texts, such as headers.
+ * @throws {Error} with the line if it is not valid YAML, or is built to be expensive.
  */
 export function readYaml(text: string, file: string, isTable: (key: string) => boolean, into: GoGivens): void {
   const lines = new LineCounter();
@@ -65,7 +70,7 @@ export function readYaml(text: string, file: string, isTable: (key: string) => b
   const anchors = new Map<string, Node>();
   let budget: number = limits.nodes;
 
-  /** The node itself, or what an alias stands for. */
+  /** The node itself, or the target of an alias. */
   function target(node: unknown, depth: number): unknown {
     if (budget-- <= 0) fail(undefined, `there are more than ${limits.nodes} values, with aliases expanded`);
     if (depth > limits.depth) fail((node as Node).range?.[0], `nested deeper than ${limits.depth} levels`);
@@ -84,7 +89,7 @@ export function readYaml(text: string, file: string, isTable: (key: string) => b
     return isScalar(node) ? node.value : null;
   }
 
-  /** The members of a table with their places; those of `<<` count where it has none of that name itself. */
+  /** The members of a table with their places. A name in the table itself overrides the same name merged by `<<`. */
   function pairsOf(
     node: Node,
     depth: number,
@@ -131,7 +136,7 @@ function parsed(
   try {
     const document = parseDocument(text, {
       lineCounter: lines,
-      // Looks at every pair of names, so that a long table takes minutes.
+      // The check compares every pair of names, which takes minutes for a long table.
       uniqueKeys: false,
       intAsBigInt: true,
       prettyErrors: false,

@@ -1,4 +1,4 @@
-/** The rows about what comes in: Tailscale's API, the collectors, and the receivers. */
+/** Mapping rows for Tailscale's API, the collectors and the receivers. */
 import { hasGoCredentials, type GoSettings, type Mapping, missing, moved, on, positive, same } from "./mapping.ts";
 
 const oauth = "tailscale.auth.oauth";
@@ -52,13 +52,13 @@ const api: readonly Mapping[] = [
 const inventory =
   "inventories of the tailnet are not exported: keep the Go program for them, without its flow and audit collectors";
 
-/** On unless switched off, as in the Go program. */
+/** Enabled by default, as in the Go program. */
 const collected = (section: string): Mapping =>
   missing(`${section}.*`, inventory, { initial: "true", concerns: on(`${section}.enabled`) });
 
 const objectStore = "logs are not read from object storage, so the API is polled instead";
 
-/** The settings of the collectors of both logs. */
+/** The settings that the collectors of both logs share. */
 function pollRows(log: "flowlogs" | "auditlogs", lag: string, maxWindow: string, capacity: string): readonly Mapping[] {
   const section = `collectors.${log}`;
   return [

@@ -1,4 +1,4 @@
-/** The rows about everything else: export, limits of series, privacy, state, and the program itself. */
+/** Mapping rows for export, series limits, privacy, state and the program itself. */
 import { type GoSettings, type Mapping, missing, moved, on, positive, same } from "./mapping.ts";
 
 /** The default endpoint of the Go program. */
@@ -8,8 +8,8 @@ const gateway = "https://otlp-gateway-prod-us-central-0.grafana.net/otlp";
 const isPushed = (go: GoSettings): boolean => go.text("delivery.mode") !== "prometheus";
 
 /**
- * The base URL of an endpoint. TLS is a scheme here, not a setting; and a gRPC address has none: port 4318 is OTLP over HTTP
- * where 4317 is OTLP over gRPC.
+ * The base URL of an endpoint. Here the scheme selects TLS, not a setting. A gRPC address has no scheme; OTLP over HTTP uses
+ * port 4318 where gRPC uses 4317.
  */
 function baseUrl(value: unknown, go: GoSettings, isInsecure: boolean): string {
   const bare = String(value).replace(/\/+$/, "");
@@ -23,7 +23,7 @@ function baseUrl(value: unknown, go: GoSettings, isInsecure: boolean): string {
 const grpcRemark =
   "OTLP over gRPC is not supported: check that the endpoint accepts OTLP over HTTP, usually on port 4318";
 
-/** One path for both signals here, so a setting of one signal has no place. */
+/** Both signals share one setting here, so there is no place for a setting of one signal. */
 const shared = "one setting for both signals: what differs between them needs `[[otlp.also]]`";
 
 function signalRows(signal: "metrics" | "logs"): readonly Mapping[] {
@@ -162,7 +162,7 @@ const series: readonly Mapping[] = [
 
 const hides = (name: string, to: string, more: Partial<Mapping> = {}): Mapping =>
   moved(`pii_filter.${name}`, `privacy.${to}`, "true", {
-    // `false` hides it there; what is neither true nor false hides it too.
+    // In the Go program, `false` hides it, and so does a value that is neither true nor false.
     convert: (_, go) => (go.isOn(`pii_filter.${name}`) ? undefined : "drop"),
     ...more,
   });
@@ -276,7 +276,7 @@ const itself: readonly Mapping[] = [
   ),
 ];
 
-/** One listener has one token: the page's, or else the scraper's. */
+/** A listener has a single token, so the scraper's token is used only if the page has none. */
 function tokenOfScraper(value: unknown, go: GoSettings): unknown {
   const isTaken = go.text("admin.auth.token") !== "" || go.text("admin.auth.token_file") !== "";
   return isTaken || !go.isOn("prometheus.enabled") ? undefined : value;

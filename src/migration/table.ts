@@ -1,4 +1,4 @@
-/** The whole table of settings: what becomes of each setting of the Go program. `docs/moving.md` is generated from it. */
+/** The mapping table from every setting of the Go program to its equivalent here; `docs/moving.md` is generated from it. */
 import { nearest } from "../lib/text.ts";
 import { goBoolean, goText } from "./go-values.ts";
 import type { GoSettings, Mapping } from "./mapping.ts";
@@ -10,7 +10,7 @@ export const rows: readonly Mapping[] = [...inputRows, ...outputRows];
 
 const byKey: ReadonlyMap<string, Mapping> = new Map(rows.map((row) => [row.from, row]));
 
-/** The row of a setting: its own, or else that of the nearest section around it. */
+/** The row of a setting: its own, or that of the nearest enclosing section. */
 export function rowOf(key: string): Mapping | undefined {
   const own = byKey.get(key);
   if (own !== undefined) return own;
@@ -21,12 +21,12 @@ export function rowOf(key: string): Mapping | undefined {
   return undefined;
 }
 
-/** Whether the value of a setting is a table of texts. */
+/** True if the value of a setting is a table of texts. */
 export function isTable(key: string): boolean {
   return /^(?:otlp(?:\.\w+)?\.headers|resource\.attributes|profiling\.pyroscope\.(?:tags|headers))$/.test(key);
 }
 
-/** A setting of the Go program with a name like this one. */
+/** A setting of the Go program with a similar name. */
 export function similarKey(key: string): string | undefined {
   return nearest(key, byKey.keys());
 }

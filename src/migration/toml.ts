@@ -1,9 +1,9 @@
-/** Writes converted settings as TOML, below comments that say what else its user has to know. */
+/** Writes converted settings as TOML, under comments with remarks for the user. */
 import { sections } from "../config/schema.ts";
 import { printable } from "../lib/text.ts";
 import type { Converted, Remark } from "./convert.ts";
 
-/** The settings in the order of the schema. `source`: the names of the files and variables that they come from. */
+/** Writes the settings in the order of the schema. `source`: the names of the files and variables they come from. */
 export function writeToml({ values, remarks }: Converted, source: string): string {
   const head = [
     `# Configuration of tailscale2otel, converted from ${shown(source)} of the Go program.`,
@@ -33,10 +33,10 @@ const headings: readonly { readonly kind: Remark["kind"]; readonly title: string
   { kind: "unused", title: "Left out, because nothing here needs it, or because it had no effect there either:" },
 ];
 
-/** A hostile file can have very many settings that nobody knows. */
+/** A hostile file can contain any number of unknown settings. */
 const maxRemarks = 200;
 
-/** One line per text; settings that share a text share its line. */
+/** One line per text; settings with the same text share a line. */
 function remarkLines(remarks: readonly Remark[]): readonly string[] {
   const byText = new Map<string, string[]>();
   for (const { about, text } of remarks) {
@@ -64,12 +64,12 @@ function wrapped(text: string): readonly string[] {
   return [...lines, line];
 }
 
-/** On one line, whatever it is: a comment must not become a setting. */
+/** Keeps any text on one line, so that a comment cannot become a setting. */
 function shown(text: string): string {
   return printable(text.length > 2000 ? `${text.slice(0, 2000)}…` : text);
 }
 
-/** JSON is TOML for these, but for tables and one control character. */
+/** JSON is valid TOML for these values, except for tables and one control character. */
 function tomlOf(value: unknown): string {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     return JSON.stringify(value).replaceAll("\u007f", "\\u007f");
