@@ -1,4 +1,4 @@
-/** What a person decides when a configuration is set up, and the configuration file that follows from it. */
+/** The choices a user makes during setup, and the configuration file generated from them. */
 import { randomBytes } from "node:crypto";
 
 export type LogSource = "stream" | "poll" | "both";
@@ -24,20 +24,20 @@ export interface Answers {
   readonly backend: Backend;
   /** Absent if nothing is streamed. */
   readonly reach?: Reach;
-  /** Without a secret, it waits for one, unless the program creates the webhook itself. */
+  /** Without a secret, the section is commented out, unless the program creates the webhook itself. */
   readonly webhook?: { readonly url: string; readonly secret?: Secret };
   /** Required for polling. With it, the program also sets up log streams and the webhook itself. */
   readonly oauth?: { readonly clientId: string; readonly clientSecret: Secret };
-  /** What Tailscale sends with its logs. */
+  /** The token Tailscale sends with its logs. */
   readonly streamToken: string;
 }
 
-/** 192 bits, as hexadecimal digits: nothing has to be quoted anywhere. */
+/** A token of 192 bits in hexadecimal, which needs no quoting anywhere. */
 export function freshToken(): string {
   return randomBytes(24).toString("hex");
 }
 
-/** A setting as it is written. */
+/** A setting as written to the file. */
 type Line = readonly [key: string, value: string | boolean, comment?: string];
 
 /** A table of the configuration file. */
@@ -45,13 +45,13 @@ interface Section {
   readonly name: string;
   readonly comment: string;
   readonly lines: readonly Line[];
-  /** Its lines are comments: something is missing. */
+  /** Writes its lines as comments, because something is missing. */
   readonly isOff?: true;
 }
 
 export const streamPort = 8088;
 
-/** The address that Tailscale sends to, without the receiver's path. */
+/** The address Tailscale sends to, without the receiver's path. */
 export function streamUrlOf(reach: Reach): string {
   switch (reach.kind) {
     case "tailnet":
@@ -63,14 +63,14 @@ export function streamUrlOf(reach: Reach): string {
   }
 }
 
-/** The port for webhooks: the stream receiver's too, if one public host, which leads to one port, is for both. */
+/** The webhook port. A public host leads to one port, so a host shared with the stream also means the stream's port. */
 export function webhookPortOf({ reach, webhook }: Pick<Answers, "reach" | "webhook">): number {
   const isShared =
     reach?.kind === "public" && webhook !== undefined && new URL(reach.url).host === new URL(webhook.url).host;
   return isShared ? streamPort : 8089;
 }
 
-/** The scopes that the OAuth client needs. */
+/** The scopes the OAuth client needs. */
 export function scopesFor({
   source,
   reach,
@@ -86,7 +86,7 @@ export function scopesFor({
   ];
 }
 
-/** The file as TOML, commented. `version`: of the program that writes it. */
+/** The file as commented TOML. `version`: the version of the program that writes it. */
 export function fileText(answers: Answers, version: string): string {
   const head = [
     `# Configuration of tailscale2otel, written by: tailscale2otel init (${version})`,
@@ -100,14 +100,14 @@ export function fileText(answers: Answers, version: string): string {
   return `${[head.join("\n"), ...sectionsOf(answers).map(sectionText)].join("\n\n")}\n`;
 }
 
-/** `key=value` for each setting, as with `--set`: to check it before it is written. */
+/** `key=value` for each setting, as with `--set`, to check the configuration before it is written. */
 export function assignmentsOf(answers: Answers): readonly string[] {
   return sectionsOf(answers).flatMap(({ name, lines, isOff }) =>
     isOff === true ? [] : lines.map(([key, value]) => `${name}.${key}=${String(value)}`),
   );
 }
 
-/** Every setting that differs from its default, in the order of the file. */
+/** The settings to write, in the order of the file. */
 function sectionsOf(answers: Answers): readonly Section[] {
   const { source, backend, reach, webhook, oauth } = answers;
   return [
@@ -220,7 +220,7 @@ function secretLine(key: string, secret: Secret, comment?: string): Line {
 function sectionText({ name, comment, lines, isOff }: Section): string {
   const texts = lines.flatMap(([key, value, remark]) => [
     ...(remark === undefined ? [] : [`# ${remark}`]),
-    // JSON's strings are TOML's, but for one character.
+    // A JSON string is a valid TOML string, except for one character.
     `${/^[A-Za-z0-9_-]+$/.test(key) ? key : JSON.stringify(key)} = ${JSON.stringify(value).replaceAll("\u007f", "\\u007f")}`,
   ]);
   if (isOff !== true) return [`# ${comment}`, `[${name}]`, ...texts].join("\n");

@@ -1,4 +1,4 @@
-/** What remains to be done in Tailscale's admin console, word for word, and with which commands to go on. */
+/** The remaining steps in Tailscale's admin console, word for word, and the commands to continue with. */
 import { publicAddress } from "../tailnet/log-streams.ts";
 import { type Answers, type Reach, scopesFor, streamPort, streamUrlOf, webhookPortOf } from "./answers.ts";
 
@@ -7,12 +7,12 @@ const consoleUrl = "https://login.tailscale.com/admin";
 /** The receivers' default paths. */
 const paths = { stream: "/services/collector/event", webhook: "/tailscale/webhook" };
 
-/** The full address that Tailscale streams to. */
+/** The full address Tailscale streams to. */
 export function streamAddressOf(reach: Reach): string {
   return publicAddress(streamUrlOf(reach), paths.stream);
 }
 
-/** The full address that Tailscale posts events to. */
+/** The full address Tailscale posts events to. */
 export function webhookAddressOf(url: string): string {
   return publicAddress(url, paths.webhook);
 }
@@ -28,7 +28,7 @@ export function oauthSteps(answers: Pick<Answers, "source" | "reach" | "webhook"
   ].join("\n");
 }
 
-/** What to enter in the admin console; for what the program does itself, that it does. */
+/** What to enter in the admin console, or what the program does there itself. */
 export function consoleSteps(answers: Answers): string {
   const steps = [streamSteps(answers), webhookSteps(answers)].filter((text) => text !== "");
   if (steps.length > 0) return steps.join("\n\n");
@@ -69,7 +69,7 @@ function streamSteps({ reach, oauth, streamToken }: Answers): string {
   ].join("\n");
 }
 
-/** What leads from a public address to a receiver. */
+/** How to forward a public address to a receiver. */
 function forwarding(url: string, port: number): readonly string[] {
   return [
     `${new URL(url).host} must lead to http://127.0.0.1:${port} on this machine, through a reverse proxy or with`,
