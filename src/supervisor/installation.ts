@@ -1,4 +1,4 @@
-/** Writes and removes the file of a service, and runs the commands of the service manager; says what stands in the way. */
+/** Installs and removes a service: writes its file and runs the service manager's commands. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { spawnSync } from "node:child_process";
@@ -8,16 +8,16 @@ import { messageOf } from "../lib/system-error.ts";
 /** A command of the system. */
 export interface Step {
   readonly command: readonly string[];
-  /** It is not needed if this succeeds. */
+  /** A command that succeeds if this step is not needed. */
   readonly unless?: readonly string[];
   readonly mayFail?: boolean;
 }
 
-/** A service of one service manager. */
+/** A service for one service manager. */
 export interface Installation {
   readonly path: string;
   readonly text: string;
-  /** Whether the service manager is there. */
+  /** Succeeds if the service manager is available. */
   readonly isReachable: Step;
   readonly install: readonly Step[];
   readonly uninstall: { readonly before: readonly Step[]; readonly after: readonly Step[] };
@@ -25,7 +25,7 @@ export interface Installation {
   readonly logs: string;
 }
 
-/** Whether the file is there: as it would be written, written by this program or another hand, or not. */
+/** State of the service file: absent, identical, from this program but different, or anything else. */
 export type Presence = "none" | "same" | "other" | "foreign";
 
 export function presenceOf({ path, text }: Pick<Installation, "path" | "text">): Presence {
@@ -35,12 +35,14 @@ export function presenceOf({ path, text }: Pick<Installation, "path" | "text">):
   return read.text.includes("Written by: tailscale2otel service install") ? "other" : "foreign";
 }
 
-/** @throws {Error} in one line, before anything has changed. */
+/** @throws {Error} on one line, before anything has changed. */
 export function assertReachable({ isReachable }: Installation): void {
   runStep(isReachable);
 }
 
-/** Writes the file and starts the service. @throws {Error} with the step that failed, what it said, and where more is said. */
+/**
+ * Writes the file and starts the service. @throws {Error} with the failed step, its output and the command that shows the log.
+ */
 export function install(installation: Installation): void {
   mkdirSync(dirname(installation.path), { recursive: true });
   writeFileSync(installation.path, installation.text, { mode: 0o644 });
@@ -51,14 +53,16 @@ export function install(installation: Installation): void {
   }
 }
 
-/** Stops the service and removes the file. @throws {Error} with the step that failed; the file is then still there. */
+/**
+ * Stops the service and removes the file. @throws {Error} with the failed step; if stopping failed, the file is still there.
+ */
 export function uninstall({ path, uninstall: { before, after } }: Installation): void {
   for (const step of before) runStep(step);
   rmSync(path);
   for (const step of after) runStep(step);
 }
 
-/** What a command writes. @throws {Error} in one line if it fails. */
+/** Runs a command and returns its output. @throws {Error} on one line if it fails. */
 export function runStep({ command, unless, mayFail = false }: Step): string {
   if (unless !== undefined && run(unless).status === 0) return "";
   const { status, stdout, stderr, error } = run(command);
@@ -67,7 +71,7 @@ export function runStep({ command, unless, mayFail = false }: Step): string {
   throw new Error(`${command.join(" ")}: ${error?.message ?? (line || `exit code ${status}`)}`);
 }
 
-/** A service manager that does not answer must not hold up a person for ever. */
+/** A service manager that hangs must not block the user forever. */
 const stepTimeoutMs = 90_000;
 
 function run([program = "", ...args]: readonly string[]) {

@@ -1,8 +1,8 @@
-/** The launchd property list of macOS: for a user, or for the whole machine. */
+/** The launchd property list for macOS, for one user or for the whole machine. */
 import { join } from "node:path";
 import type { Installation } from "./installation.ts";
 
-/** The label, and the name of the file without its ending. */
+/** The label, and the file name without its extension. */
 export const label = "tailscale2otel";
 
 export interface LaunchdJob {
@@ -13,7 +13,7 @@ export interface LaunchdJob {
   readonly uid: number;
 }
 
-/** An agent, which runs while the user is logged in; for root, a daemon. */
+/** An agent, which runs while the user is logged in, or a daemon if installed by root. */
 export function launchdInstallation({ command, configPath, homeDirectory, uid }: LaunchdJob): Installation {
   const isDaemon = uid === 0;
   const library = isDaemon ? "/Library" : join(homeDirectory, "Library");
@@ -25,7 +25,7 @@ export function launchdInstallation({ command, configPath, homeDirectory, uid }:
     text: propertyList([...command, "run", "--config", configPath], logPath),
     isReachable: { command: ["launchctl", "print", domain] },
     install: [
-      // Fails if nothing is loaded, which is as good.
+      // Fails if nothing is loaded, which is fine.
       { command: ["launchctl", "bootout", `${domain}/${label}`], mayFail: true },
       { command: ["launchctl", "bootstrap", domain, path] },
     ],

@@ -1,18 +1,18 @@
-/** The systemd unit: what it contains, where it lies, and the commands that start and stop it. */
+/** The systemd unit: its content, its location, and the commands that start and stop it. */
 import { join } from "node:path";
 import type { Installation, Step } from "./installation.ts";
 
 export const unitName = "tailscale2otel.service";
 
-/** Where systemd keeps the state of the unit; with a dynamic user, a link to `/var/lib/private`. */
+/** The unit's state directory; with a dynamic user, systemd makes it a link into `/var/lib/private`. */
 export const serviceStateDirectory = "/var/lib/tailscale2otel";
 
-/** The user of a service that must have one that others can name: tailscaled gives certificates to it alone. */
+/** A fixed user for the service, because tailscaled issues certificates only to a user that its configuration can name. */
 export const serviceUser = "tailscale2otel";
 
-/** A file that the configuration names, which only the service manager may be able to read. */
+/** A file named in the configuration, which may be readable only by the service manager. */
 export interface NamedFile {
-  /** The setting that names it, with its `_file` if it is a secret. */
+  /** The setting that names it, ending in `_file` for a secret. */
   readonly key: string;
   readonly path: string;
 }
@@ -22,15 +22,15 @@ export interface SystemUnit {
   readonly command: readonly string[];
   readonly configPath: string;
   readonly files: readonly NamedFile[];
-  /** A user that exists, instead of one that exists while the service runs. */
+  /** Run as a permanent system user instead of a dynamic one. */
   readonly hasFixedUser: boolean;
-  /** A listener has a port below 1024. */
+  /** At least one listener has a port below 1024. */
   readonly bindsLowPort: boolean;
-  /** Whether the state directory is the one of the unit. */
+  /** True if the state directory is the unit's own. */
   readonly keepsState: boolean;
 }
 
-/** For the whole machine. */
+/** The system-wide service. */
 export function systemInstallation(unit: SystemUnit): Installation {
   const user: Step = {
     command: ["useradd", "--system", "--user-group", "--no-create-home", `--home-dir=${serviceStateDirectory}`].concat(
@@ -39,7 +39,7 @@ export function systemInstallation(unit: SystemUnit): Installation {
     ),
     unless: ["id", "--user", serviceUser],
   };
-  // While it runs with a dynamic user, that one has the name.
+  // The service is stopped first: while it runs with a dynamic user, the user name is taken.
   const usual = steps();
   const stop: Step = { command: ["systemctl", "stop", unitName], mayFail: true };
   return {
@@ -51,7 +51,7 @@ export function systemInstallation(unit: SystemUnit): Installation {
   };
 }
 
-/** For the user who runs this, in that user's own instance of systemd. */
+/** A service for the current user, in that user's systemd instance. */
 export function userInstallation(
   { command, configPath }: Pick<SystemUnit, "command" | "configPath">,
   configHome: string,
@@ -64,7 +64,7 @@ export function userInstallation(
   };
 }
 
-/** How the service starts and stops; `scope`: `--user` for a user's own instance of systemd. */
+/** How the service starts and stops. `scope`: `--user` for a user's systemd instance. */
 function steps(...scope: readonly string[]) {
   const systemctl = (...args: string[]): Step => ({ command: ["systemctl", ...scope, ...args] });
   return {
@@ -74,7 +74,7 @@ function steps(...scope: readonly string[]) {
   };
 }
 
-/** The first line, by which a unit of ours is known. */
+/** The first line, which identifies a unit written by this program. */
 export const mark = "# Written by: tailscale2otel service install";
 
 const description = `[Unit]
@@ -83,9 +83,9 @@ Wants=network-online.target
 After=network-online.target tailscaled.service`;
 
 /**
- * systemd reads the configuration and the files that it names as root and hands the service copies, so that they can stay
- * readable by root alone. Copies are made at a start, so a reload is one: checked first, in order, and without a loss, because
- * senders repeat what was not answered.
+ * systemd reads the configuration and the files it names as root and gives the service copies, so the originals can stay
+ * readable by root alone. The copies are made at start, so a reload is a restart: the configuration is checked first, shutdown
+ * is orderly, and nothing is lost because senders retry what was not answered.
  */
 export function systemUnit({ command, configPath, files, hasFixedUser, bindsLowPort, keepsState }: SystemUnit): string {
   const credentials = files.map(({ key, path }) => ({ key, path, name: key.replace(/[^a-z_]/g, "-") }));
@@ -149,7 +149,7 @@ WantedBy=multi-user.target
 `;
 }
 
-/** What a user's instance of systemd can enforce without privileges. */
+/** A user unit, hardened as far as a user's systemd instance can enforce without privileges. */
 function userUnit(command: readonly string[], configPath: string): string {
   return `${mark}
 ${description.replace(/^(?:Wants|After)=.*\n?/gm, "").trimEnd()}
@@ -175,7 +175,7 @@ WantedBy=default.target
 `;
 }
 
-/** One word of a command line (systemd.service(5), "COMMAND LINES"). */
+/** Quotes one word of a command line (systemd.service(5), "COMMAND LINES"). */
 function quoted(word: string): string {
   const escaped = word.replaceAll("%", "%%").replaceAll("$", "$$$$");
   return /^[\w@%+=:,./$-]+$/.test(escaped) ? escaped : `"${escaped.replace(/[\\"]/g, "\\$&")}"`;
