@@ -1,4 +1,4 @@
-/** What an instance says of itself at its admin listener. */
+/** Reads an instance's state from its admin listener. */
 import type { AdminDeps } from "../../src/admin/index.ts";
 import type { Operations } from "../../src/admin/operations.ts";
 import type { AdminTailnet, Views } from "../../src/admin/routes.ts";
@@ -6,21 +6,21 @@ import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import type { Conservation } from "../../src/pipeline/observe.ts";
 
-/** `path`: below `/api/v1/`. @throws {Error} unless the answer is a success. */
+/** `path`: relative to `/api/v1/`. @throws {Error} if the request fails. */
 export async function askAdmin<Answer>(admin: string, path: string): Promise<Answer> {
   const response = await fetch(`${admin}/api/v1/${path}`);
   if (!response.ok) throw new Error(`/api/v1/${path} answered ${response.status}: ${await response.text()}`);
   return (await response.json()) as Answer;
 }
 
-/** Records by what became of them. */
+/** Record counts by outcome. */
 export async function conservationAt(admin: string): Promise<Conservation> {
   return (await askAdmin<{ conservation: Conservation }>(admin, "status")).conservation;
 }
 
 type Parts = AdminTailnet & Views & Omit<AdminDeps, "tailnets">;
 
-/** For a listener of which only these parts are looked at: everything else is well, and nothing of it is asked for. */
+/** Dependencies of a listener of which a test uses only these parts; the others are healthy and unused. */
 export function adminWith(parts: Partial<Parts> = {}): AdminDeps {
   const all: Parts = { ...wellParts, ...parts };
   return { ...all, tailnets: [{ ...all, leading: all }] };

@@ -1,4 +1,4 @@
-/** A client of Tailscale's API for tests: it does not really wait, and records its waits and metrics. */
+/** A client of Tailscale's API for tests, which records its waits and metrics instead of waiting. */
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import type { Logger } from "../../src/lib/logger.ts";
@@ -14,14 +14,14 @@ export type TailscaleAuth =
     }
   | { readonly kind: "apikey"; readonly key: string };
 
-/** Limits of one attempt; the defaults of the settings otherwise. */
+/** Limits of one attempt; the defaults of the settings if absent. */
 export interface HttpOptions {
   readonly timeoutMs: number;
   readonly maxAttempts: number;
   readonly rateLimit: number;
 }
 
-/** The section `tailscale` of the settings. */
+/** The `tailscale` section of the settings. */
 export function tailscaleSettings(options: {
   readonly url: string;
   readonly tailnet?: string | undefined;
@@ -49,14 +49,14 @@ export function authSettings(auth: TailscaleAuth): Config["tailscale"]["auth"] {
 
 export interface ApiClient {
   readonly api: TailscaleApi;
-  /** What it waited for between attempts, milliseconds. */
+  /** Waits between attempts, in milliseconds. */
   readonly waits: readonly number[];
-  /** `endpoint status`, one for each request that was counted. */
+  /** `endpoint status` for each counted request. */
   readonly counted: readonly string[];
   readonly retried: readonly string[];
-  /** Requests whose duration was recorded. */
+  /** Number of requests whose duration was recorded. */
   readonly durations: number;
-  /** Everything that was logged, as text. */
+  /** The whole log as text. */
   readonly log: string;
 }
 
@@ -66,7 +66,7 @@ export interface ApiClientOptions {
   readonly auth: TailscaleAuth;
   readonly http?: Partial<HttpOptions>;
   readonly clock?: Clock;
-  /** Default: 1 − ε, the longest waits. */
+  /** Default: 1 − ε, for the longest waits. */
   readonly random?: () => number;
   readonly fetch?: ClientDeps["fetch"];
   readonly sleep?: ClientDeps["sleep"];
@@ -117,7 +117,7 @@ export function apiClient(options: ApiClientOptions): ApiClient {
   };
 }
 
-/** The error that a call fails with. @throws {Error} if it succeeds. */
+/** The error a call fails with. @throws {Error} if it succeeds. */
 export async function failureOf(call: Promise<unknown>): Promise<unknown> {
   try {
     await call;

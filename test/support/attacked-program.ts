@@ -1,4 +1,4 @@
-/** The compiled program with a backend behind it that takes everything, and a record of what each attack on it has cost. */
+/** The compiled program with a backend that accepts everything, and a report of the cost of each attack on it. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -20,19 +20,19 @@ export interface AttackedProgram {
   readonly program: RunningProgram;
   readonly port: number;
   post(body: BodyInit, headers?: Readonly<Record<string, string>>): Promise<HecReply>;
-  /** A small good body, another one each time. */
+  /** A small valid body, different at each call. */
   goodBody(): string;
-  /** Does it, and notes how long it took and how much memory the program needed at most meanwhile, in bytes. */
+  /** Runs an attack and records its duration and the program's peak memory in bytes. */
   measure<Result>(
     attack: string,
     act: () => Promise<Result>,
   ): Promise<{ readonly result: Result; readonly peak: number }>;
-  /** Resolves when the backend has taken all that was accepted. */
+  /** Resolves when the backend has received everything accepted so far. */
   delivered(): Promise<void>;
-  /** One more figure for the report. */
+  /** Adds a figure to the report. */
   note(attack: string, figure: string): void;
   readonly descriptors: number;
-  /** Prints the figures and ends the program. Gives its exit code. */
+  /** Prints the report, stops the program and returns its exit code. */
   stop(): Promise<number | null>;
 }
 

@@ -1,4 +1,4 @@
-/** The program as users get it: the compiled binary and the bundle, built where the source is newer. */
+/** The program as shipped: the compiled binary and the bundle, rebuilt if the source is newer. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -7,13 +7,13 @@ const root = resolve(import.meta.dirname, "../..");
 const binaryPath = join(root, "dist/tailscale2otel");
 const bundlePath = join(root, "dist/tailscale2otel.mjs");
 
-/** The path of `dist/tailscale2otel`. @throws {Error} when it cannot be built. */
+/** The path of `dist/tailscale2otel`. @throws {Error} if the build fails. */
 export function programBinary(): string {
   build(binaryPath, []);
   return binaryPath;
 }
 
-/** The path of `dist/tailscale2otel.mjs`. @throws {Error} when it cannot be built. */
+/** The path of `dist/tailscale2otel.mjs`. @throws {Error} if the build fails. */
 export function programBundle(): string {
   build(bundlePath, ["--esm"]);
   return bundlePath;

@@ -1,9 +1,9 @@
-/** A real browser: Debian's Chromium without a window, whose pages keep a list of everything that should not happen. */
+/** A real browser, Debian's headless Chromium, whose pages record everything that should not happen. */
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 
 const path = Bun.which("chromium") ?? Bun.which("chromium-browser") ?? Bun.which("google-chrome");
 
-/** Tests that need it are left out where there is none; in CI they fail instead. */
+/** Without a browser, tests that need one are skipped; in CI they fail instead. */
 export const hasBrowser = path !== null || process.env.CI !== undefined;
 
 export const widths = { wide: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } } as const;
@@ -12,7 +12,7 @@ export type Width = keyof typeof widths;
 export const schemes = ["light", "dark"] as const;
 export type Scheme = (typeof schemes)[number];
 
-/** It speaks to nobody by itself. */
+/** Keeps the browser from making requests of its own. */
 const flags = [
   "--no-sandbox",
   "--disable-gpu",
@@ -23,7 +23,7 @@ const flags = [
   "--disable-sync",
 ];
 
-/** @throws {Error} if there is no Chromium. */
+/** @throws {Error} if Chromium is not installed. */
 export function startBrowser(): Promise<Browser> {
   if (path === null) throw new Error("there is no Chromium on this machine: apt-get install chromium");
   return chromium.launch({ executablePath: path, args: flags });
@@ -32,21 +32,24 @@ export function startBrowser(): Promise<Browser> {
 export interface WatchedPage {
   readonly page: Page;
   readonly context: BrowserContext;
-  /** Errors and warnings on the console, uncaught errors, breaches of the policy, and requests to anybody but the instance. */
+  /**
+   * Console errors and warnings, uncaught errors, content security policy violations, and requests to anything but the
+   * instance.
+   */
   readonly problems: string[];
 }
 
-/** Requests that fail because the instance is stopped say so on the console, in these words. */
+/** Console messages for requests that fail because the instance is stopped or wants a token. */
 const lostConnection = /net::ERR_|status of (?:401|503)/;
 
 export interface PageOptions {
   readonly width?: Width;
   readonly scheme?: Scheme;
-  /** Whether the instance may be away, or want a token, for a while. */
+  /** True if the instance may be down, or ask for a token, for a while. */
   readonly mayFail?: boolean;
 }
 
-/** A page of a context of its own, opened at an address of the instance. */
+/** Opens a page of the instance in its own browser context. */
 export async function openPage(browser: Browser, url: string, options: PageOptions = {}): Promise<WatchedPage> {
   const { width = "wide", scheme = "light", mayFail = false } = options;
   const context = await browser.newContext({ viewport: widths[width], colorScheme: scheme });
@@ -78,11 +81,11 @@ function watch(page: Page, origin: string, mayFail: boolean): string[] {
   return problems;
 }
 
-/** What a page measures itself. */
+/** Figures a page measures itself. */
 export interface Figures {
-  /** From the beginning of the navigation to the first content, milliseconds. */
+  /** Time from the start of the navigation to the first content, in milliseconds. */
   readonly firstContentMs: number;
-  /** Milliseconds of each task that kept the page from answering for more than 50. */
+  /** Durations in milliseconds of tasks that blocked the page for more than 50. */
   readonly longTasks: readonly number[];
 }
 
@@ -90,7 +93,7 @@ interface Observed {
   observed?: { firstContentMs: number; longTasks: number[] };
 }
 
-/** Runs in the page before everything else. */
+/** Runs in the page before any other script. */
 function observe(): void {
   const observed = { firstContentMs: 0, longTasks: [] as number[] };
   (globalThis as Observed).observed = observed;
@@ -106,13 +109,13 @@ function observe(): void {
   });
 }
 
-/** Resolves once there is content on the page. */
+/** Resolves once the page has content. */
 export async function figuresOf(page: Page): Promise<Figures> {
   await page.waitForFunction(() => ((globalThis as Observed).observed?.firstContentMs ?? 0) > 0);
   return page.evaluate(() => (globalThis as Observed).observed ?? { firstContentMs: 0, longTasks: [] });
 }
 
-/** By how many pixels the page is wider than its window. */
+/** The number of pixels by which the page is wider than its window. */
 export function overflowOf(page: Page): Promise<number> {
   return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 }

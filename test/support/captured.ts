@@ -1,12 +1,12 @@
-/** The connection that a journal writes over, for faults that only SQLite itself can make. */
+/** Gives tests the connection a journal writes over, to cause faults that only SQLite itself can produce. */
 import { DatabaseSync } from "node:sqlite";
 import type { Journal } from "../../src/journal/index.ts";
 
-/** Opens a journal, and finds its connection by watching what is executed meanwhile. */
+/** Opens a journal and finds its connection by watching which statements run meanwhile. */
 export function captureConnection(open: () => Journal): {
   readonly journal: Journal;
   readonly database: DatabaseSync;
-  /** What was prepared meanwhile. */
+  /** Statements prepared meanwhile. */
   readonly statements: ReadonlySet<string>;
 } {
   const { exec, prepare } = DatabaseSync.prototype;

@@ -1,4 +1,4 @@
-/** Certificates made with the openssl command, as an operator would. */
+/** Certificates made with the openssl command, as an operator would make them. */
 import { spawnSync } from "node:child_process";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 export interface Authority {
   /** For `--cacert`. */
   readonly file: string;
-  /** Makes a certificate, by default for 127.0.0.1 and localhost, and its key; `name` is its common name. */
+  /** Issues a certificate and its key, by default for 127.0.0.1 and localhost. `name`: its common name. */
   issue(name: string, names?: string): IssuedPair;
 }
 
@@ -35,7 +35,7 @@ export function createAuthority(directory: string): Authority {
   };
 }
 
-/** Replaces both files, each at once, one after the other, as `tailscale cert` does. */
+/** Replaces both files one after the other, each atomically, as `tailscale cert` does. */
 export function install(
   { certificate, key }: IssuedPair,
   files: { readonly cert: string; readonly key: string },
@@ -49,7 +49,7 @@ export function install(
   }
 }
 
-/** What it writes on standard output. */
+/** Returns its standard output. */
 function openssl(args: readonly string[]): string {
   const { status, stdout, stderr } = spawnSync("openssl", args, { encoding: "utf8" });
   if (status !== 0) throw new Error(`openssl ${args[0]}: ${stderr}`);

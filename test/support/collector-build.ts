@@ -1,4 +1,7 @@
-/** Builds a real OpenTelemetry Collector with its official builder, once: an OTLP receiver that is not ours. Run as a script it builds and names the file. */
+/**
+ * Builds an OpenTelemetry Collector once, with its official builder, as an independent OTLP receiver; run as a script, it
+ * prints the path.
+ */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -14,12 +17,12 @@ const modules = {
 
 const cacheDir = resolve(import.meta.dirname, "../../.cache/collector");
 
-/** Whether a Collector can be started here: it is built already, or Go is there to build it. */
+/** True if a Collector can be started here: it is already built, or Go is available to build it. */
 export function canHaveCollector(): boolean {
   return existsSync(binaryPath()) || spawnSync("go", ["version"]).status === 0;
 }
 
-/** The path of the Collector's binary; the first call of a machine takes a minute or two. @throws {Error} when a step fails. */
+/** The path of the Collector's binary; the first build takes a minute or two. @throws {Error} if a step fails. */
 export function buildCollector(): string {
   const binary = binaryPath();
   if (existsSync(binary)) return binary;
@@ -30,7 +33,8 @@ export function buildCollector(): string {
     const source = join(work, "source");
     const manifest = join(work, "manifest.yaml");
     writeFileSync(manifest, manifestText(source));
-    // It ends with an error in `go mod tidy`, about a module that only the tests of a dependency need; what it has to write is written.
+    // The builder fails in `go mod tidy`, because of a module that only a dependency's tests need, but has written its output
+    // by then.
     spawnSync(join(work, "builder"), ["--skip-compilation", "--config", manifest]);
     if (!existsSync(join(source, "go.mod"))) throw new Error("the Collector's builder wrote no go.mod");
     const built = join(work, "otelcol");
@@ -42,7 +46,7 @@ export function buildCollector(): string {
   }
 }
 
-/** Named after what it is made of, so that another version is another file. */
+/** The name includes the version, so that another version gets another file. */
 function binaryPath(): string {
   return join(cacheDir, `otelcol-otlp-http-file-${version}`);
 }

@@ -1,4 +1,4 @@
-/** A real OpenTelemetry Collector on loopback: what it was sent can be read back as it understood it. */
+/** A real OpenTelemetry Collector on loopback, which shows what it received as it decoded it. */
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import type { SunkLog, SunkPoint } from "./otlp-sink.ts";
 import { freePort } from "./port.ts";
 
 export interface Collector {
-  /** The base address for OTLP over HTTP, without a path. */
+  /** The base URL for OTLP over HTTP, without a path. */
   readonly endpoint: string;
   /** Every log record so far, in order of arrival. */
   logs(): readonly SunkLog[];
@@ -21,7 +21,7 @@ export interface Collector {
   stop(): Promise<void>;
 }
 
-/** Builds it where it is missing, starts it, and resolves when it listens. @throws {Error} when it ends before. */
+/** Builds the Collector if necessary, starts it, and resolves when it listens. @throws {Error} if it exits first. */
 export async function startCollector(): Promise<Collector> {
   const binary = buildCollector();
   const directory = mkdtempSync(join(tmpdir(), "collector-"));
@@ -44,7 +44,7 @@ export async function startCollector(): Promise<Collector> {
   return collector;
 }
 
-/** The Collector reads YAML, of which JSON is a part. */
+/** JSON, which is valid YAML. */
 function configOf(directory: string, port: number): object {
   const fileExporter = (name: string) => ({ path: join(directory, name), flush_interval: "50ms" });
   return {
@@ -60,7 +60,7 @@ function configOf(directory: string, port: number): object {
   };
 }
 
-/** A line is one request. The last one can be half written. */
+/** One line per request. The last one can be incomplete. */
 function linesOf(path: string): readonly Uint8Array[] {
   if (!existsSync(path)) return [];
   const text = readFileSync(path, "utf8");

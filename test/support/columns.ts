@@ -1,11 +1,11 @@
-/** Columns of flow records for tests: made from values, and shown by value. */
+/** Builds columns of flow records from values, and shows them as values. */
 import { ipv4Text, ipv6Text } from "../../src/records/address.ts";
 import { ClaimTable } from "../../src/records/flow/claims.ts";
 import { addressIpv4, addressIpv6, addressText, FlowColumns } from "../../src/records/flow/columns.ts";
 import { readFlow } from "../../src/records/flow/reader.ts";
 import { unwrapped } from "./records.ts";
 
-/** Columns with the records of these values, as the reader reads them. */
+/** Columns with the records of these values, as the parser reads them. */
 export function columnsOf(...values: readonly unknown[]): FlowColumns {
   const columns = new FlowColumns();
   const claims = new ClaimTable();
@@ -14,7 +14,7 @@ export function columnsOf(...values: readonly unknown[]): FlowColumns {
   return columns;
 }
 
-/** All that columns hold of a record, by value. */
+/** All columns of one record, as a plain value. */
 export function plainRecord(columns: FlowColumns, record: number) {
   const from = columns.firstEntry[record] as number;
   const to = columns.firstEntry[record + 1] as number;

@@ -1,4 +1,4 @@
-/** Counts what one comparison of signatures does to the functions of `node:crypto`: in a process of its own, since it replaces them. */
+/** Counts the `node:crypto` calls of one signature comparison, in its own process because it replaces that module. */
 import { mock } from "bun:test";
 import crypto from "node:crypto";
 

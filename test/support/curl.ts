@@ -1,4 +1,4 @@
-/** Sends a body with curl: a sender that shares no code with the program. */
+/** Sends a body with curl, a client that shares no code with the program. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ export interface CurlRequest {
   readonly url: string;
   readonly token: string;
   readonly body: Uint8Array;
-  /** The `Content-Encoding`; none where it is left out. */
+  /** The `Content-Encoding`; none if absent. */
   readonly encoding?: "zstd" | "gzip";
 }
 
@@ -17,7 +17,7 @@ export interface CurlAnswer {
   readonly body: unknown;
 }
 
-/** Blocks until the answer is there. @throws {Error} when curl gets none. */
+/** Blocks until the response arrives. @throws {Error} if there is none. */
 export function curl({ url, token, body, encoding }: CurlRequest): CurlAnswer {
   const directory = mkdtempSync(join(tmpdir(), "curl-"));
   const bodyPath = join(directory, "body");

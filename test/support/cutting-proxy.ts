@@ -1,4 +1,4 @@
-/** A TCP proxy on loopback that cuts connections at any byte, holds them, or refuses them, as networks and firewalls do. */
+/** A TCP proxy on loopback that cuts connections at any byte, stalls them, or refuses them, as networks and firewalls do. */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { freePort } from "./port.ts";
 import { randomBelow } from "./random.ts";
@@ -8,21 +8,21 @@ export type Direction = "to server" | "to client";
 
 export interface CuttingProxy {
   readonly port: number;
-  /** Connections that are open now. */
+  /** Number of open connections. */
   readonly connections: number;
-  /** How many it has cut. */
+  /** Number of connections cut so far. */
   readonly cuts: number;
-  /** Every connection, open ones and later ones, is cut when so many more bytes have passed in that direction: exactly those. */
+  /** Cuts every open and later connection after exactly this many more bytes in that direction. */
   cutAfter(bytes: number, direction: Direction): void;
-  /** The same with a direction and a number of bytes, 0 to `most`, of its own for each connection; the same ones for the same seed. */
+  /** Like `cutAfter`, with a random direction and number of bytes (0 to `most`) for each connection, reproducible by seed. */
   cutAtRandom(seed: number, most: number): void;
   /** Cuts every open connection now. */
   cut(): void;
-  /** Connections stay open and can be made, but nothing passes until `pass`. */
+  /** Connections stay open and new ones are accepted, but no data passes until `pass`. */
   hold(): void;
-  /** Nobody listens at the port until `pass`; open connections stay. */
+  /** Stops listening until `pass`; open connections stay open. */
   refuse(): Promise<void>;
-  /** Everything passes again, and is not cut any more. */
+  /** Data passes again, and no more connections are cut. */
   pass(): Promise<void>;
   end(): Promise<void>;
 }
@@ -30,7 +30,7 @@ export interface CuttingProxy {
 interface Link {
   readonly client: Socket;
   readonly server: Socket;
-  /** When it is cut. */
+  /** When to cut it. */
   limit: Limit | undefined;
 }
 
@@ -39,7 +39,7 @@ interface Limit {
   bytes: number;
 }
 
-/** In front of a port of the loopback address. */
+/** Starts a proxy in front of a loopback port. */
 export async function startCuttingProxy(target: number): Promise<CuttingProxy> {
   const links = new Set<Link>();
   let limitOfNext: () => Limit | undefined = () => undefined;
@@ -72,7 +72,7 @@ export async function startCuttingProxy(target: number): Promise<CuttingProxy> {
       const passing = isLast ? data.subarray(0, limit.bytes) : data;
       if (limit?.direction === direction) limit.bytes -= passing.length;
       if (isLast) {
-        // What was let through must arrive, so that the connection is cut only once it is written.
+        // The bytes let through must arrive, so the connection is cut only after they are written.
         from.pause();
         to.write(passing, () => cut(link));
         return;
@@ -98,7 +98,7 @@ export async function startCuttingProxy(target: number): Promise<CuttingProxy> {
     }
   }
 
-  // Not a port that the system gives away, since others may not have it while it refuses.
+  // Not an ephemeral port, because the system could give that to another program while this one refuses.
   const port = await freePort();
   let listener: Server | undefined;
 
@@ -109,7 +109,7 @@ export async function startCuttingProxy(target: number): Promise<CuttingProxy> {
   }
 
   async function refuse(): Promise<void> {
-    // Its callback waits for the connections that are open.
+    // The callback of `close` would wait for open connections.
     listener?.close();
     listener = undefined;
     await until(async () => !(await isListening(port)));
@@ -148,7 +148,7 @@ export async function startCuttingProxy(target: number): Promise<CuttingProxy> {
   };
 }
 
-/** Whether a connection to the port of the loopback address is accepted. */
+/** True if a connection to the loopback port is accepted. */
 export function isListening(port: number): Promise<boolean> {
   const socket = connect(port, "127.0.0.1");
   return new Promise((resolve) => {

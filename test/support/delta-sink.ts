@@ -1,4 +1,4 @@
-/** Adds up differences as a backend does, and strictly: what has come already is not added again. */
+/** Adds up delta points as a strict backend does, without counting a repeated delta twice. */
 import type { SunkPoint } from "./otlp-sink.ts";
 
 interface Difference {
@@ -8,16 +8,16 @@ interface Difference {
 
 export class DeltaSums {
   readonly #series = new Map<string, { readonly name: string; taken: Difference[] }>();
-  /** Points that repeat what had come: an answer to it was lost. */
+  /** Number of points that were sent again, because the response to them was lost. */
   repeated = 0;
-  /** What breaks the rules for differences. */
+  /** Violations of the rules for deltas. */
   readonly mistakes: string[] = [];
 
   take(points: readonly SunkPoint[]): void {
     for (const point of points) if (point.kind === "sum" && point.isMonotonic === true) this.#take(point);
   }
 
-  /** By `metric direction`, the sum of all differences. */
+  /** The sum of all deltas by `metric direction`. */
   get sums(): ReadonlyMap<string, number> {
     const sums = new Map<string, number>();
     for (const { name, taken } of this.#series.values())
@@ -28,7 +28,7 @@ export class DeltaSums {
     return sums;
   }
 
-  /** A difference that begins where an earlier one did, or before it, stands for that one too. */
+  /** A delta that begins at or before the start of an earlier one replaces that one. */
   #take({ metric, attributes, startTimeUnixNano = "", timeUnixNano = "", value = 0, ...point }: SunkPoint): void {
     const key = `${metric} ${JSON.stringify(Object.entries(attributes).toSorted())}`;
     const [start, end] = [BigInt(startTimeUnixNano), BigInt(timeUnixNano)];

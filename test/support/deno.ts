@@ -1,13 +1,13 @@
-/** Deno, as the package registry brings it. */
+/** Deno, as installed from the package registry. */
 import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const packages = resolve(import.meta.dirname, "../../node_modules/@deno");
 
 /**
- * The command that runs a bundle under Deno with the permissions that the program needs, and no others. It is the executable itself:
- * the package's own launcher is a second process, which a signal to the first would not reach.
- * @throws {Error} when Deno is not installed.
+ * The command that runs a bundle under Deno with exactly the permissions the program needs. It is the executable itself: the
+ * package's launcher would be a second process that does not forward signals.
+ * @throws {Error} if Deno is not installed.
  */
 export function denoCommand(bundle: string): readonly string[] {
   const executable = readdirSync(packages)

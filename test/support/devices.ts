@@ -1,4 +1,4 @@
-/** Devices as the API's directory has them, from `test/fixtures/devices.json`. */
+/** Devices as Tailscale's API returns them, from `test/fixtures/devices.json`. */
 import { readFileSync } from "node:fs";
 import type { Device } from "../../src/processors/directory.ts";
 

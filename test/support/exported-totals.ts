@@ -1,9 +1,9 @@
-/** Adds up exported points, as a backend would, into the numbers that a test expects. */
+/** Adds up exported points, as a backend would, into the totals that tests expect. */
 import { trafficTypes } from "./sample-body.ts";
 import type { TrafficSums, TrafficType } from "./sample-body.ts";
 import type { SunkLog, SunkPoint } from "./otlp-sink.ts";
 
-/** The newest value of each series of a metric, summed by the values of one attribute. */
+/** The latest value of each series of a metric, summed by one attribute. */
 export function totalsOf(points: readonly SunkPoint[], metric: string, by: string): Readonly<Record<string, number>> {
   const newest = new Map<string, SunkPoint>();
   for (const point of points) {
@@ -20,7 +20,7 @@ export function totalsOf(points: readonly SunkPoint[], metric: string, by: strin
   return totals;
 }
 
-/** What the flow metrics say, by traffic type. */
+/** Traffic in the flow metrics, by traffic type. */
 export function trafficOf(points: readonly SunkPoint[]): Readonly<Record<TrafficType, TrafficSums>> {
   const type = "tailscale.traffic_type";
   const flows = totalsOf(points, "tailscale.network.flows", type);
@@ -39,7 +39,7 @@ export function trafficOf(points: readonly SunkPoint[]): Readonly<Record<Traffic
   }));
 }
 
-/** What the flow logs say, by traffic type. */
+/** Traffic in the flow logs, by traffic type. */
 export function trafficOfLogs(logs: readonly SunkLog[]): Readonly<Record<TrafficType, TrafficSums>> {
   return byType((name) => {
     const entries = logs.filter(({ attributes }) => attributes["tailscale.traffic_type"] === name);

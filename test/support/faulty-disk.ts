@@ -1,28 +1,31 @@
-/** A slow or failing disk under one program, where this machine lets us trace it: elsewhere the tests that need it say that they are skipped. */
+/**
+ * Simulates a slow or failing disk for one program by tracing it; where tracing is not possible, tests that need it are
+ * skipped.
+ */
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildGoFile } from "./go-build.ts";
 
 export interface FaultyDisk {
-  /** What to put before a program and its arguments. */
+  /** The command prefix to run a program with this disk. */
   readonly prefix: readonly string[];
   /** From now on, every write and sync of the database fails with an I/O error. */
   fail(): void;
   heal(): void;
-  /** From now on, no sync of the database ends. */
+  /** From now on, every sync of the database blocks. */
   hold(): void;
-  /** Whether one is under way. */
+  /** True while a sync is blocked. */
   isHolding(): boolean;
   release(): void;
 }
 
 const source = join(import.meta.dirname, "faulty-disk/main.go");
 
-/** Where tracing is half allowed, a program can hang in it. */
+/** A traced program can hang where tracing is only partly allowed. */
 const probeMs = 30_000;
 
-/** Why there is none here, if so; printed once. */
+/** Why tracing is not possible here, if so; printed once. */
 const obstacle = ((): string | undefined => {
   if (process.platform !== "linux" || process.arch !== "x64") return "it is written for Linux on x64";
   try {
@@ -38,7 +41,7 @@ if (obstacle !== undefined) process.stdout.write(`skip  tests with a faulty disk
 
 export const canHaveFaultyDisk = obstacle === undefined;
 
-/** `directory`: for the switches by which it fails and holds. */
+/** `directory`: holds the files that switch failing and blocking on. */
 export function createFaultyDisk(directory: string): FaultyDisk {
   const failWhile = join(directory, "disk-fails");
   const holdWhile = join(directory, "disk-holds");

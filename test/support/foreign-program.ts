@@ -1,14 +1,14 @@
-/** Programs that are not ours, on loopback: started in a directory of their own, waited for, and ended. */
+/** Third-party programs on loopback: starts each in its own directory, waits until it is ready, and stops it. */
 import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { until } from "./wait.ts";
 
 export interface ForeignProgram {
-  /** Ends it, and removes its directory. */
+  /** Stops it and removes its directory. */
   stop(): Promise<void>;
 }
 
-/** Resolves when it is ready. @throws {Error} with what it said if it ends before. */
+/** Resolves when it is ready. @throws {Error} with its output if it exits first. */
 export async function startForeignProgram(
   [executable = "", ...args]: readonly string[],
   directory: string,
@@ -31,7 +31,7 @@ export async function startForeignProgram(
   };
 }
 
-/** The status of a GET, whatever the certificate; 0 without an answer. */
+/** The status of a GET, ignoring certificate errors; 0 without a response. */
 export async function statusAt(url: string): Promise<number> {
   try {
     return (await fetch(url, { tls: { rejectUnauthorized: false } })).status;

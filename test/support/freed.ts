@@ -1,7 +1,7 @@
-/** Memory that is given back at once, as `freeBuffer` does it: by a transfer of the buffer to a length of 0. */
+/** Detects buffers that are freed immediately with `freeBuffer`, by their transfer to a length of 0. */
 import { spyOn } from "bun:test";
 
-/** The bytes of each buffer that is given back while that is done, in order. */
+/** The byte length of each buffer freed during `act`, in order. */
 export async function freedBy(act: () => unknown): Promise<number[]> {
   const freed: number[] = [];
   const { transfer } = ArrayBuffer.prototype;

@@ -1,4 +1,4 @@
-/** Builds a program of the Go module proxy once, into `.cache/`, as a module of our own that requires it; and programs of one file of ours. */
+/** Builds Go programs once into `.cache/`, from the Go module proxy or from a single source file. */
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
@@ -15,23 +15,23 @@ import {
 import { join, resolve } from "node:path";
 
 export interface GoProgram {
-  /** The folder in `.cache/`, and the beginning of the file's name. */
+  /** The folder in `.cache/`, and the start of the file name. */
   readonly name: string;
   readonly module: string;
   readonly version: string;
-  /** The package with `main`; or, with a slash in front, a source file of ours that uses the module. */
+  /** The package with `main`; or, starting with a slash, a source file in this repository that uses the module. */
   readonly main: string;
   readonly tags?: string;
-  /** Changes the source of the package with `main`, such as what it imports in vain and takes long to build. */
+  /** Edits the source of the package with `main`, for example to remove unneeded imports that take long to build. */
   readonly edit?: (source: string) => string;
 }
 
-/** Whether it can be had here: it is built already, or Go is there to build it. */
+/** True if the program is already built, or Go is available to build it. */
 export function canHave(program: GoProgram): boolean {
   return existsSync(binaryPath(program)) || spawnSync("go", ["version"]).status === 0;
 }
 
-/** The path of the binary; the first call of a machine takes up to three minutes. @throws {Error} when a step fails. */
+/** The path of the binary; the first build takes up to three minutes. @throws {Error} if a step fails. */
 export function buildGoProgram(program: GoProgram): string {
   const binary = binaryPath(program);
   const isOurs = program.main.startsWith("/");
@@ -69,7 +69,7 @@ export function buildGoProgram(program: GoProgram): string {
   }
 }
 
-/** The path of the binary of one source file that needs the standard library alone; built where the source is newer. */
+/** Builds one source file that needs only the standard library, if it is newer than its binary, and returns the path. */
 export function buildGoFile(name: string, source: string): string {
   const cache = resolve(import.meta.dirname, "../../.cache", name);
   const binary = join(cache, name);
@@ -94,7 +94,7 @@ function mainOf({ module, main, edit }: GoProgram, moduleFolder: string, work: s
   return ".";
 }
 
-/** A module's `replace` lines count only where it is the main one, so they must be said again. */
+/** `replace` lines apply only in the main module, so the module's own are copied into it. */
 function replacementsOf(goMod: string): string {
   return [...goMod.matchAll(/^replace (?:\([^)]*\)|.*)$/gm)].map(([text]) => `\n${text}\n`).join("");
 }
@@ -103,7 +103,7 @@ function cacheOf({ name }: GoProgram): string {
   return resolve(import.meta.dirname, "../../.cache", name);
 }
 
-/** Named after its version, so that another version is another file. */
+/** The name includes the version, so that another version gets another file. */
 function binaryPath(program: GoProgram): string {
   return join(cacheOf(program), `${program.name}-${program.version.replace(/^v/, "")}`);
 }

@@ -1,4 +1,4 @@
-/** A HEC receiver behind a real socket, before a pipeline that records, with its telemetry and log kept. */
+/** A HEC receiver on a real socket, with a recording pipeline behind it and its telemetry and log captured. */
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import type { Config } from "../../src/config/index.ts";
 import { createHttpServer } from "../../src/http/server.ts";
@@ -18,12 +18,12 @@ export interface HecServer extends AsyncDisposable {
   readonly pipeline: RecordingPipeline;
   /** `rejected{reason}`, summed. */
   readonly rejected: Readonly<Record<string, number>>;
-  /** The present value of `inflight`. */
+  /** The current value of `inflight`. */
   readonly inFlight: number;
-  /** Requests whose duration was recorded. */
+  /** Number of requests whose duration was recorded. */
   readonly durations: number;
   readonly sizes: readonly number[];
-  /** Everything that was logged, as text. */
+  /** The whole log as text. */
   readonly log: string;
   isFull: boolean;
   /** Resolves when no request is in flight. */
@@ -102,7 +102,7 @@ export async function startHecServer(
   return server;
 }
 
-/** One small flow record in its envelope; `serial` makes it another. */
+/** One small flow record in its envelope, unique to `serial`. */
 export function flowEnvelope(serial: number): string {
   return JSON.stringify({
     time: 1_790_000_000 + serial,

@@ -1,4 +1,4 @@
-/** Builds the real helm. Run as a script it builds and names the file. */
+/** Builds the real helm; run as a script, it prints the path. */
 import { buildGoProgram, type GoProgram } from "./go-build.ts";
 
 export const helmProgram: GoProgram = {

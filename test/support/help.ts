@@ -1,8 +1,10 @@
-/** The help of a command as it is printed, from the program's own functions: a process for each would take seconds. */
+/**
+ * The help of a command as printed, taken from the program's functions because a process for each command would take seconds.
+ */
 import { runArguments } from "../../src/cli/index.ts";
 import type { Host } from "../../src/cli/terminal.ts";
 
-/** With `--help` behind the words. @throws {UsageError} if there is no such command. */
+/** Appends `--help` to the words. @throws {UsageError} if there is no such command. */
 export async function helpText(words: readonly string[]): Promise<string> {
   let text = "";
   const output = { isTerminal: false, hasColor: false, write: async (more: string) => void (text += more) };

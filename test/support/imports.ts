@@ -1,6 +1,6 @@
-/** Reads TypeScript sources as text: what they import, and what is left when comments and strings are taken away. */
+/** Reads TypeScript sources as text: their imports, and the code without comments and strings. */
 
-/** A folder of `src/`, or a file beside the folders, and what it may import by its place: only what stands further right. */
+/** Folders of `src/` and files beside them, in levels; each may import only from levels further right. */
 export const levels: readonly (readonly string[])[] = [
   ["main", "page"],
   ["cli"],
@@ -20,7 +20,7 @@ export const levels: readonly (readonly string[])[] = [
 /** Sources by path inside `src/`. */
 export type Sources = ReadonlyMap<string, string>;
 
-/** One line for every import that goes left, or to a neighbour. */
+/** One line for every import that goes left or to a neighbour. */
 export function brokenArrows(sources: Sources): string[] {
   return [...sources].flatMap(([path, text]) =>
     importsOf(text).flatMap((specifier) => {
@@ -34,7 +34,7 @@ export function brokenArrows(sources: Sources): string[] {
   );
 }
 
-/** Files that import each other, directly or over others: none of them can be understood alone. */
+/** Files that import each other, directly or indirectly, and so cannot be understood alone. */
 export function circles(sources: Sources): string[] {
   const targets = new Map(
     [...sources].map(([path, text]) => [
@@ -49,7 +49,7 @@ export function circles(sources: Sources): string[] {
   });
 }
 
-/** What is loaded with a file: itself, and what it imports for more than types, directly or over others. */
+/** The files loaded with an entry: itself and its imports, directly or indirectly, except imports of types alone. */
 export function loadedWith(sources: Sources, entry: string): string[] {
   const loaded = new Set([entry]);
   for (const path of loaded) {
@@ -62,14 +62,14 @@ export function loadedWith(sources: Sources, entry: string): string[] {
   return [...loaded];
 }
 
-/** What a file imports or re-exports, types included. */
+/** Specifiers a file imports or re-exports, types included. */
 export function importsOf(text: string): string[] {
   return [...withoutComments(text).matchAll(/(?<!["'])\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(
     ([, specifier]) => specifier as string,
   );
 }
 
-/** The folder inside `src/`, or the name of a file that stands beside the folders. */
+/** The folder inside `src/`, or the name of a file beside the folders. */
 export function roomOf(path: string): string {
   const [first = ""] = path.split("/");
   return first.replace(/\.tsx?$/, "");
@@ -80,7 +80,7 @@ export function withoutComments(text: string): string {
   return scan(text, "strings");
 }
 
-/** The text without comments and without what stands in strings and regular expressions. */
+/** The text without comments and without the content of strings and regular expressions. */
 export function codeOnly(text: string): string {
   return scan(text, "no strings");
 }
@@ -93,7 +93,7 @@ function isAsset(path: string): boolean {
   return !/\.tsx?$/.test(path);
 }
 
-/** A part of a source that is skipped or copied as a whole, tried in this order at each place. */
+/** Patterns for parts of a source that are skipped or copied as a whole, tried in this order at each position. */
 const plain = /[^/"'`{}]*/y;
 const comment = /\/\/[^\n]*|\/\*[\s\S]*?\*\//y;
 const string = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/y;
@@ -104,7 +104,7 @@ const regularExpression = /\/(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y
 function scan(text: string, keep: "strings" | "no strings"): string {
   let kept = "";
   let at = 0;
-  /** Braces open in each template's `${}` that we are inside of. */
+  /** Number of open braces in each enclosing `${}` of a template. */
   const holes: number[] = [];
   const take = (pattern: RegExp): string | undefined => {
     pattern.lastIndex = at;

@@ -1,4 +1,4 @@
-/** A real VictoriaLogs on loopback, which takes OTLP logs and answers LogsQL. */
+/** A real VictoriaLogs on loopback, which accepts OTLP logs and answers LogsQL queries. */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,19 +8,19 @@ import { buildGoProgram } from "./go-build.ts";
 import { freePort } from "./port.ts";
 import { victoriaLogsProgram } from "./victorialogs-build.ts";
 
-/** A log record of an answer: its fields, `_msg` and `_time` among them. */
+/** The fields of a log record in a query result, including `_msg` and `_time`. */
 export type LogFields = Readonly<Record<string, string>>;
 
 export interface LogsBackend {
-  /** The base address for OTLP over HTTP, to which `/v1/logs` is appended. */
+  /** The base URL for OTLP over HTTP, to which `/v1/logs` is appended. */
   readonly endpoint: string;
   query(expression: string): Promise<readonly LogFields[]>;
-  /** Resolves with the first answer for which the condition holds. The caller's own timeout bounds the wait. */
+  /** Resolves with the first result that meets the condition. The caller's own timeout bounds the wait. */
   until(expression: string, condition: (logs: readonly LogFields[]) => boolean): Promise<readonly LogFields[]>;
   stop(): Promise<void>;
 }
 
-/** It keeps what is a century old: the samples' times are fixed. */
+/** Its retention is a century, because the samples have fixed timestamps. */
 export async function startVictoriaLogs(): Promise<LogsBackend> {
   const binary = buildGoProgram(victoriaLogsProgram);
   const directory = mkdtempSync(join(tmpdir(), "victorialogs-"));

@@ -1,4 +1,4 @@
-/** The stand-in for Loki refuses what Loki refuses, in its words, and keeps the rest of such a request. */
+/** Tests that the Loki stand-in rejects what Loki rejects, in its words, and stores the rest of such a request. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Loki, startLoki } from "./loki.ts";
 
@@ -12,7 +12,7 @@ interface Line {
   readonly attributes?: Readonly<Record<string, string>>;
 }
 
-/** Sends log records of one instance; `ago` in milliseconds. */
+/** Sends log records of one instance. `ago`: age in milliseconds. */
 async function send(lines: readonly Line[], headers: Readonly<Record<string, string>> = {}) {
   const attributesOf = (attributes: Readonly<Record<string, string>>) =>
     Object.entries(attributes).map(([key, stringValue]) => ({ key, value: { stringValue } }));

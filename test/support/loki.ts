@@ -1,13 +1,14 @@
 /**
- * A strict stand-in for Loki 3 with its default limits: it takes OTLP logs at `/otlp/v1/logs` and refuses what Loki refuses, in
- * Loki's words. Its rules:
- * - Resource attributes of the default list become the labels of a stream; everything else is structured metadata. Dots
- *   become underscores.
+ * A strict stand-in for Loki 3 with its default limits, which accepts OTLP logs at `/otlp/v1/logs` and rejects what Loki
+ * rejects, in Loki's words.
+ * Its rules:
+ * - Resource attributes of the default list become the labels of a stream; everything else is structured metadata. Dots become
+ * underscores.
  * - Out of order: an entry may be up to an hour (half of `max_chunk_age`) older than the newest of its stream.
  * - Age: at most 168 h (`reject_old_samples_max_age`), and at most 10 min in the future (`creation_grace_period`).
- * - Size: a line has at most 256 KB, its metadata 128 entries of 64 KB, and a request 6 MB (`ingestion_burst_size_mb`).
+ * - Size: at most 256 KB per line, 128 metadata entries of 64 KB per line, and 6 MB per request (`ingestion_burst_size_mb`).
  * - With `auth_enabled`, a request needs `X-Scope-OrgID`.
- * - A request that is refused with 400 is kept but for the entries that offend; the same entry is kept once.
+ * - A request rejected with 400 is stored except for the offending entries; identical entries are stored once.
  * Sources: Loki's `pkg/validation/validate.go`, `pkg/ingester/stream.go`, and its pages "Ingesting logs to Loki using
  * OpenTelemetry Collector" and "Enforce rate limits and push request validation".
  */
@@ -24,13 +25,13 @@ export interface LokiEntry {
 }
 
 export interface Loki {
-  /** The base address for OTLP over HTTP, to which `/v1/logs` is appended. */
+  /** The base URL for OTLP over HTTP, to which `/v1/logs` is appended. */
   readonly endpoint: string;
-  /** Its answers to requests that it refused. */
+  /** Responses to rejected requests. */
   readonly refusals: readonly string[];
   /** Entries that match a LogQL selector with label filters: `{a="b"} | c="d"`. */
   query(expression: string): readonly LokiEntry[];
-  /** Resolves with the first answer that has entries. The caller's own timeout bounds the wait. */
+  /** Resolves with the first non-empty result. The caller's own timeout bounds the wait. */
   until(expression: string): Promise<readonly LokiEntry[]>;
   stop(): Promise<void>;
 }
@@ -169,7 +170,9 @@ function invalidity({ stream, metadata, time, line }: Entry, now: number): strin
   return undefined;
 }
 
-/** `=`, and `=~`, whose regular expression must match the whole value. What else is in the expression is not looked at. */
+/**
+ * Matchers with `=`, and with `=~`, whose regular expression must match the whole value. The rest of the expression is ignored.
+ */
 function matchersOf(expression: string): readonly (readonly [name: string, matches: RegExp])[] {
   const matcher = /(\w+)\s*(=~|=)\s*("(?:[^"\\]|\\.)*")/g;
   return [...expression.matchAll(matcher)].map(([, name = "", operator, quoted = ""]) => {
@@ -190,7 +193,7 @@ function sizeOf(metadata: Entry["metadata"]): number {
   return Object.entries(metadata).reduce((sum, [name, value]) => sum + name.length + Buffer.byteLength(value), 0);
 }
 
-/** As Go writes it, to the second. */
+/** As Go formats it, with a precision of seconds. */
 function seconds(time: number): string {
   return new Date(time).toISOString().replace(/\.\d+/, "");
 }

@@ -1,4 +1,4 @@
-/** Real backends on loopback that take OTLP metrics and answer PromQL: Prometheus and VictoriaMetrics. */
+/** Real backends on loopback that accept OTLP metrics and answer PromQL queries: Prometheus and VictoriaMetrics. */
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,27 +9,27 @@ import { freePort } from "./port.ts";
 import { prometheusProgram } from "./prometheus-build.ts";
 import { victoriaMetricsProgram } from "./victoriametrics-build.ts";
 
-/** One series of an answer. */
+/** One series of a query result. */
 export interface Sample {
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
 export interface MetricsBackend {
-  /** The base address for OTLP over HTTP, to which `/v1/metrics` is appended. */
+  /** The base URL for OTLP over HTTP, to which `/v1/metrics` is appended. */
   readonly endpoint: string;
-  /** The instant vector of a PromQL expression, now or at a time in seconds. */
+  /** The instant vector of a PromQL expression, now or at a Unix time in seconds. */
   query(expression: string, atSeconds?: number): Promise<readonly Sample[]>;
-  /** Resolves with the first answer for which the condition holds. The caller's own timeout bounds the wait. */
+  /** Resolves with the first result that meets the condition. The caller's own timeout bounds the wait. */
   until(expression: string, condition: (samples: readonly Sample[]) => boolean): Promise<readonly Sample[]>;
-  /** How each rule of a rule file fares; Prometheus only. */
+  /** The health of each rule of a rule file; Prometheus only. */
   rules(): Promise<readonly { readonly name: string; readonly health: string }[]>;
   stop(): Promise<void>;
 }
 
 /**
- * `scraped`: an address whose `/metrics` it reads every second. `rules`: a file whose rules it evaluates every second.
- * `config`: its configuration as YAML, instead of both.
+ * `scraped`: an address whose `/metrics` is scraped every second. `rules`: a file whose rules are evaluated every second.
+ * `config`: a complete configuration as YAML, instead of both.
  */
 export async function startPrometheus(
   options: { readonly scraped?: string; readonly rules?: string; readonly config?: string } = {},
@@ -39,7 +39,7 @@ export async function startPrometheus(
   const port = await freePort();
   const jobs =
     options.scraped === undefined ? [] : [{ job_name: "scraped", static_configs: [{ targets: [options.scraped] }] }];
-  /** The file is YAML, of which JSON is a part. */
+  /** JSON, which is valid YAML. */
   writeFileSync(
     join(directory, "config.yml"),
     options.config ??
@@ -85,7 +85,7 @@ interface Addresses {
   readonly base: string;
   readonly health: string;
   readonly endpoint: string;
-  /** What has been taken can be asked for only after some seconds, or this. */
+  /** Ingested data can be queried only after some seconds, or after a request to this path. */
   readonly flush?: string;
 }
 

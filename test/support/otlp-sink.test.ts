@@ -1,4 +1,4 @@
-/** The receiver of the tests understands what OpenTelemetry's own exporters send. */
+/** Tests that the OTLP sink decodes what OpenTelemetry's own exporters send. */
 import { expect, test } from "bun:test";
 import { SeverityNumber } from "@opentelemetry/api";
 import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-http";

@@ -1,11 +1,14 @@
-/** A loopback OTLP receiver for tests: decodes JSON and protobuf by the official definitions, records every request, and misbehaves on demand. */
+/**
+ * A loopback OTLP receiver for tests: decodes JSON and protobuf by the official definitions, records every request, and
+ * misbehaves on demand.
+ */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import protobuf from "protobufjs";
 
-/** One log record as it arrived. 64-bit numbers are texts. */
+/** One log record as it arrived. 64-bit numbers are strings. */
 export interface SunkLog {
   readonly eventName?: string;
   readonly timeUnixNano?: string;
@@ -28,9 +31,9 @@ export interface SunkPoint {
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly startTimeUnixNano?: string;
   readonly timeUnixNano?: string;
-  /** Sum and gauge. */
+  /** For a sum or gauge. */
   readonly value?: number;
-  /** Histogram. */
+  /** For a histogram. */
   readonly count?: string;
   readonly explicitBounds?: readonly number[];
   readonly resource: Readonly<Record<string, unknown>>;
@@ -45,11 +48,11 @@ export interface SunkRequest {
   readonly bytes: number;
   readonly logs: readonly SunkLog[];
   readonly points: readonly SunkPoint[];
-  /** Whether the answer said that it was taken. */
+  /** True if the response reported success. */
   isTaken: boolean;
 }
 
-/** What the sink does with a request. */
+/** How the sink handles a request. */
 export type Behaviour =
   | { readonly kind: "take"; readonly rejected?: number; readonly message?: string }
   | {
@@ -58,33 +61,33 @@ export type Behaviour =
       readonly body?: string;
       readonly headers?: Readonly<Record<string, string>>;
     }
-  /** No answer at all. */
+  /** No response at all. */
   | { readonly kind: "hang" }
   | { readonly kind: "reset" }
-  /** The head at once, then a byte every `everyMs`. */
+  /** The response head at once, then a byte every `everyMs`. */
   | { readonly kind: "drip"; readonly everyMs: number }
   | { readonly kind: "refuse_json" };
 
 export interface OtlpSink {
   readonly url: string;
   readonly requests: readonly SunkRequest[];
-  /** Log records of requests that were answered as taken, in order of arrival. */
+  /** Log records of accepted requests, in order of arrival. */
   readonly logs: readonly SunkLog[];
   readonly points: readonly SunkPoint[];
-  /** Decides for each request; the default takes. */
+  /** Decides how to handle each request; the default accepts it. */
   behave(behaviour: (request: SunkRequest, index: number) => Behaviour): void;
   /** Resolves once the condition holds; checked after every request. */
   until(condition: (sink: OtlpSink) => boolean): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Refuses a request that holds an event for which the predicate is true. */
+/** Rejects a request that contains a log record for which the predicate is true. */
 export function refusing(isGuilty: (log: SunkLog) => boolean, status = 400): (request: SunkRequest) => Behaviour {
   return (request) =>
     request.logs.some(isGuilty) ? { kind: "status", status, body: "a record is invalid" } : { kind: "take" };
 }
 
-/** `forgets`: keeps no request once it is decided, for runs whose requests fill the memory. */
+/** `forgets`: drops each request once it is handled, for runs whose requests would fill the memory. */
 export async function startOtlpSink(options: { readonly forgets?: boolean } = {}): Promise<OtlpSink> {
   const requests: SunkRequest[] = [];
   const waiting = new Set<() => void>();

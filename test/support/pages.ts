@@ -1,4 +1,4 @@
-/** The pages for users, and their fenced blocks, which tests run as they are written. */
+/** The pages of documentation, and their fenced blocks, which tests run as written. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -10,7 +10,7 @@ export interface Block {
   readonly text: string;
 }
 
-/** Every Markdown page that users read, as paths inside the repository. */
+/** Every Markdown page for users, as a path in the repository. */
 export const pages: readonly string[] = [
   ...readdirSync(root).filter((name) => name.endsWith(".md")),
   ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
@@ -18,17 +18,17 @@ export const pages: readonly string[] = [
     .map((name) => `docs/${name}`),
 ].toSorted();
 
-/** `page`: a path inside the repository. */
+/** `page`: a path in the repository. */
 export function textOf(page: string): string {
   return readFileSync(join(root, page), "utf8");
 }
 
-/** In order, without the indentation of a list. */
+/** All blocks in order, without the indentation of a list. */
 export function blocksOf(page: string): readonly Block[] {
   return blocksIn(textOf(page));
 }
 
-/** In order, those below a heading and above the next of the same level. @throws {Error} if there is no such heading. */
+/** Blocks between a heading and the next of the same level, in order. @throws {Error} if there is no such heading. */
 export function blocksBelow(page: string, heading: string): readonly string[] {
   const lines = textOf(page).split("\n");
   const start = lines.indexOf(heading);

@@ -1,4 +1,7 @@
-/** Journal, ledger, pipeline and collectors on the fake of Tailscale, with a clock that the test sets: a program that can be killed at any point. */
+/**
+ * Journal, ledger, pipeline and collectors on a stand-in for Tailscale, with a settable clock, as a program that can be killed
+ * at any point.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +21,10 @@ import type { TailscaleApi } from "../../src/tailscale/index.ts";
 import type { Tailnet, TailnetRecord } from "./tailnet/index.ts";
 import { configAt, openStore, type Store } from "./store.ts";
 
-/** How the logs arrive, as in the setting `source`; `stream` first reads what an earlier poll left unread, up to the start. */
+/**
+ * How logs arrive, as in the setting `source`; `stream` first polls the records up to the start that an earlier poll left
+ * unread.
+ */
 export type Source = "poll" | "stream" | "both";
 
 export const policy: WindowPolicy = { lag: 120, lookback: 600, maxWindow: 1800, overlap: 300, retention: 30 * 86_400 };
@@ -26,28 +32,28 @@ export const policy: WindowPolicy = { lag: 120, lookback: 600, maxWindow: 1800, 
 const decoder = new TextDecoder();
 
 export interface PolledProgram {
-  /** Ours; epoch milliseconds. */
+  /** The program's clock, in epoch milliseconds. */
   now: number;
   readonly journal: Journal;
   readonly api: TailscaleApi;
-  /** Ends like a kill: what was not committed is lost, and so is what the ledger has not folded. */
+  /** Stops like a kill: uncommitted data is lost, and so is what the ledger has not folded. */
   kill(): void;
   start(source: Source): Promise<void>;
-  /** Reads every window of both logs until an answer fails. `true`: nothing failed. */
+  /** Polls every window of both logs until a request fails. Returns true if none failed. */
   poll(): Promise<boolean>;
-  /** Begins to poll, and aborts in the middle. */
+  /** Starts polling and aborts after `afterMs`. */
   abortedPoll(afterMs: number): Promise<void>;
-  /** As the stream delivers them: one request. */
+  /** Delivers records as the stream does, in one request. */
   stream(records: readonly TailnetRecord[]): Promise<Outcome>;
-  /** What the timers do. */
+  /** Runs what the timers run. */
   tick(): Promise<void>;
   sum(metric: LedgerMetric, attributes?: Readonly<Record<string, string>>): number;
-  /** The name of every accepted record, as often as it was accepted. */
+  /** The name of every accepted record, once per time it was accepted. */
   accepted(): Promise<readonly string[]>;
   remove(): void;
 }
 
-/** `dedup`: limits of keys, including values that the settings would not allow. */
+/** `dedup`: key limits, including values the settings would not allow. */
 export function createPolledProgram(
   tailnet: Tailnet,
   clockAt: { now: number },
@@ -181,7 +187,7 @@ function recordsOf(type: RecordType, text: string): readonly RawRecord[] {
   return text.split("\n").map((line) => recordOfLine(Buffer.from(line), type));
 }
 
-/** The name of a record, streamed or polled: its node or its group, which a test makes unique. */
+/** The name of a record, streamed or polled: its node or event group, which tests make unique. */
 export function nameOf(event: Readonly<Record<string, unknown>>): string {
   return String(event["nodeId"] ?? event["eventGroupID"]);
 }

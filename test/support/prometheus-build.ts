@@ -1,4 +1,4 @@
-/** Builds a real Prometheus. Run as a script it builds and names the file. */
+/** Builds a real Prometheus; run as a script, it prints the path. */
 import { buildGoProgram, type GoProgram } from "./go-build.ts";
 
 export const prometheusProgram: GoProgram = {
@@ -9,7 +9,7 @@ export const prometheusProgram: GoProgram = {
   tags: "remove_all_sd",
 };
 
-/** Checks and tests rules. Without the discovery of Kubernetes, which would take most of the time to build. */
+/** Checks and tests rules. Kubernetes service discovery is left out, because it takes most of the build time. */
 export const promtoolProgram: GoProgram = {
   ...prometheusProgram,
   name: "promtool",

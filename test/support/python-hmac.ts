@@ -1,4 +1,4 @@
-/** Signatures by an implementation that shares nothing with ours: the `hmac` of Python's standard library. */
+/** Computes signatures with Python's standard `hmac`, an implementation independent of the program. */
 import { spawnSync } from "node:child_process";
 
 export interface ToSign {
@@ -15,7 +15,7 @@ print(json.dumps([
 ]))
 `;
 
-/** The HMAC-SHA256 of each, in hexadecimal. @throws {Error} where there is no `python3`. */
+/** The HMAC-SHA256 of each, in hexadecimal. @throws {Error} without a `python3`. */
 export function pythonSignatures(cases: readonly ToSign[]): readonly string[] {
   const input = JSON.stringify(
     cases.map(({ secret, time, body }) => [secret, time, Buffer.from(body).toString("base64")]),

@@ -1,8 +1,8 @@
-/** Arbitrary records for property tests, small enough that they meet each other, and the seed that all properties share. */
+/** Arbitrary records for property tests, with few enough values to collide, and the seed all properties share. */
 import fc from "fast-check";
 import type { JsonObject } from "../../src/records/types.ts";
 
-/** The same cases at every run; `numRuns` where a property is slow or cheap. */
+/** The same cases in every run; `numRuns` is for slow or cheap properties. */
 export function seeded(numRuns = 200): { seed: number; numRuns: number } {
   return { seed: 20_261_102, numRuns };
 }
@@ -25,7 +25,7 @@ const endpoint = fc
 
 const counter = fc.oneof(fc.nat(5), fc.nat(1_000_000), fc.constant(2 ** 40));
 
-/** One connection entry of the wire, any member absent. */
+/** One connection entry as on the wire, with any member possibly absent. */
 export const connectionValue: fc.Arbitrary<JsonObject> = fc.record(
   {
     proto: fc.constantFrom(0, 1, 6, 17, 58, 99, 200, 255, "6", "tcp"),
@@ -51,7 +51,7 @@ const node = fc.record(
   { requiredKeys: [] },
 );
 
-/** A valid flow record; few nodes and windows, so that windows repeat. */
+/** A valid flow record; there are few nodes and windows, so that windows repeat. */
 export const flowRecordValue: fc.Arbitrary<JsonObject> = fc
   .tuple(
     fc.record({
@@ -76,7 +76,7 @@ export const auditRecordValue: fc.Arbitrary<JsonObject> = fc.record({
   new: fc.jsonValue({ maxDepth: 2 }),
 });
 
-/** A small generator of pseudo-random numbers below `bound` (mulberry32). */
+/** A small pseudo-random generator of numbers below `bound` (mulberry32). */
 export function randomBelow(seed: number): (bound: number) => number {
   let state = seed;
   return (bound) => {

@@ -1,8 +1,8 @@
-/** Speaks HTTP by hand, for requests that no proper client would send. */
+/** Sends raw HTTP over a socket, for requests that no proper client would send. */
 import { connect } from "node:net";
 
 export interface RawAnswer {
-  /** 0: none came. */
+  /** 0 without a response. */
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
@@ -11,15 +11,15 @@ export interface RawAnswer {
 export interface RawOptions {
   /** Host to connect to. */
   readonly host?: string;
-  /** Ends our side of the connection after the last piece. */
+  /** Ends the client's side of the connection after the last piece. */
   readonly endsAfter?: boolean;
-  /** What to wait for: a whole answer, or the end of the connection without one; or that the server closes it. */
+  /** Waits for a complete response or the end of the connection, or until the server closes it. */
   readonly until?: "answered" | "closed";
 }
 
 /**
- * Sends the pieces one after the other, waiting where a piece is a promise's maker, and gives what came back. The test's own
- * timeout bounds the wait.
+ * Sends the pieces in order, awaiting those that are functions, and returns the response. The test's own timeout bounds the
+ * wait.
  */
 export async function sendRaw(
   port: number,
@@ -59,7 +59,7 @@ function isWhole(text: string): boolean {
   return hasWholeHead && status >= 200 && body.length >= Number(headers["content-length"] ?? 0);
 }
 
-/** Without the interim answers before it. */
+/** Without preceding interim responses. */
 function finalAnswer(text: string): string {
   return text.replace(/^(?:HTTP\/1\.1 1\d\d[^]*?\r\n\r\n)+/, "");
 }

@@ -1,4 +1,4 @@
-/** Telemetry and a log that keep what they are told. */
+/** Telemetry and a logger that record what they receive. */
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import { eachLevel, type LogFields, type Logger, type LogLevel } from "../../src/lib/logger.ts";
 
@@ -10,7 +10,7 @@ export interface LogLine {
 
 export interface RecordedLog extends Logger {
   readonly lines: readonly LogLine[];
-  /** Messages of one level that hold a text. */
+  /** Messages of one level that contain a text. */
   said(level: LogLevel, text: string): readonly LogLine[];
   /** Everything, as it would be printed. */
   readonly text: string;
@@ -33,7 +33,7 @@ export function recordedLog(): RecordedLog {
 }
 
 export interface ObservedGauges extends Telemetry {
-  /** What a gauge says now, by its only attribute. */
+  /** The current values of a gauge, by its only attribute. */
   read(metric: string): Readonly<Record<string, number>>;
 }
 

@@ -1,4 +1,4 @@
-/** The real pipeline over a journal that only remembers what is appended: for tests of what stands before it. */
+/** The real pipeline over a journal that only records appends, for tests of receivers and collectors. */
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { inspectConfig } from "../../src/config/index.ts";
 import type { Append, Committed, QuarantineLine } from "../../src/journal/index.ts";
@@ -12,15 +12,15 @@ import { endsOfObjects } from "../../src/records/json.ts";
 import type { RawRecord } from "../../src/records/types.ts";
 
 export interface Commit extends Append {
-  /** What its parts hold, part by part. */
+  /** The records of its parts, in order. */
   readonly records: readonly RawRecord[];
   readonly invalid: readonly QuarantineLine[];
-  /** Values of unknown kinds. */
+  /** Number of values of unknown kinds. */
   readonly skippedValues: number;
 }
 
 export interface RecordingPipeline extends Pipeline {
-  /** What was appended, one entry per batch. */
+  /** Appends so far, one per batch. */
   readonly commits: readonly Commit[];
   /** Called before a commit resolves; may wait or throw. */
   beforeCommit: () => Promise<void> | void;
@@ -34,7 +34,7 @@ const identity = {
   createdAt: 0,
 };
 
-/** The settings without any source. */
+/** The default settings. */
 export const { config: defaultConfig } = inspectConfig({
   environment: {},
   assignments: [],
@@ -81,7 +81,7 @@ function commitOf(append: Append): Commit {
   };
 }
 
-/** The objects of a part, which stand on lines of their own or directly one behind the other. */
+/** The objects of a part, each on its own line or directly after the previous one. */
 function texts({ body, length }: { readonly body: Uint8Array; readonly length: number }): string[] {
   const text = Buffer.from(unpackText(body, length));
   let from = 0;
@@ -92,7 +92,7 @@ function texts({ body, length }: { readonly body: Uint8Array; readonly length: n
   });
 }
 
-/** All of it is new, one row per part. */
+/** The result of an append without duplicates, with one row for all parts. */
 function committedOf({ source, receivedAt, bytes, bytesOf, parts, skipped }: Append, lastSeq: number): Committed {
   return {
     lastSeq,

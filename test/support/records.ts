@@ -1,10 +1,10 @@
-/** Records for tests: Tailscale's own shapes with reserved names, the shared samples, and the way from a value to its records. */
+/** Records for tests: Tailscale's shapes with reserved names, the shared samples, and conversion from values to records. */
 import { readFileSync } from "node:fs";
 import { decodeAudit } from "../../src/records/plain.ts";
 import { unwrap } from "../../src/records/envelope.ts";
 import type { AuditRecord, JsonObject, RawRecord, SkippedValue } from "../../src/records/types.ts";
 
-/** A virtual connection between two nodes; members given replace or add to it. */
+/** A virtual connection between two nodes; `members` replace or extend its own. */
 export function connection(members: JsonObject = {}): JsonObject {
   return {
     proto: 6,
@@ -29,7 +29,7 @@ export function flowValue(members: JsonObject = {}): JsonObject {
   };
 }
 
-/** An audit record as the stream gives it. */
+/** An audit record as the stream delivers it. */
 export function auditValue(members: JsonObject = {}): JsonObject {
   return {
     eventGroupID: "group-1",
@@ -57,7 +57,7 @@ interface Unwrapped {
   readonly skipped: readonly SkippedValue[];
 }
 
-/** What one top-level value holds; its text is what `JSON.stringify` makes of it if none is given. */
+/** The content of one top-level value. `text` is what `JSON.stringify` makes of it by default. */
 export function unwrapped(value: unknown, text: string = JSON.stringify(value)): Unwrapped {
   const records: RawRecord[] = [];
   const skipped: SkippedValue[] = [];
@@ -68,7 +68,7 @@ export function unwrapped(value: unknown, text: string = JSON.stringify(value)):
   return { records, skipped };
 }
 
-/** The one record that a value holds. */
+/** The only record in a value. */
 export function rawOf(value: unknown): RawRecord {
   const [record] = unwrapped(value).records;
   if (record === undefined) throw new Error(`no record in ${JSON.stringify(value)}`);
@@ -85,7 +85,7 @@ const fixtures = new URL("../fixtures/", import.meta.url);
 
 type SampleName = "hec-flow" | "hec-audit" | "api-network" | "api-configuration";
 
-/** The records of a sample file, in its order. */
+/** The records of a sample file, in order. */
 export function sampleRecords(name: SampleName): readonly RawRecord[] {
   const text = readFileSync(new URL(`samples/${name}.json`, fixtures), "utf8");
   const list = name.startsWith("hec") ? `[${text.replaceAll("}{", "},{")}]` : text;

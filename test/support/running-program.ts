@@ -1,4 +1,4 @@
-/** The program in a process of its own, set up by environment variables alone, as the README says. */
+/** Runs the program in its own process, configured by environment variables alone, as the README describes. */
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,18 +11,18 @@ export type OtlpEncoding = "json" | "protobuf";
 export interface ProgramOptions {
   /** The executable and its first arguments; `run` is added. */
   readonly command: readonly string[];
-  /** For its state and its output. Given to a second run, that one goes on where the first ended. */
+  /** The directory for its state and output. A second run with the same directory continues where the first stopped. */
   readonly directory: string;
-  /** The base address of the OTLP receiver. */
+  /** The base URL of the OTLP receiver. */
   readonly endpoint: string;
   readonly encoding: OtlpEncoding;
-  /** The stream receiver's port, if its address must outlive the program. */
+  /** The stream receiver's port, if its address must survive a restart. */
   readonly port?: number;
-  /** The admin listener's port, if its address must be known before. */
+  /** The admin listener's port, if its address must be known in advance. */
   readonly adminPort?: number;
-  /** Whether `settings` make the stream receiver speak TLS. */
+  /** True if `settings` enable TLS on the stream receiver. */
   readonly isSecure?: boolean;
-  /** Environment variables beside those that every test needs. */
+  /** Environment variables in addition to those every test needs. */
   readonly settings?: Readonly<Record<string, string>>;
 }
 
@@ -33,29 +33,29 @@ export interface RunningProgram {
   readonly admin: string;
   readonly pid: number;
   readonly token: string;
-  /** What it has written so far. */
+  /** Its output so far. */
   output(): string;
-  /** Asks it to end, and gives its exit code. */
+  /** Asks it to stop and returns its exit code. */
   stop(): Promise<number | null>;
-  /** Ends it at once, as a power failure would. */
+  /** Kills it, as a power failure would. */
   kill(): Promise<void>;
 }
 
 export interface LaunchedProgram extends RunningProgram {
-  /** Its exit code, once it has ended; null if a signal ended it. */
+  /** Its exit code, once it has stopped; null if a signal ended it. */
   readonly ended: Promise<number | null>;
-  /** Resolves when it says that it is healthy. @throws {Error} when it ends before. */
+  /** Resolves when it reports healthy. @throws {Error} if it exits first. */
   healthy(): Promise<void>;
 }
 
-/** Resolves when it says that it is healthy. @throws {Error} when it ends before. */
+/** Resolves when it reports healthy. @throws {Error} if it exits first. */
 export async function startProgram(options: ProgramOptions): Promise<RunningProgram> {
   const program = await launchProgram(options);
   await program.healthy();
   return program;
 }
 
-/** Resolves as soon as the process is there, so that it can be ended while it starts. */
+/** Resolves as soon as the process exists, so that it can be stopped during startup. */
 export async function launchProgram(options: ProgramOptions): Promise<LaunchedProgram> {
   const port = options.port ?? (await freePort());
   const adminListen = `127.0.0.1:${options.adminPort ?? (await freePort())}`;
@@ -74,7 +74,7 @@ export async function launchProgram(options: ProgramOptions): Promise<LaunchedPr
       TS2OTEL_COLLECTORS__AUDITLOGS__SOURCE: "stream",
       TS2OTEL_OTLP__ENDPOINT: options.endpoint,
       TS2OTEL_OTLP__METRIC_INTERVAL: "1s",
-      // A request that a busy machine answers late must not be sent twice.
+      // A request that a busy machine answers late must not be retried.
       TS2OTEL_OTLP__TIMEOUT: "1m",
       TS2OTEL_STATE__PATH: join(options.directory, "state"),
       TS2OTEL_ADMIN__LISTEN: adminListen,

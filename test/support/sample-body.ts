@@ -1,10 +1,10 @@
-/** The sample stream body of the tests, and what must come out of it, counted apart from the program. */
+/** The sample stream body of the tests, and the totals expected from it, counted independently of the program. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const fixtures = join(import.meta.dirname, "../fixtures/samples");
 
-/** Ten flow records and eight audit records in envelopes, concatenated without a separator, as the stream sends them. */
+/** Ten flow records and eight audit records in envelopes, concatenated without separators, as the stream sends them. */
 export const sampleBody =
   readFileSync(join(fixtures, "hec-flow.json"), "utf8").trim() +
   readFileSync(join(fixtures, "hec-audit.json"), "utf8").trim();
@@ -17,7 +17,7 @@ export interface TrafficSums {
   readonly rxPackets: number;
 }
 
-/** Counted by hand from the fixture, entry by entry. */
+/** Counted by hand from the fixture. */
 export const handCounted: Readonly<Record<TrafficType, TrafficSums>> = {
   virtual: { entries: 12, txBytes: 269_936, rxBytes: 228_094, txPackets: 295, rxPackets: 268 },
   subnet: { entries: 2, txBytes: 4_500, rxBytes: 4_500, txPackets: 19, rxPackets: 19 },
@@ -35,7 +35,7 @@ interface Entry {
   readonly rxPkts?: number;
 }
 
-/** The same sums by the plainest program that can count them. */
+/** The same sums, counted by the simplest possible code. */
 export function countedBodySums(): Readonly<Record<TrafficType, TrafficSums>> {
   const envelopes = JSON.parse(`[${sampleBody.replaceAll('}{"time"', '},{"time"')}]`) as {
     readonly event: Readonly<Record<string, unknown>>;

@@ -1,14 +1,14 @@
-/** A program in a real pseudo-terminal, and what a person would see on its screen: what is written is interpreted, sizes change. */
+/** Runs a program in a resizable pseudo-terminal and interprets its output into what a person would see on the screen. */
 
 export interface ScreenProgram {
-  /** The lines on the screen that is shown, without spaces at their ends. */
+  /** The lines of the visible screen, without trailing spaces. */
   lines(): readonly string[];
-  /** Whether the alternate screen is shown, and the cursor. */
+  /** True while the alternate screen is shown. `hasCursor` is true while the cursor is. */
   readonly isAlternate: boolean;
   readonly hasCursor: boolean;
-  /** Whether a line that is too long would go on in the next. */
+  /** True if a line that is too long wraps. */
   readonly wraps: boolean;
-  /** All that was written so far. */
+  /** The whole output so far. */
   readonly written: string;
   resize(columns: number, rows: number): void;
   type(keys: string): void;
@@ -70,11 +70,11 @@ export function startOnScreen(
   };
 }
 
-/** A sequence that begins with escape, or one character. */
+/** Matches an escape sequence, or one character. */
 // oxlint-disable-next-line no-control-regex
 const token = /\u001b\[([?0-9;]*)([A-Za-z])|[^\u001b]/gu;
 
-/** Every character is one column wide here; what is drawn in tests is. Unknown sequences are errors. */
+/** A terminal screen on which every character is one column wide, as in the tests. Unknown sequences are errors. */
 export class Screen {
   isAlternate = false;
   hasCursor = true;
@@ -99,7 +99,7 @@ export class Screen {
     );
   }
 
-  /** As terminals do: what is outside is gone, the rest stays where it is. */
+  /** Resizes as terminals do: content outside is lost, the rest stays where it is. */
   resize(columns: number, rows: number): void {
     this.#columns = columns;
     this.#rows = rows;

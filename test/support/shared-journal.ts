@@ -1,4 +1,6 @@
-/** Instances of the compiled program that share a journal in a database: started, asked, and held to what their counters must never do. */
+/**
+ * Starts and queries instances of the compiled program that share a database journal, and checks invariants of their counters.
+ */
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -12,14 +14,14 @@ import { launchProgram, type LaunchedProgram, type RunningProgram } from "./runn
 import { until } from "./wait.ts";
 
 export interface SharingOptions {
-  /** Its own, which holds what is local to it. */
+  /** The instance's own directory, for its local state. */
   readonly directory: string;
-  /** Of the OTLP receiver. */
+  /** The base URL of the OTLP receiver. */
   readonly endpoint: string;
   readonly settings: Readonly<Record<string, string>>;
 }
 
-/** Resolves as soon as the process is there. */
+/** Resolves as soon as the process exists. */
 export function launchInstance({ directory, endpoint, settings }: SharingOptions): Promise<LaunchedProgram> {
   mkdirSync(directory, { recursive: true });
   return launchProgram({
@@ -35,19 +37,19 @@ export function launchInstance({ directory, endpoint, settings }: SharingOptions
   });
 }
 
-/** Resolves once it accepts records. */
+/** Resolves once the instance accepts records. */
 export async function startInstance(options: SharingOptions): Promise<RunningProgram> {
   const program = await launchInstance(options);
   await program.healthy();
   return program;
 }
 
-/** `query`: for one of several tailnets. */
+/** `query`: selects one of several tailnets. */
 export function statusOf({ admin }: RunningProgram, query = ""): Promise<InstanceStatus> {
   return askAdmin<InstanceStatus>(admin, `status${query}`);
 }
 
-/** Resolves once the instance leads, and has counted all that there was. */
+/** Resolves once the instance is the leader and has counted everything. */
 export function untilLeads(program: RunningProgram, query = ""): Promise<void> {
   return until(async () => {
     const status = await statusOf(program, query);
@@ -55,7 +57,7 @@ export function untilLeads(program: RunningProgram, query = ""): Promise<void> {
   });
 }
 
-/** Flow records with the numbers from `from` up to, but not including, `to`, as one body. */
+/** Flow records numbered `from` up to `to` (exclusive), as one body. */
 export function serials(from: number, to: number): string {
   return Array.from({ length: to - from }, (_, index) => flowEnvelope(from + index)).join("");
 }
@@ -66,7 +68,7 @@ export interface Answer {
   readonly code: number | undefined;
 }
 
-/** Posts a body to the stream receiver. `path`: below the usual one or instead of it. */
+/** Posts a body to the stream receiver, or to another `path` of it. */
 export async function post(
   { url, token }: RunningProgram,
   body: string,
@@ -87,7 +89,7 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-/** Runs a command of the program to its end; `settings` are its variables. */
+/** Runs a command of the program to completion; `settings` are its variables. */
 export async function runCommand(
   args: readonly string[],
   { directory, settings }: Pick<SharingOptions, "directory" | "settings">,
@@ -104,7 +106,7 @@ export async function runCommand(
   return { code, ...texts };
 }
 
-/** Counters of the journal that went back, began anew or changed their resource, in words. */
+/** Describes the journal's counters that decreased, restarted or changed their resource. */
 export function brokenCounters(points: readonly SunkPoint[]): readonly string[] {
   const known = new Map<string, SunkPoint>();
   const broken: string[] = [];
@@ -122,7 +124,7 @@ export function brokenCounters(points: readonly SunkPoint[]): readonly string[] 
   return broken;
 }
 
-/** The newest values of a metric, summed over the series that have these attributes. */
+/** The latest values of a metric, summed over the series with these attributes. */
 export function total(
   points: readonly SunkPoint[],
   metric: string,

@@ -1,6 +1,6 @@
 /**
- * The slow, obvious reading of a HEC body, as the oracle of the fast one: a grammar of JSON (RFC 8259) that walks the
- * whole text to find the values, then `JSON.parse` of each.
+ * A slow, obvious parser of HEC bodies, as the oracle for the fast one: walks the whole text by the JSON grammar (RFC 8259) to
+ * find the values, then parses each with `JSON.parse`.
  */
 import { isUtf8 } from "node:buffer";
 
@@ -21,7 +21,7 @@ export function readBodySlowly(bytes: Uint8Array): SlowReading {
   return { kind: "values", texts };
 }
 
-/** Adds each value; says whether the text is right to its end. */
+/** Adds each value; returns whether the whole text is valid. */
 function walkBody(text: string, into: string[]): boolean {
   let at = space(text, 0);
   while (at < text.length) {
@@ -43,7 +43,7 @@ function walkBody(text: string, into: string[]): boolean {
   return true;
 }
 
-/** A wrapper is its list; whatever else is in it only has to be JSON. */
+/** A wrapper stands for its list; its other members only have to be valid JSON. */
 function walkWrapper(text: string, start: number, into: string[]): number | undefined {
   const end = walkArray(text, text.indexOf("[", start), into);
   if (end === undefined) return undefined;
@@ -60,7 +60,7 @@ function walkArray(text: string, start: number, into: string[]): number | undefi
   for (;;) {
     const end = valueEnd(text, at);
     if (end === undefined) return undefined;
-    // A number or a word is known to be complete only by what follows it.
+    // Only the next character shows that a number or literal is complete.
     if (end === text.length && !'}]"'.includes(text[end - 1] ?? "")) return undefined;
     if (!'}]"'.includes(text[end - 1] ?? "") && !/[\0-\u0020,\]{}]/.test(text[end] ?? "")) return undefined;
     into.push(text.slice(at, end));

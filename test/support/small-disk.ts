@@ -1,4 +1,4 @@
-/** A disk of a few mebibytes that a test can fill. Only who may mount has one. */
+/** A disk of a few mebibytes that a test can fill, for users who may mount. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,13 +6,13 @@ import { join } from "node:path";
 
 export interface SmallDisk {
   readonly path: string;
-  /** Takes all the room that is left, until `free`. */
+  /** Fills all remaining space, until `free`. */
   fill(): void;
   free(): void;
   remove(): void;
 }
 
-/** Whether this machine lets us mount. */
+/** True if this process may mount. */
 export const canMount = ((): boolean => {
   const path = mkdtempSync(join(tmpdir(), "small-disk-"));
   const isMounted = mount(path, 1);
@@ -21,7 +21,7 @@ export const canMount = ((): boolean => {
   return isMounted;
 })();
 
-/** @throws {Error} when it cannot be mounted. */
+/** @throws {Error} if it cannot be mounted. */
 export function mountSmallDisk(mebibytes: number): SmallDisk {
   const path = mkdtempSync(join(tmpdir(), "small-disk-"));
   if (!mount(path, mebibytes)) throw new Error(`cannot mount a small disk at ${path}`);
@@ -33,7 +33,7 @@ export function mountSmallDisk(mebibytes: number): SmallDisk {
       try {
         if (bavail > 0) writeFileSync(filler, new Uint8Array(bavail * bsize), { flag: "a" });
       } catch (error) {
-        /** Somebody else took the last of it. */
+        /** Another process used the last of the space. */
         if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
       }
     },

@@ -1,4 +1,4 @@
-/** What `/api/v1/status` of an instance answers that has received nothing, for stand-ins. */
+/** The `/api/v1/status` response of an instance that has received nothing, for stand-ins. */
 import type { Status } from "../../src/admin/status.ts";
 
 export const emptyStatus = {

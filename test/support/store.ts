@@ -1,4 +1,4 @@
-/** Journal, ledger and pipeline in a directory of their own, as an instance puts them together, with a clock that the test holds. */
+/** Journal, ledger and pipeline in their own directory, put together as in an instance, with a clock the test controls. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,20 +31,20 @@ export interface Store {
   readonly settings: ProcessorSettings;
   readonly edges: EdgeBook;
   readonly ends: EndBook;
-  /** What was neither committed nor folded is gone, as after a kill. */
+  /** Closes like a kill: what was neither committed nor folded is lost. */
   close(): void;
 }
 
-/** What a test watches or replaces. */
+/** Parts a test observes or replaces. */
 export interface StoreParts {
   readonly telemetry?: Telemetry;
   readonly logger?: Logger;
-  /** The clock that no one can set; otherwise it goes with the other. */
+  /** The monotonic clock; by default the same as the other. */
   readonly steady?: () => number;
   readonly directory?: Directory | undefined;
 }
 
-/** Opens or creates the journal at `config.state.path`; its ledger has caught up. */
+/** Opens or creates the journal at `config.state.path` and waits for its ledger to catch up. */
 export async function openStore(
   config: Config,
   clock: () => number = Date.now,
@@ -55,7 +55,7 @@ export async function openStore(
   return store;
 }
 
-/** Creates the journal at `config.state.path`: there is nothing that its ledger has to catch up with. */
+/** Creates the journal at `config.state.path`; its ledger has nothing to catch up with. */
 export function newStore(config: Config, clock: () => number, parts: StoreParts = {}): Store {
   const { telemetry = silentTelemetry, logger = silentLogger, steady = clock } = parts;
   const journal = openSqliteJournal(config, { telemetry, logger, clock, steady });
@@ -89,7 +89,7 @@ export function newStore(config: Config, clock: () => number, parts: StoreParts 
   };
 }
 
-/** The settings of a journal in that directory; `set` has further ones. */
+/** The settings of a journal in that directory. `set`: further settings. */
 export function configAt(path: string, set: readonly string[] = []): Config {
   return inspectConfig({
     environment: {},
@@ -104,7 +104,7 @@ export interface TestStore extends Store {
   remove(): void;
 }
 
-/** A new store in a directory that goes with `remove`. */
+/** A new store in a directory that `remove` deletes. */
 export function createStore(set: readonly string[] = []): TestStore {
   const parent = mkdtempSync(join(tmpdir(), "store-test-"));
   const clockAt = { now: Date.UTC(2026, 10, 2, 9, 15) };
@@ -124,7 +124,7 @@ export function createStore(set: readonly string[] = []): TestStore {
   };
 }
 
-/** Sends values as one batch of the stream, received then. */
+/** Sends values as one stream batch, received at `receivedAt`. */
 export async function take({ pipeline }: Store, values: readonly JsonObject[], receivedAt: number): Promise<Outcome> {
   const batch = pipeline.open({ source: "stream", receivedAt });
   for (const value of values) {
@@ -134,17 +134,17 @@ export async function take({ pipeline }: Store, values: readonly JsonObject[], r
   return batch.commit(100);
 }
 
-/** A flow record of its own for each number: one connection, one log record, told apart by its port. */
+/** A distinct flow record for each number: one connection and one log record, identified by its port. */
 export function numberedFlow(number: number): JsonObject {
   return flowValue({ nodeId: `n${number}CNTRL`, virtualTraffic: [connection({ dst: `100.64.1.2:${number}` })] });
 }
 
-/** A record that is invalid, with text of its own. */
+/** An invalid record whose text is unique to the number. */
 export function badFlow(number: number): JsonObject {
   return flowValue({ nodeId: `n${number}CNTRL`, virtualTraffic: [connection({ txBytes: -1 })] });
 }
 
-/** Rows of `recordsPerRow` records, spread evenly over the hours before `now`; the first record has number 1. */
+/** Rows of `recordsPerRow` records, spread evenly over the hours before `now`; records are numbered from 1. */
 export async function fillHours(
   store: Store,
   { hours, rows, recordsPerRow, now }: { hours: number; rows: number; recordsPerRow: number; now: number },
@@ -155,7 +155,7 @@ export async function fillHours(
   }
 }
 
-/** A line that was quarantined by an earlier version of the program, which found fault with what this one accepts. */
+/** A line quarantined by an earlier version of the program although this version accepts it. */
 export function lineOf(members: Partial<QuarantineLine> = {}): QuarantineLine {
   return {
     type: "flow",
@@ -166,7 +166,7 @@ export function lineOf(members: Partial<QuarantineLine> = {}): QuarantineLine {
   };
 }
 
-/** Quarantines lines of different texts, or stores samples, as one row. Returns their ids. */
+/** Stores lines as one row, quarantined or as samples. Returns their ids. */
 export async function quarantine(
   { journal }: Store,
   partClass: "invalid" | "sample",
@@ -194,7 +194,7 @@ export async function quarantine(
   return lines.map((_, line) => `${lastSeq}.${line}`);
 }
 
-/** A mark on all records of the row `seq`, as the exporter makes them. */
+/** A mark on all records of the row `seq`, as the exporter creates it. */
 export function markOf(seq: number, members: Partial<NewMark> = {}): NewMark {
   return {
     seq,
@@ -208,7 +208,7 @@ export function markOf(seq: number, members: Partial<NewMark> = {}): NewMark {
   };
 }
 
-/** Moves delivery past rows and marks their records: as delivered in part, or as dead letters. Resolves once it is committed. */
+/** Moves delivery past rows and marks their records as partly delivered or as dead letters. Resolves once it is committed. */
 export async function markRows({ journal }: Store, marks: readonly NewMark[]): Promise<void> {
   const { cursor } = journal;
   const sums = { delivered: cursor.records.delivered, deadLettered: cursor.records.deadLettered };

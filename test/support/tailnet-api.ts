@@ -1,4 +1,4 @@
-/** The real client on the fake of Tailscale; it tries each call once. */
+/** The real API client on a stand-in for Tailscale, with one attempt per call. */
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { createTailscaleApi, type TailscaleApi } from "../../src/tailscale/index.ts";

@@ -1,18 +1,18 @@
-/** A stand-in for tailscaled's LocalAPI on a socket, as strict as the real one (v1.102.5), whose answers it gives word for word. */
+/** A stand-in for tailscaled's LocalAPI on a socket, as strict as the real one (v1.102.5) and with identical responses. */
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { IssuedPair } from "./certificates.ts";
 
 export interface StandInState {
-  /** Whether the socket's user may have certificates. */
+  /** True if the socket's user may have certificates. */
   permits: boolean;
   /** `BackendState`. */
   state: string;
   magicDns: boolean;
   certDomains: readonly string[] | null;
   pair: IssuedPair | undefined;
-  /** Why the authority grants no new one: status and text. */
+  /** The status and text with which the authority rejects a new certificate. */
   refusal: { readonly status: number; readonly text: string; readonly retryAfter?: string } | undefined;
-  /** What is wrong with an answer. */
+  /** The fault in the response. */
   fault: "silent" | "huge" | "cut" | "no key" | undefined;
 }
 
@@ -25,7 +25,7 @@ export interface StandIn {
 
 export const nodeName = "node.tail1234.ts.net";
 
-/** Of a node that is logged in and has a certificate; `changes` make it another. */
+/** Starts a node that is logged in and has a certificate, with `changes` applied. */
 export async function startTailscaled(socket: string, changes: Partial<StandInState>): Promise<StandIn> {
   const state: StandInState = {
     permits: true,
@@ -65,7 +65,7 @@ function statusOf({ state, magicDns, certDomains }: StandInState): object {
   };
 }
 
-/** In the order in which the real one checks. */
+/** Checks in the same order as the real one. */
 function certificate(
   response: ServerResponse,
   { permits, state, certDomains, pair, refusal, fault }: StandInState,

@@ -1,14 +1,14 @@
-/** A program in a pseudo-terminal, and a person who answers it. */
+/** Runs a program in a pseudo-terminal and answers its questions as a person would. */
 import { stripVTControlCharacters } from "node:util";
 
 export interface TerminalProgram {
-  /** All that is on the screen so far, without control sequences. */
+  /** All output so far, without control sequences. */
   text(): string;
-  /** Resolves once the text is on the screen below what was waited for before. @throws {Error} if the program ends first. */
+  /** Resolves once the text appears after the previous match. @throws {Error} if the program exits first. */
   until(text: string): Promise<void>;
   /** Types keys: `\r` is Enter, `\u0003` Ctrl-C. */
   type(keys: string): void;
-  /** Waits for a question, and types the answer and Enter. */
+  /** Waits for a question, then types the answer and Enter. */
   answer(question: string, words: string): Promise<void>;
   /** Its exit code. */
   readonly ended: Promise<number>;

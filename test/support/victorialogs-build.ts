@@ -1,4 +1,4 @@
-/** Builds a real VictoriaLogs. Run as a script it builds and names the file. */
+/** Builds a real VictoriaLogs; run as a script, it prints the path. */
 import { buildGoProgram, type GoProgram } from "./go-build.ts";
 
 export const victoriaLogsProgram: GoProgram = {

@@ -1,4 +1,4 @@
-/** Builds a real VictoriaMetrics. Run as a script it builds and names the file. */
+/** Builds a real VictoriaMetrics; run as a script, it prints the path. */
 import { buildGoProgram, type GoProgram } from "./go-build.ts";
 
 export const victoriaMetricsProgram: GoProgram = {

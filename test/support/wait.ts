@@ -1,10 +1,10 @@
-/** How tests wait: for a condition, never for a time, so that a slow or busy machine fails none of them. */
+/** Waits for conditions instead of fixed times, so that tests do not fail on a slow or busy machine. */
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** For the runner: a test that hangs fails; one that is slow on a busy machine does not. */
+/** For the test runner: a test that hangs fails, but one that is slow on a busy machine does not. */
 export const timeoutMs = 240_000;
 
-/** The same for what takes a quarter of a minute on an idle machine. */
+/** The same for tests that take a quarter of a minute on an idle machine. */
 export const longTimeoutMs = 2 * timeoutMs;
 
 /** Resolves once the condition holds. The test's own timeout bounds the wait. */
@@ -12,7 +12,10 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
   while (!(await holds())) await sleep(5);
 }
 
-/** For what must not happen, which no condition shows. Too short a while can miss a fault; it cannot make up one. */
+/**
+ * For checking that something does not happen, for which there is no condition. Waiting too short can miss a fault, but never
+ * report a false one.
+ */
 export function aWhile(): Promise<void> {
   return sleep(50);
 }

@@ -1,4 +1,4 @@
-/** A webhook receiver behind a real socket, before a pipeline that records, with its telemetry and log kept. */
+/** A webhook receiver on a real socket, with a recording pipeline behind it and its telemetry and log captured. */
 import { createHmac } from "node:crypto";
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import type { Config } from "../../src/config/index.ts";
@@ -19,20 +19,20 @@ export interface WebhookServer extends AsyncDisposable {
   readonly pipeline: RecordingPipeline;
   /** `rejected{reason}`, summed. */
   readonly rejected: Readonly<Record<string, number>>;
-  /** The present value of `inflight`. */
+  /** The current value of `inflight`. */
   readonly inFlight: number;
-  /** Deliveries whose duration was recorded. */
+  /** Number of deliveries whose duration was recorded. */
   readonly durations: number;
-  /** Everything that was logged, as text. */
+  /** The whole log as text. */
   readonly log: string;
-  /** What the receiver takes for the time, epoch milliseconds. */
+  /** The receiver's clock, in epoch milliseconds. */
   now: number;
   forgottenUntil: number;
   /** Resolves when no delivery is in flight. */
   idle(): Promise<void>;
   stop(deadlineMs: number): Promise<void>;
   fetch(path: string, init?: RequestInit): Promise<Response>;
-  /** Posts to the configured path, signed for this moment unless other headers are given. */
+  /** Posts to the configured path, signed with the current time unless other headers are given. */
   post(body: BodyInit, headers?: Readonly<Record<string, string>>): Promise<Response>;
 }
 
@@ -113,7 +113,7 @@ export async function startWebhookServer(
   };
 }
 
-/** The header of a delivery signed at that second. */
+/** The signature header of a delivery signed at that second. */
 export function signedAt(seconds: number, body: string, secret = webhookSecret): { readonly [name: string]: string } {
   return { "tailscale-webhook-signature": `t=${seconds},v1=${macOf(secret, `${seconds}.${body}`)}` };
 }
@@ -123,7 +123,7 @@ export function macOf(secret: string, text: string): string {
   return createHmac("sha256", secret).update(text).digest("hex");
 }
 
-/** One event; `serial` makes it another. */
+/** One event, unique to `serial`. */
 export function webhookEvent(serial = 1, members: object = {}): object {
   return {
     timestamp: new Date(Date.UTC(2026, 10, 2, 9, 15) + serial * 1000).toISOString(),

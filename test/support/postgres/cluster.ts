@@ -1,4 +1,4 @@
-/** A real PostgreSQL server with a data directory of its own, on a port of the loopback address that it keeps when it is started again. */
+/** A real PostgreSQL server with its own data directory, on a loopback port that it keeps across restarts. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, chownSync, closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync } from "node:fs";
 import { renameSync, rmSync, writeFileSync } from "node:fs";
@@ -21,9 +21,11 @@ import {
 export interface ClusterOptions {
   /** Default: `debian`. */
   readonly edition?: Edition;
-  /** Whether what was committed is on the disk when that is said. Default: `off`, since a killed process loses nothing that the kernel has. */
+  /**
+   * Whether commits are flushed to disk. Default: `off`, because a killed process loses nothing that the kernel already has.
+   */
   readonly fsync?: "on" | "off";
-  /** Its certificate, if it should speak TLS beside plain text; see `createAuthority`. */
+  /** Its certificate, to accept TLS as well as plain text; see `createAuthority`. */
   readonly tls?: IssuedPair;
   /** Lines of `postgresql.conf`. */
   readonly settings?: Readonly<Record<string, string | number>>;
@@ -31,43 +33,46 @@ export interface ClusterOptions {
 
 export interface Cluster {
   readonly port: number;
-  /** Who may do everything in it; its password is needed. */
+  /** A superuser; its password is required. */
   readonly user: string;
   readonly password: string;
-  /** Of the postmaster that runs now: for SIGSTOP and SIGCONT. @throws {Error} if none does. */
+  /** Process id of the running postmaster, for SIGSTOP and SIGCONT. @throws {Error} if it is not running. */
   readonly pid: number;
-  /** The ids of its other processes: one for each connection, and those in the background. */
+  /** Ids of its other processes: one per connection, and the background processes. */
   children(): readonly number[];
-  /** `postgres://` with user and password; `port`: of a pooler or proxy in front of it. */
+  /** A `postgres://` URL with user and password. `port`: the port of a pooler or proxy in front of it. */
   url(database?: string, port?: number): string;
-  /** A fresh, empty one. Gives its name. */
+  /** Creates an empty database and returns its name. */
   createDatabase(): Promise<string>;
-  /** The same, as a URL. */
+  /** Creates an empty database and returns its URL. */
   databaseUrl(): Promise<string>;
-  /** Runs SQL on a connection of its own. */
+  /** Runs SQL on its own connection. */
   query<Row = Record<string, unknown>>(sql: string, database?: string): Promise<readonly Row[]>;
-  /** Resolves when it accepts connections, on the same port with the same data: after a kill, once it has recovered. */
+  /** Resolves when it accepts connections, on the same port with the same data; after a kill, once it has recovered. */
   start(): Promise<void>;
-  /** `fast`: sessions are ended, everything is written; `immediate`: it needs recovery at the next start. */
+  /** `fast`: ends sessions and writes everything; `immediate`: recovery is necessary at the next start. */
   stop(how: "fast" | "immediate"): Promise<void>;
-  /** SIGKILL of all of its processes at once. Resolves when none is left. */
+  /** Kills all its processes with SIGKILL. Resolves when all are gone. */
   kill(): Promise<void>;
-  /** Remembers how its files are now. It is stopped meanwhile. */
+  /** Copies its files as they are now. The server is stopped meanwhile. */
   keepCopy(): Promise<void>;
-  /** Loses what was committed since `keepCopy`: a standby that had not got it has taken over, at the same address. */
+  /** Loses everything committed since `keepCopy`, as when a standby that lags behind takes over at the same address. */
   failOver(): Promise<void>;
-  /** What it has logged so far. */
+  /** Its log so far. */
   log(): string;
-  /** Ends it, and removes its files. */
+  /** Stops it and removes its files. */
   end(): Promise<void>;
-  /** Ends it, and gives the directory of its files, which stay. */
+  /** Stops it and returns the directory of its files, which stay. */
   leave(): Promise<string>;
 }
 
 const user = "owner";
 const password = "database-password";
 
-/** Started and ready. `end` it, in `afterAll` for instance; if this process dies before, the server ends by itself. */
+/**
+ * Starts a cluster and resolves when it is ready. Call `end`, for example in `afterAll`; if this process dies first, the server
+ * stops by itself.
+ */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const { edition = "debian", fsync = "off", tls, settings = {} } = options;
   const directory = mkdtempSync(join(tmpdir(), "ts2otel-postgres-"));
@@ -138,7 +143,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       if (postmaster !== undefined) throw new Error("the cluster is running");
       const child = launch();
       postmaster = child;
-      // The last line of the file is how far it is; the first is whose file it is, since a killed one leaves its own.
+      // The last line of the file is the status. The first is the process id, needed because a killed server leaves its file
+      // behind.
       const isReady = () => {
         const [pid, ...rest] = existsSync(pidPath) ? readFileSync(pidPath, "utf8").split("\n") : [];
         return Number(pid) === child.pid && rest.some((line) => line.trim() === "ready");
@@ -151,7 +157,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     },
     async stop(how) {
       process.kill(cluster.pid, how === "fast" ? "SIGINT" : "SIGQUIT");
-      // A signal to a stopped process waits until it goes on.
+      // A stopped process receives the signal only once it continues.
       process.kill(cluster.pid, "SIGCONT");
       await ended;
       postmaster = undefined;
@@ -172,7 +178,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       await cluster.kill();
       rmSync(data, { recursive: true });
       renameSync(`${data}-copy`, data);
-      // Whoever recovers from an archive, even an empty one, begins a timeline of its own.
+      // A server that recovers from an archive, even an empty one, begins a new timeline.
       writeOwned(join(data, "recovery.signal"), "");
       const set = readFileSync(join(data, "postgresql.auto.conf"), "utf8");
       writeOwned(join(data, "postgresql.auto.conf"), `${set}restore_command = 'false'\n`);
@@ -197,7 +203,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   return cluster;
 }
 
-/** The data directory of a new cluster, made once for each installation: `initdb` takes a second or more. */
+/** The data directory of a new cluster, made once per installation because `initdb` takes a second or more. */
 function templateOf({ bin, version }: Installation, directory: string): string {
   const cache = resolve(import.meta.dirname, "../../../.cache/postgres");
   const template = join(cache, `${version}-${databaseUser?.uid ?? process.getuid?.()}`);
@@ -217,7 +223,7 @@ function templateOf({ bin, version }: Installation, directory: string): string {
     run(["cp", "-a", fresh, join(copy, "data")]);
     renameSync(join(copy, "data"), template);
   } catch (error) {
-    // Another process may have been faster.
+    // Another process may have created it first.
     if (!existsSync(template)) throw error;
   } finally {
     for (const path of [copy, fresh]) rmSync(path, { recursive: true, force: true });
@@ -225,7 +231,7 @@ function templateOf({ bin, version }: Installation, directory: string): string {
   return template;
 }
 
-/** For the database's user alone, as PostgreSQL demands of keys. */
+/** Readable only by the database's user, as PostgreSQL requires for keys. */
 export function writeOwned(path: string, text: string): void {
   writeFileSync(path, text, { mode: 0o600 });
   own(path);

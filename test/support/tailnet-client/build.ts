@@ -1,4 +1,7 @@
-/** Builds the program that speaks with the stand-in by Tailscale's official client library, once, into `.cache/`. Run as a script it builds and names the file. */
+/**
+ * Builds a client of the stand-in that uses Tailscale's official library, once, into `.cache/`; run as a script, it prints the
+ * path.
+ */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -10,12 +13,12 @@ const source = join(import.meta.dirname, "main.go");
 
 const cacheDir = resolve(import.meta.dirname, "../../../.cache/tailnet-client");
 
-/** Whether it can be had here: it is built already, or Go is there to build it. */
+/** True if it is already built, or Go is available to build it. */
 export function canHaveTailnetClient(): boolean {
   return existsSync(binaryPath()) || spawnSync("go", ["version"]).status === 0;
 }
 
-/** The path of the binary; the first call of a machine takes some seconds. @throws {Error} when a step fails. */
+/** The path of the binary; the first build takes some seconds. @throws {Error} if a step fails. */
 export function buildTailnetClient(): string {
   const binary = binaryPath();
   if (existsSync(binary)) return binary;
@@ -35,7 +38,7 @@ export function buildTailnetClient(): string {
   }
 }
 
-/** Named after what it is made of, so that another source is another file. */
+/** The name includes a digest of the sources, so that a change gets another file. */
 function binaryPath(): string {
   const digest = createHash("sha256").update(requirement).update(readFileSync(source)).digest("hex");
   return join(cacheDir, `tailnet-client-${digest.slice(0, 16)}`);

@@ -1,21 +1,21 @@
-/** Who may do what: the OAuth client, the tokens it has been given, an API key, and the scopes of all calls. */
+/** Access control of the stand-in: the OAuth client and its tokens, an API key, and the scopes of every call. */
 import type { Clock } from "../../../src/lib/clock.ts";
 import { type ApiAnswer, ApiRefusal, type ApiRequest, json } from "./answer.ts";
 
 export interface Access {
   readonly clientId: string;
   readonly clientSecret: string;
-  /** Has all scopes, as a key of an owner has. */
+  /** Has all scopes, like an owner's key. */
   readonly apiKey: string;
-  /** Tokens given so far. */
+  /** Number of tokens issued so far. */
   readonly tokensGiven: number;
-  /** Replaces the scopes of the client; tokens that are out keep theirs. */
+  /** Replaces the client's scopes; issued tokens keep theirs. */
   grant(scopes: readonly string[]): void;
-  /** Every token that is out is refused from now on. */
+  /** Expires all issued tokens. */
   expireTokens(): void;
   /** `POST /api/v2/oauth/token`. */
   token(request: ApiRequest): ApiAnswer;
-  /** @throws {ApiRefusal} 401 without a good credential, 403 without the scopes. */
+  /** @throws {ApiRefusal} 401 without a valid credential, 403 without the scopes. */
   demand(request: ApiRequest, scopes: readonly string[]): void;
 }
 
@@ -24,7 +24,7 @@ interface Token {
   readonly expiresAt: number;
 }
 
-/** What the API says where a scope is missing. */
+/** The API's message for a missing scope. */
 export const missingScope = "calling actor does not have enough permissions to perform this function";
 
 const tokenFields: ReadonlySet<string> = new Set(["client_id", "client_secret", "grant_type", "scope", "tags"]);
@@ -78,7 +78,7 @@ export function createAccess(clock: Clock, options: { scopes: readonly string[];
   return access;
 }
 
-/** A scope includes its own reading form; `all` and `all:read` include those of all the others. */
+/** A scope includes its own `:read` form; `all` and `all:read` include those of all others. */
 function isGranted(scope: string, granted: readonly string[]): boolean {
   const isReading = scope.endsWith(":read");
   if (granted.includes("all") || granted.includes(scope)) return true;
@@ -94,7 +94,7 @@ function formOf({ headers, body }: ApiRequest): URLSearchParams {
   return form;
 }
 
-/** A bearer token, or the user of basic authentication without a password. */
+/** A bearer token, or the user name of basic authentication without a password. */
 function credentialOf(request: ApiRequest): string | undefined {
   const bearer = /^Bearer (\S+)$/.exec(request.headers["authorization"] ?? "")?.[1];
   if (bearer !== undefined) return bearer;

@@ -1,9 +1,9 @@
-/** What one call of the stand-in is asked and answers, and how strictly its body is read. */
+/** Requests and responses of the stand-in, and strict validation of their parameters and bodies. */
 
-/** A request whose body has come in whole. */
+/** A request with its complete body. */
 export interface ApiRequest {
   readonly method: string;
-  /** Decoded parts of the path below `/api/v2/`. */
+  /** Decoded segments of the path after `/api/v2/`. */
   readonly parts: readonly string[];
   readonly path: string;
   readonly query: URLSearchParams;
@@ -13,12 +13,12 @@ export interface ApiRequest {
 
 export interface ApiAnswer {
   readonly status: number;
-  /** Pieces of the body's text; nothing for an empty body. */
+  /** Pieces of the body's text; absent for an empty body. */
   readonly body?: Iterable<string>;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** An answer that is not a success: `{"message": …}`, as the API's errors are. */
+/** An error response, `{"message": …}` as the API's errors are. */
 export class ApiRefusal extends Error {
   constructor(
     readonly status: number,
@@ -38,7 +38,7 @@ export function refused({ status, message, headers }: ApiRefusal): ApiAnswer {
   return { ...answer, headers: { ...answer.headers, ...headers } };
 }
 
-/** A JSON object with none but these members. @throws {ApiRefusal} 400 or 415 */
+/** A JSON object with no members but these. @throws {ApiRefusal} 400 or 415 */
 export function objectBody(
   { headers, body }: ApiRequest,
   members: readonly string[],
@@ -59,12 +59,12 @@ export function objectBody(
   return value as Readonly<Record<string, unknown>>;
 }
 
-/** Those calls that take no body. @throws {ApiRefusal} 400 */
+/** For calls without a body. @throws {ApiRefusal} 400 */
 export function noBody({ body }: ApiRequest): void {
   if (body.length > 0) throw new ApiRefusal(400, "this call takes no body");
 }
 
-/** @throws {ApiRefusal} 400 for a parameter that the call does not have, or has twice. */
+/** @throws {ApiRefusal} 400 for a parameter that is unknown or repeated. */
 export function onlyQuery({ query }: ApiRequest, names: readonly string[]): void {
   const given = [...query.keys()];
   const wrong = given.find((name, at) => !names.includes(name) || given.indexOf(name) !== at);
@@ -78,7 +78,7 @@ export function oneOf<Word extends string>(name: string, value: unknown, words: 
   return word;
 }
 
-/** A string that is not empty. @throws {ApiRefusal} 400 */
+/** A non-empty string. @throws {ApiRefusal} 400 */
 export function requiredText(name: string, value: unknown): string {
   if (typeof value !== "string" || value === "") throw new ApiRefusal(400, `${name} is required`);
   return value;

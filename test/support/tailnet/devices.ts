@@ -1,11 +1,11 @@
-/** The devices of the stand-in, as `GET /api/v2/tailnet/{t}/devices` gives them. */
+/** The devices of the stand-in, as `GET /api/v2/tailnet/{t}/devices` returns them. */
 import type { JsonObject } from "../../../src/records/types.ts";
 import { type ApiAnswer, type ApiRequest, json, oneOf, onlyQuery } from "./answer.ts";
 
-/** What tests say of a device; the rest of what the API gives is made up, and the same for all. */
+/** The properties of a device that tests choose; the other fields are made up and the same for all. */
 export interface TailnetDevice {
   readonly nodeId: string;
-  /** With the tailnet's domain: `web-1.tail1234.ts.net`. */
+  /** Includes the tailnet's domain: `web-1.tail1234.ts.net`. */
   readonly name: string;
   readonly addresses: readonly string[];
   readonly os?: string;
@@ -20,7 +20,7 @@ export function devicesAnswer(devices: readonly TailnetDevice[], request: ApiReq
   return json({ devices: devices.map((device, index) => deviceObject(device, index, fields)) });
 }
 
-/** `tags` is there for tagged devices only; routes and connectivity only when all fields are asked for. */
+/** Only tagged devices have `tags`. Routes and connectivity are returned only if all fields are requested. */
 function deviceObject(device: TailnetDevice, index: number, fields: "default" | "all"): JsonObject {
   const { nodeId, name, addresses, os = "linux", user = "", tags } = device;
   return {

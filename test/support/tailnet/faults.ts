@@ -1,21 +1,21 @@
-/** What can go wrong on the way from the stand-in to its client, on demand and by call. */
+/** Faults to inject between the stand-in and its client, on demand and by call. */
 import type { ServerResponse } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import type { ApiAnswer, ApiRequest } from "./answer.ts";
 
-/** A fault of the next calls that it fits; the first fitting one of those that were given is used up. */
+/** A fault for matching calls. Of several matching faults, the first one added is used. */
 export interface Fault {
   /** Only calls with this method. */
   readonly method?: string;
   /** Only calls whose path (`/api/v2/…`, without the query) matches. */
   readonly path?: RegExp;
-  /** How many calls; 1 where it is not given. */
+  /** Number of calls; default: 1. */
   readonly times?: number;
   readonly effect: Effect;
 }
 
 export type Effect =
-  /** This answer instead, with `{"message": …}` where no body is given. The call has no effect. */
+  /** This response instead, with a `{"message": …}` body by default. The call has no effect. */
   | {
       readonly kind: "status";
       readonly status: number;
@@ -23,24 +23,24 @@ export type Effect =
       readonly body?: string;
       readonly headers?: Readonly<Record<string, string>>;
     }
-  /** The proper answer, so much later. */
+  /** The normal response, delayed. */
   | { readonly kind: "slow"; readonly ms: number }
-  /** The proper answer's first so many bytes, then the connection breaks. */
+  /** The first bytes of the normal response, then the connection breaks. */
   | { readonly kind: "cut"; readonly afterBytes: number }
-  /** The proper answer's first so many bytes, ended as if that were all. */
+  /** The first bytes of the normal response, ended as if it were complete. */
   | { readonly kind: "torn"; readonly afterBytes: number }
-  /** The proper answer, a byte every so often. */
+  /** The normal response, one byte per interval. */
   | { readonly kind: "drip"; readonly everyMs: number }
-  /** No answer at all. */
+  /** No response at all. */
   | { readonly kind: "hang" }
-  /** The connection is closed without an answer. */
+  /** The connection is closed without a response. */
   | { readonly kind: "reset" };
 
 export interface Faults {
   add(fault: Fault): void;
-  /** Forgets all that are left. */
+  /** Removes all remaining faults. */
   clear(): void;
-  /** The fault of this call, if one fits; it counts as used. */
+  /** The fault for this call, if one matches; it counts as used. */
   take(request: ApiRequest): Effect | undefined;
 }
 
@@ -65,7 +65,7 @@ export function createFaults(): Faults {
   };
 }
 
-/** Writes an answer, whole or with what is wrong with it. Resolves when nothing more is written. */
+/** Writes a response, complete or with its fault. Resolves when nothing more will be written. */
 export async function write(response: ServerResponse, answer: ApiAnswer, effect: Effect | undefined): Promise<void> {
   if (effect?.kind === "hang") return;
   if (effect?.kind === "reset") return void response.socket?.destroy();
@@ -94,10 +94,10 @@ export async function write(response: ServerResponse, answer: ApiAnswer, effect:
   }
 }
 
-/** About so much text is written at a time. */
+/** Approximate number of characters written at a time. */
 const pieceCharacters = 65_536;
 
-/** Makes the text only as fast as it is read, so that a huge answer is never held. */
+/** Generates the text only as fast as it is read, so that a huge response is never held in memory. */
 async function writeAll(response: ServerResponse, body: Iterable<string>): Promise<void> {
   let piece = "";
   for (const text of body) {
@@ -111,7 +111,7 @@ async function writeAll(response: ServerResponse, body: Iterable<string>): Promi
   response.end(piece);
 }
 
-/** Resolves when more may be written, or nobody reads any more. */
+/** Resolves when more may be written, or the reader is gone. */
 function roomIn(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

@@ -1,11 +1,11 @@
 /**
- * A strict stand-in of Tailscale's control plane on loopback: the calls of the design's table and nothing else. What is not
- * documented is refused: paths, methods, query parameters, fields, content types, scopes, expired tokens.
+ * A strict stand-in for Tailscale's control plane on loopback, with only the API calls the program uses. Anything undocumented
+ * is rejected: paths, methods, query parameters, fields, content types, scopes, expired tokens.
  *
  * Its sources: the published OpenAPI description of `api/v2` (OpenAPI 3.1.0, as of 2024-09 with the compression formats of
- * 2025) and the official Go client library `tailscale.com/client/tailscale/v2` v2.9.0. Neither says which texts the errors
- * have; those of missing scopes are as users have reported them. What an unconfigured stream's status is, is not said either:
- * zeros here.
+ * 2025) and the official Go client library `tailscale.com/client/tailscale/v2` v2.9.0. Neither specifies error messages; those
+ * for missing scopes are as users have reported them. The status of an unconfigured stream is not specified either; here it is
+ * all zeros.
  */
 import type { Clock } from "../../../src/lib/clock.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
@@ -29,72 +29,77 @@ export type { ConfiguredStream, PushOptions, PushReport } from "./streams.ts";
 export { eventOf, type Delivery, type DeliveryOptions, type RegisteredWebhook } from "./webhooks.ts";
 
 export interface TailnetOptions {
-  /** `example.com` where it is not given; `-` is always answered too. */
+  /** `example.com` by default; `-` is always accepted too. */
   readonly tailnet?: string;
-  /** What the control plane takes for the time: tokens, retention, `Date`, signatures. The machine's where it is not given. */
+  /** The control plane's clock, for tokens, retention, `Date` and signatures. Default: the machine's. */
   readonly clock?: Clock;
-  /** What the OAuth client may grant; `["all"]` where it is not given. */
+  /** Scopes the OAuth client may grant. Default: `["all"]`. */
   readonly scopes?: readonly string[];
-  /** How long a token lives; 3,600 where it is not given. */
+  /** Lifetime of a token. Default: 3,600. */
   readonly tokenSeconds?: number;
-  /** What the plan does not have, or is switched off. */
+  /** Features that the plan lacks or that are switched off. */
   readonly without?: readonly Feature[];
 }
 
 export interface Tailnet extends AsyncDisposable {
-  /** The base address, without a slash at its end. */
+  /** The base URL, without a trailing slash. */
   readonly url: string;
   readonly tailnet: string;
   readonly oauth: { readonly clientId: string; readonly clientSecret: string };
-  /** A key that may do everything. */
+  /** An API key with all permissions. */
   readonly apiKey: string;
 
-  /** What came, in order, with what was answered. The last 10,000. */
+  /** Requests with their response status, in order; the last 10,000. */
   readonly requests: readonly SeenRequest[];
   readonly tokensGiven: number;
-  /** How far its clock is ahead of `clock`, milliseconds. */
+  /** How far its clock is ahead of `clock`, in milliseconds. */
   clockAheadMs: number;
-  /** Replaces the scopes that new tokens get. */
+  /** Replaces the scopes of new tokens. */
   grant(scopes: readonly string[]): void;
-  /** Every token that is out is refused from now on. */
+  /** Expires all issued tokens. */
   expireTokens(): void;
-  /** Replaces what the plan does not have. */
+  /** Replaces the list of missing features. */
   lack(features: readonly Feature[]): void;
-  /** Makes the next calls fail that the fault fits. */
+  /** Makes the next matching calls fail. */
   fail(fault: Fault): void;
-  /** Forgets the faults that are left. */
+  /** Removes all remaining faults. */
   recover(): void;
 
-  /** Records in the order in which they were added: the truth. */
+  /** All records in the order they were added, as the reference. */
   readonly records: readonly TailnetRecord[];
   /**
-   * A flow record as a poll gives it; where it has no `logged`, that is `loggedAt`, else now. A poll shows it from `logged` on
-   * (by this clock), for 30 days.
+   * Adds a flow record as a poll returns it. Its `logged` defaults to `loggedAt`, then to now. A poll returns it from `logged`
+   * on (by this clock), for 30 days.
    */
   addFlow(flow: JsonObject, loggedAt?: string): TailnetRecord;
-  /** An audit record; `eventTime` and `type` are made up where they are missing. Logged at `loggedAt`, else now; kept 90 days. */
+  /**
+   * Adds an audit record; a missing `eventTime` or `type` is made up. Logged at `loggedAt`, by default now; kept for 90 days.
+   */
   addAudit(audit: JsonObject, loggedAt?: string): TailnetRecord;
-  /** Answers windows of a log from these texts instead: for answers that should not be held. Nothing: from the records again. */
+  /**
+   * Serves a log's windows from these texts instead, so that huge responses need not be held in memory. Without a source, from
+   * the records again.
+   */
   serveRecords(
     log: LogName,
     source: ((startSeconds: number, endSeconds: number) => Iterable<string>) | undefined,
   ): void;
   devices: readonly TailnetDevice[];
 
-  /** What has been put, token included. */
+  /** The configured stream, including its token. */
   stream(log: LogName): ConfiguredStream | undefined;
-  /** Pushes to what has been put, as log streaming does. @throws {Error} when nothing has been put. */
+  /** Pushes to the configured stream, as log streaming does. @throws {Error} if none is configured. */
   pushStream(log: LogName, options?: PushOptions): Promise<PushReport>;
 
   readonly webhooks: readonly RegisteredWebhook[];
   /**
-   * Reverse proxies by public origin, to be added by the test: a webhook at `https://hooks.example.com` is delivered to
+   * Reverse proxies by public origin, added by the test: a webhook at `https://hooks.example.com` is delivered to
    * `http://127.0.0.1:8088`, with the public name as `Host`.
    */
   readonly proxies: Record<string, string>;
-  /** Signs and posts the events to every endpoint that has subscribed to them. `eventOf` makes one. */
+  /** Signs and posts the events to every subscribed endpoint. `eventOf` creates one. */
   pushWebhook(events: readonly JsonObject[], options?: DeliveryOptions): Promise<readonly Delivery[]>;
-  /** Resolves when the test events that were asked for have been delivered or given up. */
+  /** Resolves when all requested test events have been delivered or given up. */
   testsDelivered(): Promise<void>;
 
   stop(): Promise<void>;

@@ -1,4 +1,4 @@
-/** The two logs of the stand-in: each record in the form that a poll gives, and in the form that a stream gives. */
+/** The two logs of the stand-in: each record as a poll returns it, and as a stream delivers it. */
 import type { Clock } from "../../../src/lib/clock.ts";
 import { formatRfc3339, parseRfc3339 } from "../../../src/lib/rfc3339.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
@@ -8,29 +8,29 @@ import { type ApiAnswer, ApiRefusal, type ApiRequest, onlyQuery } from "./answer
 /** One record of a log. */
 export interface TailnetRecord {
   readonly log: LogName;
-  /** When the log service took it, RFC 3339. */
+  /** When the log service received it, RFC 3339. */
   readonly logged: string;
-  /** As `GET …/logging/…` gives it: `logged` on flows, `eventTime` and `type` on audits. */
+  /** As `GET …/logging/…` returns it: with `logged` on flows, `eventTime` and `type` on audits. */
   readonly polled: JsonObject;
-  /** The envelope that streaming sends, with none of the three inside. */
+  /** The envelope that streaming sends, without any of those three members. */
   readonly streamed: JsonObject;
 }
 
 export interface Records {
   readonly all: readonly TailnetRecord[];
   add(log: LogName, value: JsonObject, loggedAt?: string): TailnetRecord;
-  /** Answers windows of a log from here instead, so that a huge answer need not be held: texts of records. */
+  /** Serves a log's windows from record texts instead, so that huge responses need not be held in memory. */
   serve(log: LogName, source: ((startSeconds: number, endSeconds: number) => Iterable<string>) | undefined): void;
   /** `GET /api/v2/tailnet/{t}/logging/{log}`. */
   read(log: LogName, request: ApiRequest): ApiAnswer;
 }
 
-/** How far back each log reaches. */
+/** Retention of each log. */
 const retentionDays: Record<LogName, number> = { network: 30, configuration: 90 };
 
 export function createRecords(clock: Clock): Records {
   const all: TailnetRecord[] = [];
-  /** Of each record: the second that windows compare, and what a poll gives. */
+  /** For each record: its second for window comparison, and its text in a poll. */
   const kept: { readonly log: LogName; readonly second: number; readonly text: string }[] = [];
   const sources: Partial<Record<LogName, (startSeconds: number, endSeconds: number) => Iterable<string>>> = {};
 
@@ -67,7 +67,7 @@ export function createRecords(clock: Clock): Records {
   };
 }
 
-/** The configuration log has two members more, and `null` where it has no records. */
+/** The configuration log has two more members, and `null` if it has no records. */
 function* answerOf(log: LogName, texts: Iterable<string>): Generator<string> {
   yield log === "network" ? '{"logs":' : '{"version":"1.1","tailnetId":"T1CNTRL","logs":';
   let count = 0;
@@ -77,8 +77,8 @@ function* answerOf(log: LogName, texts: Iterable<string>): Generator<string> {
 }
 
 /**
- * A record of both forms. A flow's `logged` is its own, else `loggedAt`; an audit record's time is its `eventTime`, and it
- * is logged at `loggedAt`, else then.
+ * Both forms of a record. A flow's `logged` defaults to `loggedAt`. An audit record's time is its `eventTime`, and it is logged
+ * at `loggedAt`, by default at the same time.
  */
 function recordOf(log: LogName, value: JsonObject, loggedAt: string): TailnetRecord {
   if (log === "network") {
@@ -100,7 +100,7 @@ function secondsOf(text: string): number {
   return seconds;
 }
 
-/** Seconds to the millisecond: what an envelope's `time` can say. */
+/** Seconds with millisecond precision, as in an envelope's `time`. */
 function millisecondsOf(text: string): number {
   const [seconds, nanoseconds] = parseRfc3339(text) ?? [Number.NaN, 0];
   return (seconds * 1000 + Math.floor(nanoseconds / 1e6)) / 1000;

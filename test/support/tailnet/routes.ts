@@ -1,4 +1,4 @@
-/** The calls of the stand-in: which path and method is which, what it needs, and who answers it. */
+/** The routes of the stand-in: the scopes each path and method needs, and its handler. */
 import type { LogName } from "../../../src/tailscale/index.ts";
 import type { Access } from "./access.ts";
 import { type ApiAnswer, ApiRefusal, type ApiRequest, noBody, onlyQuery } from "./answer.ts";
@@ -7,7 +7,7 @@ import type { Records } from "./records.ts";
 import type { Streams } from "./streams.ts";
 import type { Webhooks } from "./webhooks.ts";
 
-/** What a plan or a setting may lack. */
+/** Features that a plan or a setting may lack. */
 export type Feature = "flow logs" | "log streaming";
 
 export interface RouteParts {
@@ -28,7 +28,7 @@ interface Call {
 
 type Calls = Readonly<Record<string, Call>>;
 
-/** @returns what answers a request; it throws `ApiRefusal`. */
+/** @returns the handler of a request; it throws `ApiRefusal`. */
 export function createRoutes(parts: RouteParts): (request: ApiRequest) => ApiAnswer {
   return (request) => {
     if (request.parts.join("/") === "oauth/token") {
@@ -140,7 +140,7 @@ function streaming(call: Call): Call {
   return { ...call, feature: "log streaming" };
 }
 
-/** A call without body and query. */
+/** A call without body or query. */
 function plain(answer: () => ApiAnswer): Call["answer"] {
   return (request) => {
     noBody(request);

@@ -1,18 +1,18 @@
-/** The stand-in's listener: reads a request whole, asks the routes, and writes the answer with what is to go wrong. */
+/** The stand-in's listener: reads complete requests, routes them, and writes responses with any injected fault. */
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../../../src/lib/clock.ts";
 import { type ApiAnswer, ApiRefusal, type ApiRequest, refused } from "./answer.ts";
 import { type Faults, write } from "./faults.ts";
 
-/** A request that came, and the status it was answered with. */
+/** A request and the status of its response. */
 export interface SeenRequest {
   readonly method: string;
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** 0: none was sent. */
+  /** 0 if no response was sent. */
   readonly status: number;
 }
 

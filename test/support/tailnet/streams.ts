@@ -1,4 +1,4 @@
-/** Log streaming of the stand-in: what is configured, its status, and the batches that it pushes there. */
+/** Log streaming of the stand-in: the configured streams, their status, and the batches pushed to them. */
 import { gzipSync } from "node:zlib";
 import type { Clock } from "../../../src/lib/clock.ts";
 import { formatRfc3339, zeroTime } from "../../../src/lib/rfc3339.ts";
@@ -17,25 +17,25 @@ export interface ConfiguredStream {
 }
 
 export interface PushOptions {
-  /** Which records, in this order; without it all of the log that no push has had yet. */
+  /** Records to push, in this order; by default all records of the log not yet pushed. */
   readonly records?: readonly TailnetRecord[];
-  /** Records that never come. */
+  /** Records that never arrive. */
   readonly isLost?: (record: TailnetRecord, index: number) => boolean;
-  /** How often each comes; 1 where it is not given. */
+  /** How often each record is sent; default: 1. */
   readonly times?: (record: TailnetRecord, index: number) => number;
-  /** 140 where it is not given, as the capture has it. */
+  /** Default: 140, as captured from Tailscale. */
   readonly recordsPerRequest?: number;
-  /** Of each request, until one is answered with 2xx. */
+  /** Maximum attempts per request, until one gets a 2xx. */
   readonly maxAttempts?: number;
-  /** Called before each attempt, to wait or to change the world. */
+  /** Called before each attempt, to wait or to change something. */
   readonly before?: (request: number, attempt: number) => void | Promise<void>;
   readonly credential?: "splunk" | "basic" | "bearer";
 }
 
 export interface PushReport {
-  /** Of every attempt, in order; 0 where there was no answer. */
+  /** Status of every attempt, in order; 0 without a response. */
   readonly statuses: readonly number[];
-  /** Records in requests that were taken, repetitions included. */
+  /** Records in accepted requests, including repetitions. */
   readonly delivered: readonly TailnetRecord[];
   /** Records in requests that were given up. */
   readonly undelivered: readonly TailnetRecord[];
@@ -44,11 +44,11 @@ export interface PushReport {
 export interface Streams {
   configured(log: LogName): ConfiguredStream | undefined;
   get(log: LogName): ApiAnswer;
-  /** A private endpoint is one for which `mayBePrivate` does not throw. @throws {ApiRefusal} */
+  /** An endpoint is private if `mayBePrivate` does not throw. @throws {ApiRefusal} */
   put(log: LogName, request: ApiRequest, mayBePrivate: () => void): ApiAnswer;
   remove(log: LogName): ApiAnswer;
   status(log: LogName): ApiAnswer;
-  /** @throws {Error} when no stream is configured. */
+  /** @throws {Error} if no stream is configured. */
   push(log: LogName, options: PushOptions): Promise<PushReport>;
 }
 
@@ -154,7 +154,7 @@ export function createStreams(clock: Clock, records: readonly TailnetRecord[]): 
   };
 }
 
-/** Whether the address is one of the tailnet's own, which needs scopes of its own and may be plain HTTP. */
+/** True if the address is inside the tailnet; it then needs additional scopes and may be plain HTTP. */
 function isPrivateEndpoint(url: string): boolean {
   const host = new URL(url).hostname;
   const [first, second] = host.split(".").map(Number);
@@ -177,7 +177,7 @@ function streamOf(log: LogName, body: Readonly<Record<string, unknown>>): Config
   return { destinationType, url, user, token, compressionFormat, uploadPeriodMinutes: period as number };
 }
 
-/** An absolute address; plain HTTP only where no public network lies between. @throws {ApiRefusal} 400 */
+/** An absolute URL; plain HTTP only on loopback and inside the tailnet. @throws {ApiRefusal} 400 */
 export function endpointOf(name: string, value: unknown): string {
   const text = requiredText(name, value);
   const url = URL.canParse(text) ? new URL(text) : undefined;

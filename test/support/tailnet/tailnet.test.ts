@@ -1,4 +1,4 @@
-/** The stand-in keeps its own rules: it refuses what is not documented, and shows the same records both ways. */
+/** Tests that the stand-in follows its own rules: it rejects anything undocumented, and polls and streams the same records. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { eventOf, startTailnet, type Tailnet, type TailnetRecord } from "./index.ts";
@@ -168,7 +168,7 @@ test("records show from when they were logged, until they are too old", async ()
   expect(await read()).toBe(0);
 });
 
-/** Where pushes and deliveries go; it answers with these statuses in turn, then 200. */
+/** The target of pushes and deliveries; it responds with these statuses in turn, then with 200. */
 function receiver(statuses: readonly number[] = []) {
   const left = [...statuses];
   const received: { readonly headers: Headers; readonly bytes: Uint8Array }[] = [];

@@ -1,4 +1,4 @@
-/** Webhooks of the stand-in: endpoints with a secret each, and the signed deliveries that go there. */
+/** Webhooks of the stand-in: endpoints, each with a secret, and signed deliveries to them. */
 import { createHmac } from "node:crypto";
 import type { Clock } from "../../../src/lib/clock.ts";
 import { formatRfc3339 } from "../../../src/lib/rfc3339.ts";
@@ -14,7 +14,7 @@ import {
   requiredText,
 } from "./answer.ts";
 
-/** An endpoint as the stand-in keeps it. */
+/** An endpoint as the stand-in stores it. */
 export interface RegisteredWebhook {
   readonly id: string;
   readonly url: string;
@@ -26,15 +26,15 @@ export interface RegisteredWebhook {
 }
 
 export interface DeliveryOptions {
-  /** To this endpoint only, whatever it has subscribed to. */
+  /** Deliver only to this endpoint, regardless of its subscriptions. */
   readonly id?: string;
-  /** Until one is answered with 2xx; 1 where it is not given. */
+  /** Maximum attempts until one gets a 2xx; default: 1. */
   readonly maxAttempts?: number;
-  /** What the signature says, seconds since the epoch; the stand-in's clock where it is not given. */
+  /** The time in the signature, in seconds since the epoch; default: the stand-in's clock. */
   readonly signedAt?: number;
 }
 
-/** What became of one delivery: the status of each attempt, 0 where there was no answer. */
+/** The outcome of one delivery: the status of each attempt, 0 without a response. */
 export interface Delivery {
   readonly id: string;
   readonly statuses: readonly number[];
@@ -44,10 +44,10 @@ export interface Webhooks {
   readonly all: readonly RegisteredWebhook[];
   list(): ApiAnswer;
   create(request: ApiRequest): ApiAnswer;
-  /** The calls of one endpoint; `action` is what follows its id in the path. @throws {ApiRefusal} */
+  /** Calls on one endpoint; `action` follows its id in the path. @throws {ApiRefusal} */
   one(id: string, action: "" | "test" | "rotate", request: ApiRequest): ApiAnswer;
   push(events: readonly JsonObject[], options: DeliveryOptions): Promise<readonly Delivery[]>;
-  /** Resolves when the test events that were asked for have been delivered or given up. */
+  /** Resolves when all requested test events have been delivered or given up. */
   settled(): Promise<void>;
 }
 
@@ -62,7 +62,7 @@ const categories: Readonly<Record<string, readonly string[]>> = {
   categoryDeviceMisconfigurations: ["subnetIPForwardingNotEnabled", "exitNodeIPForwardingNotEnabled"],
 };
 
-/** Sent whatever is subscribed to. */
+/** Sent regardless of subscriptions. */
 const always: ReadonlySet<string> = new Set(["test", "webhookUpdated", "webhookDeleted"]);
 
 const subscriptionWords = [...Object.keys(categories), ...Object.values(categories).flat()];
@@ -156,12 +156,12 @@ export function createWebhooks(clock: Clock, proxies: Readonly<Record<string, st
   };
 }
 
-/** An event of a delivery, with the members that all have. */
+/** An event of a delivery, with the members all events have. */
 export function eventOf(type: string, timestamp: string, message: string, data?: JsonObject): JsonObject {
   return { timestamp, version: 1, type, tailnet: "example.com", message, ...(data === undefined ? {} : { data }) };
 }
 
-/** https on port 443 or 80, outside this machine. @throws {ApiRefusal} 400 */
+/** https on port 443 or 80, and not on this machine. @throws {ApiRefusal} 400 */
 function publicEndpointOf(name: string, value: unknown): string {
   const text = requiredText(name, value);
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -171,7 +171,7 @@ function publicEndpointOf(name: string, value: unknown): string {
   return text;
 }
 
-/** The API tells a secret at creation and rotation only. */
+/** The API returns a secret only at creation and rotation. */
 function told({ id, url, providerType, subscriptions, created, lastModified }: RegisteredWebhook): JsonObject {
   const creatorLoginName = "alice@example.com";
   return { endpointId: id, endpointUrl: url, providerType, creatorLoginName, created, lastModified, subscriptions };
