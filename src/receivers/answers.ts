@@ -1,10 +1,10 @@
-/** The answers that both receivers share: rows of their tables, and which row an error becomes. */
+/** Answers shared by both receivers: common table rows, and the row for each error. */
 import { type RefusalReason, Refusal, Unavailable } from "../errors.ts";
 import { type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 
 /** A row of a receiver's table. */
 export interface AnswerRow<Reason extends string = string> {
-  /** For the reference page. */
+  /** When it is given, for the reference page. */
   readonly when: string;
   readonly status: number;
   readonly text: string;
@@ -13,16 +13,16 @@ export interface AnswerRow<Reason extends string = string> {
   /** `rejected{reason}`; absent if nothing was refused. */
   readonly rejected?: Reason;
   readonly headers?: Readonly<Record<string, string>>;
-  /** The answer's text says which limit, or what is wrong. */
+  /** The answer's text names the limit or the problem. */
   readonly isDetailed?: true;
   /** The answer names the damaged value, counted from 0, as `invalid-event-number`. */
   readonly namesValue?: true;
-  /** For the log: what happened, if the request itself does not say more, and what to do. */
+  /** For the log: what happened, instead of the answer's text, and what to do. */
   readonly problem?: string;
   readonly remedy?: string;
 }
 
-/** One request's answer: a row, and what this request adds to it. */
+/** One request's answer: its row, and what this request adds. */
 export interface Answer<Name extends string> {
   readonly name: Name;
   /** What is wrong with this request. */
@@ -31,18 +31,18 @@ export interface Answer<Name extends string> {
   readonly retryAfterSeconds?: number | undefined;
 }
 
-/** What the shared rows call the receiver's things, and what its sender does about a refusal that is not its fault. */
+/** What the shared rows call the credential, the timeout, and the sender's retries. */
 const words = {
   streaming: { secret: "token", timeout: "`streaming.request_timeout`", retry: "The sender should retry" },
   webhook: { secret: "secret", timeout: "30 s", retry: "Tailscale retries hourly for a day" },
 } as const;
 
-/** A row: status and text of the answer, when it is given, and what else it has. */
+/** A row: status and text of the answer, when it is given, and any other fields. */
 export function row<const More extends Partial<AnswerRow>>(status: number, text: string, when: string, more: More) {
   return { status, text, when, ...more };
 }
 
-/** Rows that both tables have. */
+/** Rows of both tables. */
 export function sharedRows(section: keyof typeof words) {
   const { secret, timeout, retry } = words[section];
   const [soon, later] = [{ "retry-after": "1" }, { "retry-after": "5" }];
@@ -108,10 +108,10 @@ const refusals = {
   unsupported_encoding: "unsupportedEncoding",
 } as const satisfies Record<RefusalReason, string>;
 
-/** Names that an error can become, so that every table must have them. */
+/** Answers that an error can lead to, which every table must have. */
 export type ErrorName = (typeof refusals)[RefusalReason] | "unavailable" | "commitTimeout" | "internalError";
 
-/** The answer to what processing a request has thrown. */
+/** The answer to an error thrown while processing a request. */
 export function answerToError(error: unknown): Answer<ErrorName> {
   if (error instanceof Refusal)
     return { name: refusals[error.reason], text: error.message, valueIndex: error.valueIndex };
@@ -120,14 +120,14 @@ export function answerToError(error: unknown): Answer<ErrorName> {
   return { name: error instanceof CommitTimeout ? "commitTimeout" : "unavailable", text, retryAfterSeconds };
 }
 
-/** The work took longer than the sender waits; it may still be committed. */
+/** Processing took longer than the sender waits; it may still be committed. */
 export class CommitTimeout extends Unavailable {
   constructor(timeoutMs: number) {
     super(`not committed within ${timeoutMs} ms`);
   }
 }
 
-/** The response of a row. */
+/** The response for a row. */
 export function responseOf(answerRow: AnswerRow, answer: Omit<Answer<string>, "name">): HttpAnswer {
   const { status, code, headers, isDetailed, namesValue } = answerRow;
   const { text = answerRow.text, valueIndex = 0, retryAfterSeconds } = answer;
@@ -140,7 +140,7 @@ export function responseOf(answerRow: AnswerRow, answer: Omit<Answer<string>, "n
   return jsonResponse(status, body, { ...headers, ...retryAfter });
 }
 
-/** A path with and without a slash at its end. */
+/** A path with and without a trailing slash. */
 export function withTrailingSlash(path: string): readonly string[] {
   const bare = path.replace(/\/+$/, "");
   return bare === "" ? ["/"] : [bare, `${bare}/`];

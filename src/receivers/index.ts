@@ -1,4 +1,4 @@
-/** The receivers that the settings ask for, on as few listeners as they can share. */
+/** Runs the enabled receivers on as few listeners as they can share. */
 import { type Config, usesTls } from "../config/index.ts";
 import { tlsSourceOf } from "../http/tls.ts";
 import type { Misdirected, Route } from "../http/router.ts";
@@ -11,7 +11,7 @@ import { createWebhookReceiver } from "./webhook/index.ts";
 
 /** A tailnet whose records are received. */
 export interface ReceivingTailnet extends Omit<ReceiverDeps, "clock"> {
-  /** Empty if there is one tailnet only. */
+  /** Empty if there is only one tailnet. */
   readonly name: string;
   readonly config: Config;
   readonly journal: Pick<Journal, "space" | "horizon">;
@@ -19,10 +19,10 @@ export interface ReceivingTailnet extends Omit<ReceiverDeps, "clock"> {
   readonly webhookSignedBy: (secret: string) => void;
 }
 
-/** For what belongs to no tailnet. */
+/** For requests that belong to no tailnet. */
 export type ReceiversDeps = Omit<ReceiverDeps, "pipeline">;
 
-/** Where the receivers listen: a URL, or that it is on all interfaces. */
+/** Where the receivers listen: a URL, or a text for all interfaces. */
 export interface ReceiverAddresses {
   readonly stream?: string;
   readonly webhook?: string;
@@ -36,22 +36,22 @@ export interface ReceiverListener extends Pick<HttpServer, "certificate"> {
 }
 
 export interface Receivers {
-  /** Only after `start`. */
+  /** Valid only after `start`. */
   readonly addresses: ReceiverAddresses;
   readonly listeners: readonly ReceiverListener[];
-  /** Why there are receivers that accept nothing. */
+  /** Why some receivers accept nothing yet. */
   readonly closed: readonly string[];
   /** @throws {Error} with one line for the operator; nothing is left listening. */
   start(): Promise<void>;
-  /** The next delivery of that tailnet is checked against these secrets, if the settings have none. */
+  /** Verifies that tailnet's deliveries against these secrets from now on, unless the settings have some. */
   useStoredSecrets(tailnet: string, secret: string, secretPrevious: string): void;
-  /** The next request is checked against these tokens and secrets; certificates are read again. */
+  /** Checks requests against these tokens and secrets from now on, and reads the certificates again. */
   reload(config: Config, tailnets: readonly Pick<ReceivingTailnet, "name" | "config">[]): Promise<void>;
-  /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. */
+  /** Accepts no new connections, lets requests finish, and closes the rest after `deadlineMs`. */
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** What has routes, and settings of its own for listening. */
+/** A settings section with its own routes and listen address. */
 type Name = "streaming" | "webhook";
 
 /** One address and certificate, and the receivers that share it. */
@@ -60,7 +60,7 @@ interface Listener {
   readonly server: HttpServer;
 }
 
-/** @throws {ConfigError} if two receivers have the same path of one listener. */
+/** @throws {ConfigError} if two receivers use the same path on one listener. */
 export function createReceivers(
   config: Config,
   tailnets: readonly [ReceivingTailnet, ...ReceivingTailnet[]],

@@ -1,6 +1,6 @@
 /**
- * What both receivers do with a request: headers → admission → body → semaphore → commit → answer. Refusals are counted and
- * logged, and requests that take long share the event loop.
+ * Request handling shared by both receivers: headers → admission → body → semaphore → commit → answer. Refusals are counted and
+ * logged, and long requests share the event loop.
  */
 import { setImmediate } from "node:timers";
 import type { Telemetry } from "../catalogue/telemetry.ts";
@@ -12,7 +12,7 @@ import type { Pipeline } from "../pipeline/index.ts";
 import { freeBuffer } from "../runtime/process.ts";
 import { type Answer, type AnswerRow, answerToError, CommitTimeout, type ErrorName, responseOf } from "./answers.ts";
 
-/** What both receivers need. */
+/** Dependencies of both receivers. */
 export interface ReceiverDeps {
   readonly pipeline: Pipeline;
   readonly telemetry: Telemetry;
@@ -20,9 +20,9 @@ export interface ReceiverDeps {
   readonly clock: Clock;
 }
 
-/** A request whose body has been read and that may be worked on. */
+/** A request whose body has been read and that may be processed. */
 export interface Job<Claim> {
-  /** What its headers said. */
+  /** What its headers say. */
   readonly claim: Claim;
   readonly body: Body;
   /** Epoch milliseconds at which its headers were read. */
@@ -33,21 +33,21 @@ export interface Job<Claim> {
 
 export interface IntakeOptions<Name extends string, Reason extends string, Claim extends object> {
   readonly signal: "stream" | "webhook";
-  /** What is refused, as a log line begins. */
+  /** What a log line calls a refused request. */
   readonly subject: string;
   readonly rows: Readonly<Record<Name | ErrorName, AnswerRow<Reason>>>;
   readonly limits: Limits;
-  /** Of one body on the wire, and the answer to a larger one. */
+  /** Size limit of one body on the wire, and the message for a larger one. */
   readonly maxBytes: number;
   readonly tooLarge: string;
-  /** To receive a body and to wait for the semaphore; and once more, to commit it. */
+  /** Time limit for receiving a body and waiting for the semaphore, and again for committing it. */
   readonly timeoutMs: number;
-  /** Judges the headers before a byte of the body is read: the claim, or the answer. @throws {Refusal} */
+  /** Checks the headers before the body is read. Returns the claim, or the answer. @throws {Refusal} */
   readonly check: (exchange: Exchange, receivedAt: number) => Claim | Name;
   /** @throws {Refusal | Unavailable} */
   readonly commit: (job: Job<Claim>) => Promise<Name>;
   readonly rejected: (reason: Reason, exchange: Exchange) => void;
-  /** Whose request it is, as far as that is known. Absent: there is one tailnet. */
+  /** The tailnet of a request, if known. Absent if there is only one tailnet. */
   readonly tailnetOf?: (exchange: Exchange) => Pick<ReceiverDeps, "telemetry" | "logger"> | undefined;
 }
 
@@ -132,8 +132,8 @@ export function createIntake<Name extends string, Reason extends string, Claim e
 }
 
 /**
- * The work's result. Late work goes on to its next check: it may still commit, which does no harm, since the sender's retry
- * is then a duplicate.
+ * The result of the work. Late work runs on to its next check and may still commit, which is harmless: the sender's retry is then
+ * a duplicate.
  * @throws {CommitTimeout} if it takes longer.
  */
 async function withinDeadline<Result>(timeoutMs: number, work: Promise<Result>): Promise<Result> {
@@ -146,22 +146,22 @@ async function withinDeadline<Result>(timeoutMs: number, work: Promise<Result>):
   }
 }
 
-/** How long one request may keep the event loop before others go on. */
+/** How long one request may hold the event loop before others run. */
 const stepMs = 4;
 
-/** One request's time on the event loop. */
+/** One request's share of the event loop. */
 export interface Turns {
-  /** Drives work that yields wherever it may pause. @throws what the work and `checkDeadline` throw. */
+  /** Runs work that yields wherever it may pause. @throws what the work and `checkDeadline` throw. */
   run(work: Iterable<void>): Promise<void>;
-  /** @throws {CommitTimeout} if nobody waits for the answer any more. */
+  /** @throws {CommitTimeout} if the sender no longer waits for the answer. */
   checkDeadline(): void;
 }
 
-/** Requests that share the event loop: peers take turns, and so do the requests of a peer, one step each. */
+/** Shares the event loop between requests, step by step: round robin over peers, and over the requests of each peer. */
 export function createTurnQueue(steady: Clock = () => performance.now()): {
   open(timeoutMs: number, peer: string): Turns;
 } {
-  /** What lets paused requests go on, by peer; the peers in the order of their next turns. */
+  /** Resolvers of paused requests by peer, in the order in which the peers run next. */
   const paused = new Map<string, (() => void)[]>();
 
   function resumeNext(): void {

@@ -1,4 +1,4 @@
-/** Which tailnet a request is about: its path may name it, and a token or a signature decides. */
+/** Determines the tailnet of a request: the path may name it, and a token or signature decides. */
 import type { Exchange } from "../http/exchange.ts";
 import type { Route } from "../http/router.ts";
 import type { ReceiverDeps } from "./intake.ts";
@@ -9,15 +9,15 @@ export interface Known extends Pick<ReceiverDeps, "pipeline" | "telemetry" | "lo
   readonly name: string;
 }
 
-/** The tailnets of a receiver, and which of them the requests so far were about. */
+/** The tailnets of a receiver, and the one each request belongs to. */
 export interface Tailnets<Tailnet extends Known> {
-  /** All that a request may be about by its path: none if the path names one that is not known. */
+  /** The tailnets that the request's path allows; none if the path names an unknown one. */
   candidates(exchange: Exchange): readonly Tailnet[];
-  /** The request is about that tailnet. */
+  /** Records that the request belongs to that tailnet. */
   decide(exchange: Exchange, tailnet: Tailnet): void;
-  /** As far as it is known. */
+  /** The tailnet of the request, if known. */
   of(exchange: Exchange): Tailnet | undefined;
-  /** A route for the path, and if there are names, one for the path behind any of them: none of the names shows. */
+  /** A route for the path and, with named tailnets, one for the path after any first segment, which reveals no names. */
   routes(path: string, methods: Route["methods"]): readonly Route[];
 }
 

@@ -1,4 +1,4 @@
-/** Reads a body into a batch: inflated piece by piece, in steps of a few milliseconds, within the limits on bytes and memory. */
+/** Reads a body into a batch: decompressed in pieces, in steps of a few milliseconds, within the limits on bytes and memory. */
 import { Refusal } from "../../errors.ts";
 import type { Body } from "../../http/exchange.ts";
 import type { Admission } from "../../http/limiter.ts";
@@ -9,29 +9,29 @@ import { TooManyFrames, WindowTooLarge } from "../../runtime/zstd-frames.ts";
 import type { Turns } from "../intake.ts";
 import { ValueReader } from "./values.ts";
 
-/** Bytes that are worked on between two pauses: 2 ms for usual records. A typical request is 160 KB. */
+/** Bytes processed between two pauses: 2 ms for usual records. A typical request is 160 KB. */
 const stepBytes = 256 * 1024;
 
 /**
- * So much text leaves some 25 MB of buffers and values behind, which the collector would let grow: a 64 MiB body must stay
- * under 400 MB in all. A value counts as 256 bytes more than its text, and each of its parts as 128.
+ * Garbage is collected after this much text, which leaves some 25 MB of buffers and values behind: a 64 MiB body must stay under
+ * 400 MB in all. A value counts as 256 bytes more than its text, and each of its parts as 128.
  */
 const bytesPerCollection = 8 * 1024 * 1024;
 const bytesPerValue = 256;
 const bytesPerPart = 128;
 
 /**
- * A request that has used or holds so much memory waits until no other such request is under way: working on them side by
- * side would be no faster, since one thread works, and would need the memory of all of them at once. Even a small request may
- * hold buffers of 8 MiB that a large one has left.
+ * A request that has processed or holds this much waits until no other such request is running: on one thread, running them
+ * concurrently would be no faster and would need the memory of all of them at once. Even a small request may hold buffers of
+ * 8 MiB that a large one has left.
  */
 export const largeWorkedBytes = 1024 * 1024;
 const largeHeldBytes = 12 * 1024 * 1024;
 
 export interface BodyLimit {
-  /** On the wire and after decompression, each. */
+  /** Applies on the wire and again after decompression. */
   readonly maxBytes: number;
-  /** What to tell the sender of more. */
+  /** Message for a larger body. */
   readonly tooLarge: string;
 }
 
@@ -39,13 +39,13 @@ export interface BodyReading extends BodyLimit {
   readonly compression: Compression | undefined;
   readonly admission: Admission;
   readonly turns: Turns;
-  /** Waits until no other large request is under way; called once, if this one becomes large. @throws {Refusal} `overloaded` */
+  /** Waits until no other large request is running; called once, when this one becomes large. @throws {Refusal} `overloaded` */
   enterLarge(): Promise<void>;
 }
 
 /**
  * Adds every record of the body to the batch, which must be dropped if this throws. Resolves with the size of the text, or
- * nothing if there is none.
+ * `undefined` if it is empty.
  * @throws {Refusal} `unparsable` with the position of the damaged value, `body_too_large`, `too_large` or `overloaded`.
  */
 export async function readBodyInto(batch: Batch, body: Body, reading: BodyReading): Promise<number | undefined> {
@@ -83,7 +83,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
       bytes += piece.byteLength;
       if (bytes > maxBytes) throw new Refusal("body_too_large", tooLarge);
       if (compression !== undefined) admission.reserve(piece.byteLength, tooLarge);
-      // A body inflated in one call is at most 1 MiB, 8 ms of work, and is scanned in place.
+      // A body decompressed in one call is at most 1 MiB, 8 ms of work, and is scanned in place.
       const size = atOnce === undefined ? stepBytes : piece.byteLength;
       for (let from = 0; from < piece.byteLength && damage === undefined; from += size) {
         await take(values.push(size < piece.byteLength ? piece.subarray(from, from + size) : piece));
@@ -105,7 +105,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
   }
 }
 
-/** The body's bytes, inflated. Each piece is freed once it has been used: a large body is not held beside its text. */
+/** The decompressed body. Each piece is freed after use, so that a large body is not held beside its text. */
 async function* piecesOf(
   { chunks }: Body,
   compression: Compression | undefined,

@@ -1,4 +1,4 @@
-/** The HEC stream receiver: who may send, where to, and how a body becomes a committed batch. */
+/** The HEC stream receiver: who may send, to which paths, and how a body becomes a committed batch. */
 import { type Config, defaultMaxBodyBytes } from "../../config/index.ts";
 import { Refusal } from "../../errors.ts";
 import { createSecretCheck, isFromBrowser, readAuthorization } from "../../http/auth.ts";
@@ -13,7 +13,7 @@ import { type BodyLimit, readBodyInto } from "./body.ts";
 import { hecAnswers, type HecAnswerName, type RejectedReason } from "./protocol.ts";
 
 export interface HecReceiverDeps extends ReceiverDeps {
-  /** The journal accepts nothing. */
+  /** True if the journal accepts nothing. */
   isFull(): boolean;
 }
 
@@ -24,25 +24,25 @@ export interface StreamingTailnet extends Known {
 
 export interface HecReceiver {
   readonly routes: readonly Route[];
-  /** The next request is checked against these. `tailnet`: its name. */
+  /** Checks requests against these tokens from now on. `tailnet`: its name. */
   useTokens(token: string, tokenPrevious: string, tailnet?: string): void;
 }
 
 export const defaultPath = "/services/collector/event";
 
-/** What HEC clients post to when they are given no path of their own; accepted with the default path only. */
+/** Default paths of HEC clients; accepted with the default path only. */
 const aliases = ["/services/collector", "/services/collector/event/1.0"];
 
 /** Probed by clients and load balancers, independent of the path for records. */
 export const healthPaths = ["/services/collector/health", "/services/collector/health/1.0"].flatMap(withTrailingSlash);
 
-/** Where records may be posted to. */
+/** Paths that accept records. */
 export function ingestPaths(path: string): readonly string[] {
   const paths = withTrailingSlash(path);
   return paths[0] === defaultPath ? [...paths, ...aliases.flatMap(withTrailingSlash)] : paths;
 }
 
-/** Requests whose body is being read, or waits to be worked on, at once. */
+/** Maximum number of requests whose body is being read. */
 export const maxReading = 256;
 
 /** What the headers of a request say. */
@@ -51,7 +51,7 @@ interface Claim {
   readonly compression: Compression | undefined;
 }
 
-/** `streaming`: the tailnets, if there are several. `deps.telemetry` and `deps.logger` are for what belongs to none of them. */
+/** `streaming`: the tailnets, if there are several. `deps.telemetry` and `deps.logger` are for requests of none of them. */
 export function createHecReceiver(
   settings: Config["streaming"],
   deps: HecReceiverDeps,
@@ -74,7 +74,7 @@ export function createHecReceiver(
 
   const isOpen = ({ name }: StreamingTailnet): boolean => tokens.get(name)?.length === 0;
 
-  /** The tailnet, or the answer. Every token is compared, whatever the path says. */
+  /** The tailnet, or the answer. Every token is compared, whatever the path. */
   function authenticate(exchange: Exchange): StreamingTailnet | HecAnswerName {
     const candidates = tailnets.candidates(exchange);
     const [only, ...others] = candidates;
@@ -143,7 +143,7 @@ export function createHecReceiver(
   };
 }
 
-/** What all requests together may not hold, one may not either. */
+/** A single body may not exceed the limit for all of them. */
 function bodyLimit(settings: Config["streaming"]): BodyLimit {
   const { max_body_bytes: own, max_inflight_bytes: all } = settings;
   const ownBytes = own === 0 ? defaultMaxBodyBytes : own;
@@ -153,7 +153,7 @@ function bodyLimit(settings: Config["streaming"]): BodyLimit {
   return { maxBytes, tooLarge: `The body is larger than ${maxBytes} bytes (${setting})` };
 }
 
-/** `auto` goes by `Content-Encoding`; every other mode ignores that header. @throws {Refusal} `unsupported_encoding` */
+/** `auto` follows `Content-Encoding`; other modes ignore that header. @throws {Refusal} `unsupported_encoding` */
 function compressionOf(
   mode: Config["streaming"]["decompress"],
   contentEncoding: string | null,

@@ -1,8 +1,8 @@
-/** Every answer of the HEC receiver, in one table: the receiver sends them from here, and the reference page prints it. */
+/** The table of all answers of the HEC receiver, used by the receiver and by the reference page. */
 import type { AttributesOf } from "../../catalogue/metrics.ts";
 import { type AnswerRow, row, sharedRows } from "../answers.ts";
 
-/** `rejected{reason}` of a request that was refused as a whole. */
+/** `rejected{reason}` of a request refused as a whole. */
 export type RejectedReason = Exclude<
   NonNullable<AttributesOf<"tailscale.stream.rejected">["reason"]>,
   "not_found" | "method"

@@ -1,24 +1,24 @@
 /**
- * Cuts the text of a body into its top-level JSON values, wherever the slices end that it arrives in.
+ * Splits the text of a body into its top-level JSON values, wherever the slices it arrives in end.
  *
- * Top level: objects with nothing or white space between, JSON arrays of values, and `{"logs":[…]}`, which is split like an array.
+ * Top level: objects with nothing or white space between, JSON arrays of values, and `{"logs":[…]}`, split like an array.
  */
 import { Refusal } from "../../errors.ts";
 import type { Batch } from "../../pipeline/batch.ts";
 import { ValueBoundary } from "../../records/json.ts";
 import { freeBuffer } from "../../runtime/process.ts";
 
-/** What may come next: `value` and `first` begin a value, `first` may end an empty list as well; `wrapper` ends a `{"logs":[…]}`. */
+/** What may come next. `value`: a value. `first`: a value, or the end of the list. `wrapper`: the end of `{"logs":[…]}`. */
 type Place = "top" | "first" | "value" | "separator" | "wrapper";
 
 /**
- * Cuts bytes that arrive in slices into values, and adds each to the batch: as a flow record of the usual shape or, if the
- * scanner gives it up, parsed. Linear in the bytes, wherever the slices end. Yields where its driver may pause.
+ * Splits bytes that arrive in slices into values and adds each to the batch: as a flow record of the usual shape or, if the
+ * scanner gives up, parsed. Linear in the bytes, wherever the slices end. Yields where the caller may pause.
  */
 export class ValueReader {
   /** Complete values so far, which is also the 0-based position of the next. */
   count = 0;
-  /** Members and elements of the values that the scanner has given up, roughly: what parsing them leaves behind. */
+  /** Approximate number of members and elements in parsed values, as a measure of the garbage they leave behind. */
   parts = 0;
   /** Nothing but white space so far. */
   isEmpty = true;
@@ -32,10 +32,10 @@ export class ValueReader {
   #isLast = false;
   /** Unconsumed bytes: the beginning of a value, or of a prefix that decides its kind. */
   #held: Uint8Array = new Uint8Array(0);
-  /** Looks for the end of the value that `#held` begins, from `#searchedBytes` on. */
+  /** Finds the end of the value that `#held` begins, continuing at `#searchedBytes`. */
   #boundary: ValueBoundary | undefined;
   #searchedBytes = 0;
-  /** Adds the value that was just cut, if it was not scanned. */
+  /** Adds the last value, if it was not scanned. */
   #adding: Iterable<void> | undefined;
 
   constructor(batch: Batch) {
@@ -50,14 +50,14 @@ export class ValueReader {
     this.#held = bytes === slice ? new Uint8Array(slice.subarray(used)) : bytes.subarray(used);
   }
 
-  /** @throws {Refusal} `unparsable` if a value or a list is torn. */
+  /** @throws {Refusal} `unparsable` if a value or a list is incomplete. */
   *end(): Generator<void> {
     this.#isLast = true;
     yield* this.push(new Uint8Array(0));
     if (this.#held.length > 0 || this.#place !== "top") throw this.damaged("the body ends in the middle of a value");
   }
 
-  /** Gives its buffer back. The reader must not be used again. */
+  /** Frees its buffer. The reader must not be used again. */
   release(): void {
     freeBuffer(this.#held);
   }
@@ -66,7 +66,7 @@ export class ValueReader {
     return new Refusal("unparsable", why, { valueIndex: this.count });
   }
 
-  /** Works through the bytes. Returns how many are used up. */
+  /** Processes the bytes. Returns how many were consumed. */
   *#run(bytes: Uint8Array): Generator<void, number> {
     let at = 0;
     if (this.#isAtStart) {
@@ -97,7 +97,7 @@ export class ValueReader {
     }
   }
 
-  /** One piece of punctuation or one value. Returns the offset behind it, or -1 if it goes on in the next slice. */
+  /** Consumes one punctuator or one value. Returns the offset after it, or -1 if it continues in the next slice. */
   #step(bytes: Uint8Array, at: number): number {
     const byte = bytes[at] as number;
     switch (this.#place) {
@@ -120,7 +120,7 @@ export class ValueReader {
     }
   }
 
-  /** A flow record in nearly every case; `{"logs":[` is no value, but the beginning of a list of them. */
+  /** Usually a flow record; `{"logs":[` is not a value but begins a list of them. */
   #topObject(bytes: Uint8Array, at: number): number {
     const matched = matchedBytes(bytes, at, logsPrefix);
     if (matched === logsPrefix.length) {
@@ -152,7 +152,7 @@ export class ValueReader {
     return end;
   }
 
-  /** What follows the list says nothing about its records, but with the brace before the list it must be an object. */
+  /** What follows the list is irrelevant to its records, but must complete the object opened before the list. */
   #endWrapper(bytes: Uint8Array, at: number): number {
     if (this.#boundary === undefined) {
       this.#boundary = new ValueBoundary();
@@ -181,7 +181,7 @@ export class ValueReader {
   }
 }
 
-/** Whether these bytes end an object that has a member already: a brace, or more members. */
+/** True if these bytes end an object that already has a member: a brace, or more members. */
 function endsWrapper(bytes: Uint8Array): boolean {
   if (bytes[0] === closeBrace) return true;
   try {
@@ -201,7 +201,7 @@ function skipSpace(bytes: Uint8Array, from: number): number {
   return at;
 }
 
-/** How many bytes of `prefix` stand at `at`, up to its length or the end of the bytes. */
+/** How many bytes of `prefix` match at `at`, up to its length or the end of the bytes. */
 function matchedBytes(bytes: Uint8Array, at: number, prefix: Uint8Array): number {
   let matched = 0;
   while (matched < prefix.length && at + matched < bytes.length && bytes[at + matched] === prefix[matched]) matched++;

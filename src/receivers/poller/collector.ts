@@ -1,4 +1,4 @@
-/** Polls one log, one window at a time: its records go through the pipeline like any other, and the position is committed with them. */
+/** Polls one log window by window: records go through the pipeline, and the cursor is committed with them. */
 import { Refusal, Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -13,7 +13,7 @@ import { firstPosition, hasPassed, type NextWindow, nextWindow, type WindowPolic
 export interface CollectorOptions {
   readonly type: PolledType;
   readonly policy: WindowPolicy;
-  /** `once`: reads on from an earlier poll's position up to the start of the program, and then drops the position. */
+  /** `once`: continues from the cursor of an earlier poll up to the start of the program, then deletes the cursor. */
   readonly mode: "always" | "once";
 }
 
@@ -25,13 +25,13 @@ export interface CollectorDeps {
   readonly clock: Clock;
 }
 
-/** If an answer is larger, its window is halved. */
+/** A window whose answer is larger is halved. */
 const maxAnswerBytes = 256 * 1024 * 1024;
 
-/** Seconds by which dates of answers may go back. */
+/** Seconds by which the dates of answers may go backwards. */
 const maxDatedBack = 60;
 
-/** Records are committed when their text reaches this size, so that memory does not grow with the answer. */
+/** Records are committed in batches of this size, so that memory does not grow with the answer. */
 const maxBatchBytes = 8 * 1024 * 1024;
 
 export class LogCollector {
@@ -48,17 +48,17 @@ export class LogCollector {
     this.#startedAt = Math.floor(deps.clock() / 1000);
   }
 
-  /** How far the log has been read, whole seconds. */
+  /** How far the log has been read, in whole epoch seconds. */
   get readUntil(): number | undefined {
     return this.#deps.journal.pollCursor(this.#options.type)?.readUntil;
   }
 
   /**
-   * Reads the next window and commits its records, a part at a time; the position is committed with the last part. After an
-   * error, the next step asks for the same window, or for half of it if that was too much: what was committed already is then
-   * recognized as a duplicate.
+   * Reads the next window and commits its records batch by batch, and the cursor with the last batch. After an error the next
+   * step requests the same window, or half of it if the answer was too large; records already committed are then recognized as
+   * duplicates.
    * @throws {TailscaleError} if the API does not answer.
-   * @throws {Unavailable} if the journal cannot accept the records, or if half of the window is to be asked for at once.
+   * @throws {Unavailable} if the journal cannot accept the records, or if half of the window is to be requested at once.
    */
   async step(signal: AbortSignal): Promise<Step> {
     const { type, mode, policy } = this.#options;
@@ -69,7 +69,7 @@ export class LogCollector {
     }
     const { refusal } = journal.space;
     if (refusal !== undefined) throw new Unavailable(refusal);
-    // The first answer may take long, even across restarts, so the starting position is committed before it.
+    // The first answer may take long, even across restarts, so the starting position is committed first.
     if (journal.pollCursor(type) === undefined)
       await journal.setPollCursor(type, { type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
     if (api.clockAheadMs === undefined || this.#isDatedBack()) await api.authenticate(signal);
@@ -93,14 +93,14 @@ export class LogCollector {
     return next.isLast ? "current" : "behind";
   }
 
-  /** How far our clock is ahead of the API's; 0 if it is behind. */
+  /** How far the local clock is ahead of the API's; 0 if it is behind. */
   get #secondsAhead(): number {
     return Math.max(0, -(this.#deps.api.clockAheadMs ?? 0)) / 1000;
   }
 
   /**
-   * Whether the last answer's date is wrong: it is long before the position, which earlier dates had reached and our clock has.
-   * The position would move back with it, or no more would be asked, so that no later answer could correct it.
+   * True if the last answer's date is wrong: it is well before the cursor, which earlier dates and the local clock have reached.
+   * Trusting it would move the cursor back or stop all requests, so that no later answer could correct it.
    */
   #isDatedBack(): boolean {
     const { journal, clock } = this.#deps;
@@ -114,7 +114,7 @@ export class LogCollector {
     const { journal, clock } = this.#deps;
     const secondsAhead = this.#secondsAhead;
     const cursor = journal.pollCursor(type) as PollCursor;
-    /** Nothing has been read yet: the position is by our clock, and there is nothing to read again. */
+    /** Nothing has been read yet: the cursor is by the local clock, and there is nothing to read again. */
     const isFirst = cursor.isOurClock === true;
     const readUntil = isFirst ? cursor.readUntil - Math.ceil(secondsAhead) : cursor.readUntil;
     return nextWindow(policy, {
@@ -166,7 +166,7 @@ export class LogCollector {
     }
   }
 
-  /** Returns whether the window can be halved. */
+  /** Returns false if the window is too short to be halved. */
   #halve({ window }: Pick<NextWindow, "window">): boolean {
     const seconds = window === undefined ? 0 : window.end - window.start;
     this.#span = Math.max(1, Math.floor(seconds / 2));
@@ -186,13 +186,13 @@ export class LogCollector {
   }
 }
 
-/** Both the API's client and the pipeline limit what they read at once. */
+/** The API client and the pipeline both limit how much they read at once. */
 function isTooMuch(error: unknown): error is Error {
   if (error instanceof Refusal) return error.reason === "too_large";
   return error instanceof TailscaleError && (error.reason === "too_large" || error.reason === "timeout");
 }
 
-/** The API's own names. */
+/** The API's names for the logs. */
 export const logNames = { flow: "network", audit: "configuration" } as const satisfies Record<PolledType, LogName>;
 
 /** Returns the record's size. @throws {TailscaleError} `malformed` if it is not JSON. @throws {Refusal} `too_large` */

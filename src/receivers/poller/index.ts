@@ -1,4 +1,4 @@
-/** The poller: asks the API for each log at its interval, catches up without a pause after an outage, and never skips a window. */
+/** The poller: requests each log from the API at its interval, catches up after an outage without pausing, and warns of any gap. */
 import { hasCredentials, isPolled } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Journal, PolledType } from "../../journal/index.ts";
@@ -17,14 +17,14 @@ export interface PollerDeps extends ScrapeDeps {
 export interface Poller {
   start(): void;
   /**
-   * Aborts the request in flight and waits for what is being committed, at most `deadlineMs`. The position stays before an
-   * unfinished window. Safe before `start`, and twice.
+   * Aborts the request in flight and waits up to `deadlineMs` for the commit. The cursor stays before an unfinished window. May
+   * be called before `start` and more than once.
    */
   stop(deadlineMs: number): Promise<void>;
   readonly status: readonly (ScrapeStatus & { readonly log: LogName })[];
 }
 
-/** Polls what the settings ask for; also what was polled before they changed to `stream`, up to the start of the program. */
+/** Polls what the settings ask for, and reads what was polled before they changed to `stream` up to the start of the program. */
 export function createPoller(config: Config, { api, ...deps }: PollerDeps): Poller {
   const logs = api === undefined ? [] : polledLogsOf(config, deps.journal);
   const polls = api === undefined ? [] : logs.map((log) => createPoll(log, { ...deps, api }));
@@ -69,7 +69,7 @@ function createPoll({ name, intervalMs, ...options }: PolledLog, deps: PollerDep
   return { log, scrape };
 }
 
-/** With the days that Tailscale keeps each log (its documentation of network flow logs and of configuration audit logs). */
+/** Each log with its retention at Tailscale in days (see its documentation of network flow logs and configuration audit logs). */
 const collectors = [
   ["flow", "flowlogs", 30],
   ["audit", "auditlogs", 90],

@@ -1,6 +1,6 @@
 /**
- * Which span of the log to request next: pure arithmetic. Everything is whole seconds on the log service's clock, both ends
- * of a window included, so consecutive windows share the second at which they meet.
+ * Computes which span of the log to request next. All times are whole seconds on the log service's clock. Windows include both
+ * ends, so consecutive windows share the second at which they meet.
  */
 import type { Horizon } from "../../journal/index.ts";
 import type { LogWindow } from "../../tailscale/index.ts";
@@ -10,11 +10,11 @@ const horizonMargin = 60;
 
 /** Lengths, in seconds. */
 export interface WindowPolicy {
-  /** How far behind the present the log may still be incomplete. */
+  /** Age below which the log may still be incomplete. */
   readonly lag: number;
   readonly lookback: number;
   readonly maxWindow: number;
-  /** How much is read again for records that were logged late. At most half a window, or polling would never advance. */
+  /** How much is read again to catch records logged late: at most half a window, or polling would never advance. */
   readonly overlap: number;
   /** How long Tailscale keeps the log. */
   readonly retention: number;
@@ -22,39 +22,39 @@ export interface WindowPolicy {
 
 /** How far the log has been read, and what limits the next window. */
 export interface PollState {
-  /** The present, by our clock or the API's, whichever is behind. */
+  /** The current time by the local clock or the API's, whichever is behind. */
   readonly now: number;
   /** How far the log has been read and committed. */
   readonly readUntil: number;
-  /** Where the previous window ended while catching up, when nothing is read again. */
+  /** End of the previous window while catching up, when nothing is read again. */
   readonly resumeAt: number | undefined;
   /** The longest span to request: `maxWindow`, or less after answers that were too large. */
   readonly span: number;
-  /** Of the dedup keys of this log. */
+  /** For the dedup keys of this log. */
   readonly horizon: Horizon;
-  /** Nothing after this is wanted. */
+  /** Nothing after this is read. */
   readonly until?: number;
 }
 
 export interface NextWindow {
   /** `undefined` if the whole span has to be skipped. */
   readonly window: LogWindow | undefined;
-  /** How far the log is read once the window has been. */
+  /** How far the log has been read after this window. */
   readonly readUntil: number;
   /** Seconds before the window that are skipped and never read. */
   readonly unverifiableSeconds: number;
-  /** Whether it reads again what was read before. */
+  /** True if it rereads part of the log. */
   readonly isOverlapping: boolean;
-  /** Whether there is no more to read for now. */
+  /** True if there is nothing more to read for now. */
   readonly isLast: boolean;
 }
 
-/** Where the very first window begins. */
+/** Start of the very first window. */
 export function firstPosition(now: number, { lag, lookback }: WindowPolicy): number {
   return Math.floor(now) - lag - lookback;
 }
 
-/** The next window; nothing while there is nothing new. */
+/** The next window, or `undefined` if there is nothing new. */
 export function nextWindow(policy: WindowPolicy, state: PollState): NextWindow | undefined {
   const { now, readUntil: committed, resumeAt, span, horizon, until = Number.POSITIVE_INFINITY } = state;
   const present = Math.floor(now) - policy.lag;
@@ -89,12 +89,12 @@ export function nextWindow(policy: WindowPolicy, state: PollState): NextWindow |
   };
 }
 
-/** Whether keys of the window's records may have been dropped while it was read, so that its duplicates would not be recognized. */
+/** True if dedup keys of the window's records may have been dropped while it was read, so that duplicates would go unnoticed. */
 export function hasPassed({ until, streamed }: Horizon, { window, isOverlapping }: NextWindow): boolean {
   return window !== undefined && secondAfter(isOverlapping ? until : streamed) > window.start;
 }
 
-/** The first whole second after an instant in epoch milliseconds; −∞ if there is none (0). */
+/** The first whole second after a time in epoch milliseconds; −∞ for 0 (none). */
 function secondAfter(millis: number): number {
   return millis === 0 ? Number.NEGATIVE_INFINITY : Math.floor(millis / 1000) + 1;
 }

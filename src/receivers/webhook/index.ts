@@ -1,6 +1,6 @@
 /**
- * The webhook receiver: which deliveries are genuine, and how their events become a committed batch. Events are judged alone:
- * an odd one is quarantined, its neighbours are accepted.
+ * The webhook receiver: verifies deliveries and commits their events as a batch. Each event is checked on its own: an invalid one
+ * is quarantined, and the others are accepted.
  */
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
@@ -20,7 +20,7 @@ import { type RejectedReason, webhookAnswers, type WebhookAnswerName } from "./p
 import { isSigned, judgeTime, readSignature, type Signature, signatureHeader } from "./signature.ts";
 
 export interface WebhookReceiverDeps extends ReceiverDeps {
-  /** Epoch milliseconds up to which accepted deliveries may have been forgotten. */
+  /** Epoch milliseconds up to which the dedup keys of accepted deliveries may have been dropped. */
   forgottenUntil(): number;
   /** Called with the secret that a delivery was signed with. */
   signedBy?(secret: string): void;
@@ -34,29 +34,29 @@ export interface WebhookTailnet extends Known, Pick<WebhookReceiverDeps, "forgot
 
 export interface WebhookReceiver {
   readonly routes: readonly Route[];
-  /** The next delivery is checked against these. `tailnet`: its name. */
+  /** Verifies deliveries against these secrets from now on. `tailnet`: its name. */
   useSecrets(secret: string, secretPrevious: string, tailnet?: string): void;
 }
 
-/** To receive a body; and once more, to commit it. */
+/** Time limit for receiving a body, and again for committing it. */
 export const defaultTimeoutMs = 30_000;
 
-/** Deliveries in flight at once. */
+/** Maximum number of deliveries whose body is being read. */
 export const maxDeliveries = 256;
 
-/** Deliveries that are parsed and committed at once. */
+/** Maximum number of deliveries being parsed and committed. */
 export const maxWorking = 64;
 
-/** Bodies of all of them together, unless one alone may be larger. */
+/** Maximum total size of bodies in memory, unless `max_body_bytes` is larger. */
 export const maxInflightBytes = 64 * 1024 * 1024;
 
-/** Tailscale sends a few at once. */
+/** Maximum number of events per delivery; Tailscale sends a few. */
 export const maxEvents = 10_000;
 
-/** Members and elements of one delivery: an event has about twelve. */
+/** Maximum number of members and elements per delivery; an event has about twelve. */
 export const maxParts = maxEvents * 30;
 
-/** The signature of a delivery's header, not yet verified against the body; absent if none is required. */
+/** The signature header of a delivery, not yet verified against the body; `undefined` if none is required. */
 interface Claim {
   readonly exchange: Exchange;
   readonly signature: Signature | undefined;
@@ -64,7 +64,7 @@ interface Claim {
   readonly isLate: boolean;
 }
 
-/** `hooked`: the tailnets, if there are several. `deps.telemetry` and `deps.logger` are for what belongs to none of them. */
+/** `hooked`: the tailnets, if there are several. `deps.telemetry` and `deps.logger` are for requests of none of them. */
 export function createWebhookReceiver(
   settings: Config["webhook"],
   deps: WebhookReceiverDeps,
@@ -78,7 +78,7 @@ export function createWebhookReceiver(
     hooked.map(({ name, settings: own }) => [name, given(own.secret, own.secret_previous)] as const),
   );
   const secretsOf = ({ name }: WebhookTailnet): readonly string[] => secrets.get(name) ?? [];
-  /** Compared where a path names nobody, so that this takes as long. */
+  /** Compared if a path names no known tailnet, so that the answer takes as long. */
   const nobodysSecret = randomBytes(32).toString("hex");
 
   const receive = createIntake<WebhookAnswerName, RejectedReason, Claim>(
@@ -99,13 +99,13 @@ export function createWebhookReceiver(
     deps,
   );
 
-  /** The only tailnet that it can be, if that has no secret. */
+  /** The only candidate tailnet, if it has no secret. */
   function withoutSecret(exchange: Exchange): WebhookTailnet | undefined {
     const [only, ...others] = tailnets.candidates(exchange);
     return only !== undefined && others.length === 0 && secretsOf(only).length === 0 ? only : undefined;
   }
 
-  /** Without any secret every program may send and no web page; or nobody, until there is one. */
+  /** Without a secret any program may send, but no web page; with `auto_configure` nobody may until there is one. */
   function check(exchange: Exchange, receivedAt: number): Claim | WebhookAnswerName {
     const { headers } = exchange.request;
     const encoding = headers.get("content-encoding") ?? "identity";
@@ -116,7 +116,7 @@ export function createWebhookReceiver(
         if (isFromBrowser(exchange, settings.public_url)) return "crossSite";
         return encoding === "identity" ? { exchange, signature: undefined, isLate: false } : "unsupportedEncoding";
       }
-      // Of several, one whose secret is not known yet is refused as one that is not known at all.
+      // Among several tailnets, one whose secret is not known yet is refused like an unknown tailnet.
     }
     const signature = readSignature(headers.get(signatureHeader));
     if (typeof signature === "string") return signature;
@@ -125,14 +125,14 @@ export function createWebhookReceiver(
     return encoding === "identity" ? { exchange, signature, isLate: time === "late" } : "unsupportedEncoding";
   }
 
-  /** The tailnet that it is about. Secrets may have changed since its header was checked: the new ones decide. */
+  /** The tailnet that signed the delivery. If secrets have changed since the header was checked, the new ones count. */
   async function verify({ claim, body, turns }: Job<Claim>): Promise<WebhookTailnet | WebhookAnswerName> {
     const { exchange, signature, isLate } = claim;
     if (signature === undefined) return withoutSecret(exchange) ?? "missingSignature";
     const tried = tailnets
       .candidates(exchange)
       .flatMap((tailnet) => secretsOf(tailnet).map((secret) => ({ tailnet, secret, isSigner: false })));
-    // Each secret is tried, whichever fits; others may go on between them.
+    // Every secret is tried, even after a match; other requests may run in between.
     function* tryAll(): Generator<void> {
       if (tried.length === 0) isSigned(signature as Signature, body.chunks, nobodysSecret);
       for (const one of tried) {
@@ -145,7 +145,8 @@ export function createWebhookReceiver(
     if (signer === undefined) return "badSignature";
     const { tailnet, secret } = signer;
     tailnet.signedBy?.(secret);
-    // Sent at the earliest that its time allows, its events must still be known, or a replay would be news.
+    // A delivery accepted at the earliest time its signature allows must still have its dedup keys, or a replay would go
+    // unnoticed.
     const earliestMs = signature.seconds * 1000 - settings.tolerance;
     return isLate && earliestMs <= tailnet.forgottenUntil() ? "staleTimestamp" : tailnet;
   }
@@ -182,13 +183,13 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 const isNotSpace = (byte: number): boolean => byte > 0x20;
 
 /**
- * Adds the events of a body to the batch: one JSON array of them, or a single one. What no event can be is quarantined by its
- * decoder. Yields where its driver may pause.
+ * Adds the events of a body to the batch: a JSON array of events, or a single one. The decoder quarantines anything that cannot
+ * be an event. Yields where the caller may pause.
  * @throws {Refusal} `unparsable` or `too_large`
  */
 export function* addEvents(batch: Pick<Batch, "addRecord">, { chunks, bytes }: Body): Generator<void> {
   const body = Buffer.concat(chunks, bytes);
-  // Before parsing: 4 MiB of brackets or distinct keys would take seconds, and 100 MB.
+  // Checked before parsing: 4 MiB of brackets or distinct keys would take seconds and 100 MB.
   const boundary = new ValueBoundary({ ...valueLimits, parts: maxParts, bytes: Number.POSITIVE_INFINITY });
   boundary.endOf(body, Math.max(0, body.findIndex(isNotSpace)), body.length);
   yield;

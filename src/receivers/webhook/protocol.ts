@@ -1,8 +1,8 @@
-/** Every answer of the webhook receiver, in one table: the receiver sends them from here, and the reference page prints it. */
+/** The table of all answers of the webhook receiver, used by the receiver and by the reference page. */
 import type { AttributesOf } from "../../catalogue/metrics.ts";
 import { type AnswerRow, row, sharedRows } from "../answers.ts";
 
-/** `rejected{reason}` of a delivery that was refused as a whole. */
+/** `rejected{reason}` of a delivery refused as a whole. */
 export type RejectedReason = Exclude<
   NonNullable<AttributesOf<"tailscale.webhook.rejected">["reason"]>,
   "not_found" | "method"
@@ -97,5 +97,5 @@ const answers = {
 
 export type WebhookAnswerName = keyof typeof answers;
 
-/** In the order of the steps that a delivery goes through. */
+/** In the order in which a delivery is checked. */
 export const webhookAnswers: Readonly<Record<WebhookAnswerName, WebhookAnswer>> = answers;

@@ -1,4 +1,4 @@
-/** Checks the signature of a delivery: that it was made with our secret, when, and that not a byte has changed since. */
+/** Verifies the signature of a webhook delivery: made with a known secret, recent enough, and over exactly these bytes. */
 import { Buffer } from "node:buffer";
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { Config } from "../../config/schema.ts";
@@ -7,21 +7,21 @@ export const signatureHeader = "tailscale-webhook-signature";
 
 /** What the header says: `t=<seconds>,v1=<hex>[,v1=…]`. */
 export interface Signature {
-  /** As it stands there, since the signed text begins with it. */
+  /** As written in the header, because the signed text begins with it. */
   readonly time: string;
   readonly seconds: number;
   /** The decoded `v1` elements, 32 bytes each. */
   readonly candidates: readonly Uint8Array[];
 }
 
-/** What is wrong with a signature header, or with the time in it: names of answers. */
+/** What is wrong with a signature header, as the name of an answer. */
 export type SignatureDefect = "missingSignature" | "malformedSignature";
 export type TimeVerdict = "timely" | "late" | "staleTimestamp" | "futureTimestamp";
 
-/** More are no rotation of secrets. */
+/** Secret rotation never needs more. */
 export const maxCandidates = 16;
 
-/** A time with two meanings is malformed; so is a header of unknown elements alone. Unknown elements beside known ones are passed over. */
+/** A header with several times, or without a `v1`, is malformed. Unknown elements are ignored. */
 export function readSignature(header: string | null): Signature | SignatureDefect {
   if (header === null || header.trim() === "") return "missingSignature";
   const times: string[] = [];
@@ -37,7 +37,7 @@ export function readSignature(header: string | null): Signature | SignatureDefec
   return { time, seconds: Number(time), candidates };
 }
 
-/** Judges a signature's time at the receipt of its delivery (epoch milliseconds), the edges included. Tolerance 0: any time is timely. */
+/** Compares a signature's time with the receipt of its delivery (epoch milliseconds), limits included. Tolerance 0: any time is timely. */
 export function judgeTime(
   seconds: number,
   receivedAt: number,
@@ -51,8 +51,8 @@ export function judgeTime(
 }
 
 /**
- * Whether one of the candidates was made from these bytes with the secret. Its duration depends on how many there are, never
- * on what they hold: each is compared, in constant time.
+ * True if one of the candidates was made from these bytes with the secret. Every candidate is compared in constant time, so the
+ * duration depends on their number only.
  */
 export function isSigned({ time, candidates }: Signature, chunks: readonly Uint8Array[], secret: string): boolean {
   const own = signatureOf(secret, time, chunks);
@@ -61,12 +61,12 @@ export function isSigned({ time, candidates }: Signature, chunks: readonly Uint8
   return matches === 1;
 }
 
-/** The header that a sender makes. `seconds`: since the epoch. */
+/** The header that a sender would set. `seconds`: since the epoch. */
 export function signatureHeaderOf(secret: string, seconds: number, body: string): string {
   return `t=${seconds},v1=${signatureOf(secret, String(seconds), [Buffer.from(body)]).toString("hex")}`;
 }
 
-/** HMAC-SHA256 over `<time>.<body>`, keyed by the whole text of the secret, its prefix included. */
+/** HMAC-SHA256 over `<time>.<body>`, keyed with the full text of the secret, including its prefix. */
 function signatureOf(secret: string, time: string, chunks: readonly Uint8Array[]): Buffer {
   const mac = createHmac("sha256", secret).update(`${time}.`);
   for (const chunk of chunks) mac.update(chunk);
