@@ -1,20 +1,20 @@
-/** What goes into a journal and what is read back from it: parts, batches, their tallies and rows, and how texts are packed. */
+/** What is written to a journal and read back from it: parts, batches, tallies and rows, and how texts are compressed. */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { fileErrorReason } from "../lib/system-error.ts";
 import type { LeftOutReason } from "../records/flow/columns.ts";
 import type { DefectReason, RecordType, SkipReason, Source } from "../records/types.ts";
 
-/** What the API can be polled for. */
+/** Record types that the API can be polled for. */
 export type PolledType = Exclude<RecordType, "webhook">;
 
-/** Accepted records of one type on their way in: one row. At most about 1 MiB of text. */
+/** Accepted records of one type to be appended as one row, with at most about 1 MiB of text. */
 export interface Part {
   readonly type: RecordType;
   readonly records: number;
   readonly length: number;
-  /** The stored lines, with a newline or nothing between two, as one zstd frame. */
+  /** The stored lines, separated by newlines or not at all, as one zstd frame. */
   readonly body: Uint8Array;
-  /** The lines as they are before packing, if a reader of the row is likely to want them at once. */
+  /** The lines before compression, if a reader of the row is likely to want them at once. */
   readonly text?: Uint8Array;
   /** Entries and log records of the batch that are excluded, encoded by `encodeLeftOut`; usually undefined. */
   readonly leftOut: Uint8Array | undefined;
@@ -22,39 +22,39 @@ export interface Part {
   readonly leftOutEntries: Readonly<Partial<Record<LeftOutReason, number>>>;
   /** Four words per record, as `records/identity.ts` makes them. */
   readonly keys: Uint32Array;
-  /** From when on the keys grow old, epoch milliseconds: the latest of them. */
+  /** The time from which the keys age, epoch milliseconds: the latest of them. */
   readonly keysAt: number;
   /**
-   * Of flow records: the day of each, counted from the epoch, on which its window began, modulo 65,536; 0 without a begin. A
-   * function of the record alone, so a repeat has the same.
+   * Only for flow records: the day since the epoch, modulo 65,536, on which each record's window began; 0 without a begin.
+   * Derived from the record alone, so a repeat has the same day.
    */
   readonly days?: Uint16Array;
   /**
-   * What a record tells that a record of another type can tell too, if compared at all: the fact's key (`Identifier.fact`), and
-   * for a webhook event the same of the second before and of the second after behind it.
+   * Keys of facts (`Identifier.fact`) that a record of another type may report too, if they are compared at all. For a webhook
+   * event, followed by the keys of the second before and the second after.
    */
   readonly facts?: readonly (Uint32Array | undefined)[];
-  /** Log records that each record makes, if the batch has a limit for them. */
+  /** Number of log records per record, if the batch has a limit for them. */
   readonly logRecords?: Uint32Array;
   readonly flags: Uint8Array;
-  /** The same part without the records whose byte is 1; called inside the turn when some turn out to be known. */
+  /** The same part without the records whose byte is 1; called within the turn if some are already known. */
   without(dropped: Uint8Array): Part;
 }
 
 /** Bits of `Part.flags`. */
 export const partFlags = { ahead: 1, unproven: 2, replacedTime: 4 } as const;
 
-/** Texts that are kept to be looked at, never accepted: invalid records, or samples of unknown kinds. One row. */
+/** Texts kept for inspection but never accepted: invalid records, or samples of unknown kinds. One row. */
 export interface QuarantinePart {
   readonly class: "invalid" | "sample";
   readonly type: RecordType | "unknown";
-  /** A word of a closed set. */
+  /** A word from a closed set. */
   readonly reason: string;
   readonly lines: number;
   readonly length: number;
   /** One JSON object per line: `QuarantineLine`. One zstd frame. */
   readonly body: Uint8Array;
-  /** Four words per line, of class `quarantined`; none for samples. */
+  /** Four words per line for class `quarantined`; none for samples. */
   readonly keys: Uint32Array;
   without(dropped: Uint8Array): QuarantinePart;
 }
@@ -66,36 +66,36 @@ export interface QuarantineLine extends Pick<QuarantinePart, "type" | "reason"> 
   readonly isCut?: true;
 }
 
-/** Keys of records that were known when the batch was put together: duplicates whose texts were dropped at once. */
+/** Keys of records that were already known when the batch was built: duplicates whose texts were dropped immediately. */
 export interface KnownKeys {
   readonly type: RecordType;
   readonly keys: Uint32Array;
   readonly keysAt: number;
 }
 
-/** What one batch changes, or a slice of a large one: all of it is in one transaction, or none. */
+/** What one batch, or a slice of a large one, changes. It is committed in one transaction or not at all. */
 export interface Append {
   readonly source: Source;
   /** Epoch milliseconds. */
   readonly receivedAt: number;
-  /** Size of the batch's text, decompressed, and the type that all its records share. */
+  /** Size of the batch's text after decompression, and the type shared by all its records. */
   readonly bytes: number;
   readonly bytesOf: RecordType | "unknown";
   readonly parts: readonly Part[];
   readonly known: readonly KnownKeys[];
   readonly quarantine: readonly QuarantinePart[];
   readonly skipped: Readonly<Partial<Record<SkipReason, number>>>;
-  /** The most log records that its accepted records may make. */
+  /** Maximum number of log records that its accepted records may produce. */
   readonly maxLogRecords?: number;
-  /** The quarantined line that this batch takes in again. It is cleared in the same transaction; if it is gone, nothing is appended. */
+  /** The quarantined line that this batch retries. It is cleared in the same transaction; if it is gone, nothing is appended. */
   readonly retries?: { readonly seq: number; readonly line: number; readonly reason: string };
-  /** It was polled while the stream was there to bring the same. */
+  /** The batch was polled while the stream was available to bring the same records. */
   readonly repairs?: boolean;
-  /** Where the poll that brought it stands once it is committed. */
+  /** Where the poll that brought the batch stands once it is committed. */
   readonly poll?: PollStep;
 }
 
-/** How far the log of one type has been polled. */
+/** How far the log of one record type has been polled. */
 export interface PollCursor {
   readonly type: PolledType;
   /** Whole seconds on the log service's clock. */
@@ -104,18 +104,18 @@ export interface PollCursor {
   readonly isOurClock?: true;
 }
 
-/** A poll's cursor without what else came with it. */
+/** The poll's cursor without any other properties. */
 export function pollCursorOf({ type, readUntil, isOurClock }: PollCursor): PollCursor {
   return { type, readUntil, ...(isOurClock && { isOurClock }) };
 }
 
-/** What a poll's last batch of a window commits beside its records. */
+/** What the last batch of a polled window commits in addition to its records. */
 export interface PollStep extends PollCursor {
-  /** Seconds that were skipped to come here. */
+  /** Seconds that were skipped to get here. */
   readonly unverifiableSeconds: number;
 }
 
-/** What cannot be computed from accepted records: what a batch left beside them. On the batch's first row. */
+/** What cannot be computed from accepted records, stored with the first row of its batch. */
 export interface Tally {
   readonly bytes: number;
   readonly bytesOf: RecordType | "unknown";
@@ -123,13 +123,13 @@ export interface Tally {
   readonly skipped?: Readonly<Partial<Record<SkipReason, number>>>;
   readonly quarantined?: readonly QuarantinedCount[];
   readonly samples?: number;
-  /** Entries of accepted records that are left out. */
+  /** Excluded entries of accepted records. */
   readonly leftOut?: Readonly<Partial<Record<LeftOutReason, number>>>;
   readonly conflicts?: { readonly counters: number; readonly entries: number };
   readonly futureTimes?: number;
   readonly replacedTimes?: number;
   readonly droppedLogRecords?: number;
-  /** Quarantined records that came in again, by the reason for which they had been quarantined. */
+  /** Quarantined records that were accepted on retry, by the reason for which they had been quarantined. */
   readonly retried?: Readonly<Record<string, number>>;
   readonly repaired?: Readonly<Partial<Record<PolledType, number>>>;
   readonly late?: Readonly<Partial<Record<PolledType, number>>>;
@@ -153,34 +153,34 @@ export interface Committed {
 
 export interface CommittedPart {
   readonly part: Part;
-  /** A byte per record, 1 for those that turned out to be known; nothing if none did. */
+  /** A byte per record, 1 for those already known; undefined if none was. */
   readonly dropped: Uint8Array | undefined;
   readonly accepted: number;
-  /** Its row; 0 if nothing of it was accepted. */
+  /** Its row; 0 if nothing was accepted. */
   readonly seq: number;
 }
 
-/** A row without what it holds. */
+/** A row without its contents. */
 export interface RowHead {
   readonly seq: number;
   /** Epoch milliseconds at which the batch was received. */
   readonly acceptedAt: number;
-  /** `tally`: a batch that brought no record. */
+  /** `tally`: a batch without any record. */
   readonly type: RecordType | "invalid" | "sample" | "tally";
   readonly records: number;
 }
 
 export interface Row extends RowHead {
   readonly source: Source;
-  /** The inflated lines; empty for a damaged row and for a tally. */
+  /** The decompressed lines; empty for a damaged row and for a tally. */
   readonly text: Uint8Array;
   readonly leftOut: Uint8Array | undefined;
   readonly tally: Tally | undefined;
-  /** Why the row is not what was written. */
+  /** Why the row is not what was written; undefined if it is intact. */
   readonly damage: string | undefined;
 }
 
-/** A row's columns, as far as readers need them. */
+/** The columns of a row that readers need. */
 export interface StoredBatch {
   readonly seq: number;
   readonly accepted_at: number;
@@ -193,7 +193,7 @@ export interface StoredBatch {
   readonly body: Uint8Array | null;
 }
 
-/** Something stored is not what was written. */
+/** Stored data that is not what was written. */
 export class Damaged extends Error {
   override readonly name = "Damaged";
 }
@@ -201,18 +201,18 @@ export class Damaged extends Error {
 /** Level 1: about a tenth of the size for flow records, at 0.57 times the cost of parsing them. */
 const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
-/** A row inflates to no more: a part is cut at 1 MiB behind a record, and a record has at most 16 MiB. */
+/** Upper bound for a decompressed row: a part is cut after the record that passes 1 MiB, and a record has at most 16 MiB. */
 const maxLength = 32 * 1024 * 1024;
 
-/** The smallest chunk that `node:zlib` accepts. One chunk for all of a text spares joining them. */
+/** The smallest chunk that `node:zlib` accepts. A single chunk for the whole text avoids joining chunks. */
 const minChunkBytes = 64;
 
-/** Packs text (UTF-8) as one frame. */
+/** Compresses text (UTF-8) to one frame. */
 export function packText(text: Uint8Array): Uint8Array {
   return zstdCompressSync(text, level);
 }
 
-/** The row, or what is wrong with it: as its text and tally tell, or `damage` if that is known. */
+/** Decodes a row. `damage` is set to what is wrong with its text or tally, or to the given one. */
 export function rowOf(stored: StoredBatch, damage?: string): Row {
   const { seq, accepted_at: acceptedAt, source, type, records, tally, left_out: leftOut } = stored;
   const row = { seq, acceptedAt, source: source as Source, type: type as Row["type"], records };
@@ -233,7 +233,7 @@ export function textOf({ length, body }: Pick<StoredBatch, "length" | "body">): 
 }
 
 /**
- * The text of a frame that must inflate to exactly `length` bytes: zstd accepts a truncated frame without an error.
+ * Decompresses a frame that must have exactly `length` bytes of text: zstd accepts a truncated frame without an error.
  * @throws {Damaged}
  */
 export function unpackText(frame: Uint8Array, length: number): Uint8Array {
@@ -248,7 +248,7 @@ export function unpackText(frame: Uint8Array, length: number): Uint8Array {
   return text;
 }
 
-/** The message of an error, or a few words instead of a system error's own text. */
+/** The message of an error, or a short description instead of a system error's own text. */
 export function reasonOf(error: unknown): string {
   return fileErrorReason(error) ?? (error instanceof Error ? error.message : String(error));
 }

@@ -1,23 +1,23 @@
-/** How far delivery has come: positions, marks and how they are listed, redeliveries, and the destinations that have them. */
+/** Progress of delivery: positions, marks and their listing, redeliveries, and destinations. */
 import type { RecordType, Source } from "../records/types.ts";
 
-/** The destination that a journal has from the beginning. Others are named in `Journal.useDestinations`. */
+/** The destination that every journal has. Others are named in `Journal.useDestinations`. */
 export { primaryDestination } from "../config/words.ts";
 
-/** The place of the next log record to deliver: inside a row by line, inside a record by log record. */
+/** Position of the next log record to deliver: a row, a record (line) in the row, and a log record of that record. */
 export interface LogPosition {
   readonly seq: number;
   readonly record: number;
   readonly logRecord: number;
 }
 
-/** How far delivery has come, and what became of everything before it. Sums since the journal was made. */
+/** How far delivery has come, and the outcome of everything before it. Sums since the journal was created. */
 export interface LogCursor extends LogPosition {
   readonly records: { readonly delivered: number; readonly deadLettered: number };
   readonly logRecords: { readonly delivered: number; readonly rejected: number; readonly deadLettered: number };
 }
 
-/** Where a journal that nobody has read begins. */
+/** The position in a journal that has not been read yet. */
 export const startOfJournal: LogCursor = {
   seq: 1,
   record: 0,
@@ -26,7 +26,7 @@ export const startOfJournal: LogCursor = {
   logRecords: { delivered: 0, rejected: 0, deadLettered: 0 },
 };
 
-/** The position of `to`, and the sums of the stored cursor plus what has been counted between `from` and `to`. */
+/** The position of `to`, with the sums of the stored cursor plus their growth between `from` and `to`. */
 export function advanced(stored: LogCursor, from: LogCursor, to: LogCursor): LogCursor {
   const grown = <Sums extends Readonly<Record<string, number>>>(sums: Sums, was: Sums, is: Sums): Sums => {
     const grownBy = Object.entries(is).map(([name, sum]) => [name, (sums[name] ?? 0) + sum - (was[name] ?? 0)]);
@@ -39,7 +39,7 @@ export function advanced(stored: LogCursor, from: LogCursor, to: LogCursor): Log
   };
 }
 
-/** The same position, with sums that begin anew: of records, so many are delivered already. */
+/** The same position with new sums, in which `delivered` records are already delivered. */
 export function begunAnew({ seq, record, logRecord }: LogPosition, delivered: number): LogCursor {
   return { ...startOfJournal, seq, record, logRecord, records: { ...startOfJournal.records, delivered } };
 }
@@ -47,10 +47,10 @@ export function begunAnew({ seq, record, logRecord }: LogPosition, delivered: nu
 /** Why records are dead letters. */
 export type DeadLetterReason = "rejected" | "too_large" | "failing" | "internal";
 
-/** `partial`: rejected in part by the backend, marked for their range. `unmeasured`: not in the counters. Delivered all the same. */
+/** `partial`: partly rejected by the backend, marked for the whole range. `unmeasured`: delivered, but not in the counters. */
 export type MarkReason = DeadLetterReason | "partial" | "unmeasured";
 
-/** A range of records on their row that were not delivered, or not in full. The row stays as long as its mark. */
+/** A range of records of a row that were not delivered, or not in full. The row is kept as long as its mark. */
 export interface NewMark {
   readonly seq: number;
   /** First line, and the line after the last. */
@@ -58,7 +58,7 @@ export interface NewMark {
   readonly to: number;
   readonly why: MarkReason;
   readonly logRecords: number;
-  /** The backend's own words, or ours. */
+  /** The backend's own words, or those of this program. */
   readonly message: string;
   /** Epoch milliseconds. */
   readonly at: number;
@@ -75,9 +75,9 @@ export interface Progress {
 }
 
 /**
- * What is reported to be committed with the next turn: a later cursor replaces an earlier one, the rest adds up. The sums of a
- * cursor go on from those of the one reported before, or of `Journal.cursor` at the opening, even if series begin anew in between:
- * only what they have grown by is counted.
+ * What is committed with the next turn: a later cursor replaces an earlier one, the rest adds up. The sums of a cursor continue
+ * from those of the last reported one, or of `Journal.cursor` at opening, even if series begin anew in between: only their growth
+ * is counted.
  */
 export interface Report {
   readonly cursor?: LogCursor | undefined;
@@ -85,7 +85,7 @@ export interface Report {
   readonly redelivered?: readonly RedeliveryProgress[];
 }
 
-/** What was reported, by destination, and is not committed yet. */
+/** Reports by destination that are not committed yet. */
 export type Reports = ReadonlyMap<string, Report>;
 
 export const noReports: Reports = new Map();
@@ -103,13 +103,13 @@ export function withReport(reports: Reports, destination: string, more: Report):
 export interface DestinationRule {
   readonly name: string;
   readonly types: readonly RecordType[];
-  /** Otherwise its oldest undelivered records are given up when space is short. */
+  /** If false, its oldest undelivered records are evicted when space is short. */
   readonly isRequired: boolean;
 }
 
 /**
- * How far a further destination has come. In records of its types, since it was added or the series began anew:
- * `accepted = cursor.records.delivered + pending + cursor.records.deadLettered + evicted`.
+ * Progress of a further destination. In records of its types, since it was added or its series began anew: `accepted =
+ * cursor.records.delivered + pending + cursor.records.deadLettered + evicted`.
  */
 export interface DestinationAccount extends DestinationRule {
   /** When its counts began, epoch milliseconds. */
@@ -119,11 +119,11 @@ export interface DestinationAccount extends DestinationRule {
   readonly pending: number;
   /** When the oldest record that waits for it was received, epoch milliseconds. */
   readonly pendingSince: number | undefined;
-  /** Given up undelivered for lack of space. */
+  /** Evicted undelivered for lack of space. */
   readonly evicted: number;
 }
 
-/** What is kept for a person: a quarantined text, or a mark, as it is listed. */
+/** A quarantined text or a mark, as listed for an operator. */
 export interface QuarantineItem {
   /** `<seq>.<line>` for a text, `m<id>` for a mark. */
   readonly id: string;
@@ -131,13 +131,13 @@ export interface QuarantineItem {
   readonly type: RecordType | "unknown";
   readonly seq: number;
   readonly from: number;
-  /** Records it stands for: so many lines from there on. */
+  /** Number of records it stands for: lines from `from` on. */
   readonly records: number;
   readonly at: number;
   readonly source: Source;
   readonly reason: string;
   readonly detail: string;
-  /** Of a dead letter or note of a further destination: its name. */
+  /** The name of the further destination whose dead letter or note it is. */
   readonly destination?: string;
 }
 
@@ -147,7 +147,7 @@ export interface QuarantineCount {
   readonly items: number;
 }
 
-/** Items that share all that is given. */
+/** Selects the items that match every given property. */
 export interface QuarantineFilter {
   /** Ids of marks. */
   readonly ids?: readonly string[];
@@ -159,15 +159,15 @@ export interface QuarantineFilter {
   readonly destination?: string;
 }
 
-/** What is delivered again on demand: delivered rows of a time range, or marks. */
+/** A redelivery on demand of delivered rows of a time range, or of marks. */
 export interface Redelivery {
   readonly name: "replay" | "retry";
-  /** Absent: the primary one. Each destination has one of each name at most. */
+  /** Absent for the primary destination. Each destination has at most one redelivery of each name. */
   readonly destination?: string;
-  /** Epoch milliseconds at which it was asked for; tells one from the next of its name. */
+  /** When it was requested, epoch milliseconds; distinguishes redeliveries of the same name. */
   readonly id: number;
   readonly cursor: LogCursor;
-  /** Rows (replay) or marks (retry) from here on are no part of it. */
+  /** The first row (replay) or mark (retry) that is no longer part of it. */
   readonly untilSeq: number;
   readonly total: number;
   readonly range?: { readonly since: number; readonly until: number };
@@ -179,7 +179,7 @@ export interface Redelivery {
 export interface RedeliveryProgress extends Pick<Redelivery, "name" | "destination"> {
   readonly id: number;
   readonly cursor: LogCursor;
-  /** Marks whose records the backend has taken: they leave. */
+  /** Ids of marks whose records the backend has accepted; they are removed. */
   readonly taken: readonly number[];
   readonly isOver: boolean;
 }

@@ -1,4 +1,4 @@
-/** The journal: what it does, what goes into it and comes back, and how one is opened. Others import only this file. */
+/** The journal's public interface: its types and functions to open one. Other modules import only this file. */
 import { databasePrefix, type JournalConfig, type JournalDeps } from "./deps.ts";
 import type { AppendingJournal, JournalReader } from "./journal.ts";
 import type { moveJournal as MoveJournal } from "./move/index.ts";
@@ -14,8 +14,8 @@ export { isDamage } from "./sqlite/errors.ts";
 export { inspectJournal } from "./sqlite/inspection.ts";
 
 /**
- * Opens or creates the journal that the settings name. Its engine is loaded here, so that threads and commands that only read
- * one do without it.
+ * Opens or creates the journal that the settings name. Engines are loaded on demand, so threads and commands that only read a
+ * journal do not load them.
  * @throws {Unavailable} if it cannot be used; the message says what to do.
  */
 export async function openJournal(config: JournalConfig, deps: JournalDeps): Promise<AppendingJournal> {
@@ -25,7 +25,7 @@ export async function openJournal(config: JournalConfig, deps: JournalDeps): Pro
       deps.logger.warn(
         `${path} holds a journal of its own, of which nothing is delivered while state.url is set: stop all instances and run tailscale2otel move, or delete journal.db if nobody needs it`,
       );
-    // What is local, such as the instance file, is this process's alone all the same.
+    // The state directory is locked anyway, because local files such as the instance file belong to this process alone.
     const directory = takeStateDirectory(path);
     const postgres = await import("./postgres/index.ts");
     return postgres.openPostgresJournal(config, deps, () => directory.release());
@@ -35,8 +35,8 @@ export async function openJournal(config: JournalConfig, deps: JournalDeps): Pro
 }
 
 /**
- * Opens the journal at that `location` for reading, in any thread. `onFailure` is called with what a read of files throws, before
- * it is thrown: damage has to reach the journal itself (`damaged`). Reads wait for a database that cannot be used.
+ * Opens the journal at `location` for reading, in any thread. `onFailure` is called with an error from reading files before it is
+ * thrown, because damage must be reported to the journal itself (`damaged`). Reads wait while a database cannot be used.
  */
 export function openReader(location: string, onFailure?: (error: unknown) => void): JournalReader {
   if (!location.startsWith(databasePrefix)) return openSqliteReader(location, onFailure);
@@ -49,7 +49,7 @@ export function openReader(location: string, onFailure?: (error: unknown) => voi
   };
 }
 
-/** What a start would find in the database of the settings, of whose client nothing is loaded before. */
+/** Reports what a start would find in the configured database. Its client is not loaded before. */
 export async function inspectDatabase(
   ...given: Parameters<typeof InspectDatabase>
 ): ReturnType<typeof InspectDatabase> {
@@ -59,7 +59,7 @@ export async function inspectDatabase(
 
 export type { Move, MoveProgress, Sums } from "./move/index.ts";
 
-/** Copies a SQLite journal to PostgreSQL, of which nothing is loaded before. */
+/** Copies a SQLite journal to PostgreSQL. Its code is not loaded before. */
 export async function moveJournal(...given: Parameters<typeof MoveJournal>): ReturnType<typeof MoveJournal> {
   const move = await import("./move/index.ts");
   return move.moveJournal(...given);

@@ -1,4 +1,4 @@
-/** What is kept for a person, as every engine stores and lists it: quarantined texts, and marks on rows. */
+/** Quarantined texts and marks on rows, as every engine stores and lists them. */
 import { endsOfObjects } from "../records/json.ts";
 import type { QuarantineLine } from "./batch.ts";
 import {
@@ -11,7 +11,7 @@ import {
   type QuarantineItem,
 } from "./journal.ts";
 
-/** A mark's columns. */
+/** The columns of a mark. */
 export interface StoredMark {
   readonly id: number;
   readonly seq: number;
@@ -33,11 +33,11 @@ export const markColumns =
 
 export type SqlValue = string | number | null;
 
-/** The table of marks. Statements have a place `?` for each value. */
+/** The table of marks. Statements have a placeholder `?` for each value. */
 export interface MarkTable {
-  /** SQL that selects the texts of a list, whose JSON is the value. */
+  /** SQL that selects the texts of a list given as a JSON value. */
   readonly listed: string;
-  /** Marks that are what was written. `rest`: what follows the table's name in a SELECT. */
+  /** Marks that are intact. `rest`: what follows the table's name in a SELECT. */
   marks(rest: string, values: readonly SqlValue[]): Awaitable<readonly StoredMark[]>;
   query<Row extends object>(columns: string, rest: string, values: readonly SqlValue[]): Awaitable<readonly Row[]>;
 }
@@ -45,16 +45,16 @@ export interface MarkTable {
 export const quarantinedClasses = ["invalid", "sample"] as const;
 export const deliveredClasses = ["dead_letter", "note"] as const;
 
-/** Notes of one reason; the newest stay. */
+/** Maximum number of notes per reason; the newest are kept. */
 export const maxNotes = 100;
 
-/** Bytes that all rows of quarantined texts share. */
+/** Maximum total size of all rows of quarantined texts. */
 export const maxQuarantinedBytes = 64 * 1024 * 1024;
 
-/** Counted for a mark beside its row, and for a row beside its body, which bounds their number too. */
+/** Bytes counted per mark, and per row in addition to its body, so that their number is bounded too. */
 export const overheadBytes = 256;
 
-/** Records of a mark that are shown. */
+/** Maximum number of a mark's records that are shown. */
 export const maxTexts = 100;
 
 const maxMessageCharacters = 1024;
@@ -67,12 +67,12 @@ export function isNote(why: MarkReason): boolean {
   return why === "partial" || why === "unmeasured";
 }
 
-/** The primary destination has no name in what is stored. */
+/** The name as stored: null for the primary destination. */
 export function storedName(destination: string): string | null {
   return destination === primaryDestination ? null : destination;
 }
 
-/** The filter as a condition of SQL. */
+/** The filter as an SQL condition. */
 export function conditionOf(
   { ids, class: itemClass, reason, type, before, destination }: QuarantineFilter,
   { listed }: Pick<MarkTable, "listed">,
@@ -102,7 +102,7 @@ export function addCount(counts: Map<string, QuarantineCount>, more: QuarantineC
   counts.set(name, { ...more, items: (counts.get(name)?.items ?? 0) + more.items });
 }
 
-/** What an item's id names: a line of a row, or a mark; nothing if it is no id. */
+/** What an item's id refers to: a line of a row, or a mark; undefined if it is not an id. */
 export function parseItemId(id: string): { readonly seq: number; readonly line: number } | number | undefined {
   const [, seq, number] = /^(?:m|(\d{1,15})\.)(\d{1,15})$/.exec(id) ?? [];
   if (number === undefined) return undefined;
@@ -121,13 +121,13 @@ export function itemOf(mark: StoredMark): QuarantineItem {
   return { id: `m${id}`, class: itemClass, type, seq, from, records: to - from, at, source, reason, detail, ...of };
 }
 
-/** `stored`: the line's own text. */
+/** `stored`: the text of the line. */
 export function itemOfLine(mark: StoredMark, line: number, stored: string): QuarantineItem {
   const { detail } = JSON.parse(stored) as QuarantineLine;
   return { ...itemOf(mark), id: `${mark.seq}.${line}`, from: line, records: 1, detail };
 }
 
-/** A row's text by lines. */
+/** A row's text, split into lines. */
 export interface Lines {
   readonly text: Uint8Array;
   readonly ends: readonly number[];
@@ -137,7 +137,7 @@ export function linesOf(text: Uint8Array): Lines {
   return { text, ends: endsOfObjects(text) };
 }
 
-/** Lines from one up to another, as far as there are any. */
+/** The existing lines from `from` up to `to` (exclusive). */
 export function textsOf({ text, ends }: Lines, from: number, to: number): string[] {
   const decoder = new TextDecoder();
   const lineAt = (line: number) => decoder.decode(text.subarray(ends[line - 1] ?? 0, ends[line])).trim();

@@ -1,36 +1,38 @@
-/** Decides what of a batch is new: the one place where a record is accepted or known. */
+/** Decides which records of a batch are new: the one place where a record is accepted or found to be known. */
 import { decodeLeftOut, encodeLeftOut, keepsAll } from "../records/flow/rows.ts";
 import type { DefectReason, RecordType } from "../records/types.ts";
 import { type Append, type KnownKeys, type Part, partFlags, type QuarantinePart, type Tally } from "./batch.ts";
 import type { KeyClass } from "./journal.ts";
 import { keyBits, type KeyTable, keyWords } from "./keys.ts";
 
-/** The keys that a batch is judged against: what is committed, and what the open transaction has added. Four words at `at` are one. */
+/**
+ * The keys that a batch is judged against: committed ones, and those added by the open transaction. A key is four words at `at`.
+ */
 export interface Keys {
   held(keyClass: KeyClass): Pick<KeyTable, "heldWord" | "holdsWindow">;
   /**
-   * Adds a key with these bits in its fourth word, unless it is held. It ages from `agesFrom` on, epoch milliseconds.
-   * Returns the fourth word of the held one, or 0.
+   * Adds a key with these bits in its fourth word, unless it is held. It ages from `agesFrom` on, epoch milliseconds. Returns the
+   * fourth word of the held key, or 0.
    */
   addNew(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): number;
-  /** Adds a key, or adds bits to one that is held. */
+  /** Adds a key, or adds the bits to a held one. */
   add(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): void;
 }
 
 export interface JudgedPart {
-  /** A byte per record, 1 for those that are known; nothing if none is. */
+  /** A byte per record, 1 for known ones; undefined if none is known. */
   readonly dropped: Uint8Array | undefined;
-  /** What is written, with the limit on log records applied; nothing if all of it is known. */
+  /** The part to write, with the limit on log records applied; undefined if all of it is known. */
   readonly accepted: Part | undefined;
 }
 
-/** Times of an audit record and of a webhook event about the same fact differ by no more. */
+/** Maximum difference between the times of an audit record and of a webhook event about the same fact. */
 const factToleranceMs = 1000;
 
-/** Members of a tally whose counts have names. */
+/** Members of a tally that count by name. */
 type Named = "duplicates" | "leftOut" | "retried" | "repaired" | "late" | "unproven" | "unverifiable";
 
-/** Judges one batch against the keys, and adds those of what is new. A function of both alone. */
+/** Judges one batch against the keys, and adds the keys of what is new. Depends on nothing else. */
 export class Judgement {
   /** In the order of the append's parts. */
   readonly parts: readonly JudgedPart[];
@@ -39,12 +41,12 @@ export class Judgement {
   readonly #append: Append;
   readonly #keys: Keys;
   readonly #sourceBit: number;
-  /** What is written beside each key. */
+  /** Bits that are stored with each key. */
   readonly #bits: number;
   readonly #named: { [Name in Named]?: Record<string, number> } = {};
   readonly #conflicts = { counters: 0, entries: 0 };
   readonly #sums = { samples: 0, futureTimes: 0, replacedTimes: 0, droppedLogRecords: 0 };
-  /** Log records that the batch may still make. */
+  /** Number of log records that the batch may still produce. */
   #logRecordsLeft: number;
 
   constructor(append: Append, keys: Keys) {
@@ -71,7 +73,7 @@ export class Judgement {
     return { dropped, accepted: count === records ? undefined : this.#limited(part.without(dropped)) };
   }
 
-  /** A retried text that is quarantined again is always new, since its first line is cleared. */
+  /** A retried text that is quarantined again is always new, because its first line is cleared. */
   #newLines(part: QuarantinePart): QuarantinePart[] {
     if (part.keys.length === 0) return [part];
     const { retries, receivedAt } = this.#append;
@@ -105,13 +107,16 @@ export class Judgement {
     return false;
   }
 
-  /** Known when the batch was put together, which is enough: their keys may have left since, the records have not. */
+  /**
+   * The records were known when the batch was built, which suffices: their keys may have been removed since, the records have
+   * not.
+   */
   #repeatKnown({ type, keys, keysAt }: KnownKeys): void {
     for (let at = 0; at < keys.length; at += keyWords)
       this.#repeat(type, keys, at, keysAt, this.#keys.held(type).heldWord(keys, at));
   }
 
-  /** A record that is known. If it came another way than before, its key is written again with both. */
+  /** Counts a known record. If it came by another way than before, its key is written again with both ways. */
   #repeat(type: RecordType, keys: Uint32Array, at: number, keysAt: number, held: number): void {
     this.#count("duplicates", type, 1);
     if (held === 0) return;
@@ -122,7 +127,7 @@ export class Judgement {
     this.#keys.add(type, keys, at, this.#bits, keysAt);
   }
 
-  /** Whether a fact of about that time is known: of its own second or of those beside it. */
+  /** True if a fact of about that time is known: of its own second or of an adjacent one. */
   #isFactKnown(fact: Uint32Array): boolean {
     for (let at = 0; at < fact.length; at += keyWords) {
       const held = this.#keys.held("webhook").heldWord(fact, at);
@@ -150,7 +155,7 @@ export class Judgement {
     return { ...part, leftOut: encodeLeftOut({ entries, kept }) };
   }
 
-  /** What the batch leaves beside its records; counts of nothing are absent. Called once. */
+  /** What the batch leaves besides its records; counts of zero are absent. Call it once. */
   tally(): Tally {
     const { bytes, bytesOf, skipped, retries, repairs, poll } = this.#append;
     for (const { accepted } of this.parts) if (accepted !== undefined) this.#countAccepted(accepted, repairs === true);

@@ -1,29 +1,29 @@
-/** How long and how many seen keys are kept, by class. */
+/** How long and how many seen keys are held, by class. */
 import { hasCredentials } from "../config/index.ts";
 import type { Config } from "../config/schema.ts";
 import type { PollCursor, PolledType } from "./batch.ts";
 import type { KeyClass } from "./journal.ts";
 
-/** The settings that bound the keys. */
+/** The settings that limit the keys. */
 export type KeySettings = Pick<Config, "dedup" | "collectors" | "tailscale">;
 
 export interface KeyLimits {
   readonly windowMs: number;
   readonly maxKeys: number;
-  /** If the type is polled: how far before its cursor polls read again. No key of that span leaves by age. */
+  /** Set if the type is polled: how far before its cursor polls read again. No key of that span is removed by age. */
   readonly pollOverlapMs?: number;
 }
 
-/** Seen keys of classes without a setting: far more than a tailnet makes in their windows. */
+/** Maximum seen keys of classes without a setting: far more than a tailnet produces in their windows. */
 const maxOtherKeys = 250_000;
 
-/** Quarantined texts are known again for as long as the longest retry of a sender. */
+/** Quarantined texts are recognized for as long as the longest retry of a sender. */
 const quarantinedWindowMs = 48 * 3_600_000;
 
 export function keyLimitsOf(config: KeySettings): Readonly<Record<KeyClass, KeyLimits>> {
   const { dedup, collectors } = config;
   const isPolling = hasCredentials(config);
-  /** What will be polled again must not be forgotten before. */
+  /** Keys of records that will be polled again must not be forgotten before. */
   const polled = (log: "flowlogs" | "auditlogs") =>
     collectors[log].enabled && isPolling ? { pollOverlapMs: collectors[log].replay_overlap } : {};
   return {
@@ -34,7 +34,7 @@ export function keyLimitsOf(config: KeySettings): Readonly<Record<KeyClass, KeyL
   };
 }
 
-/** Keys that age from before then may leave, epoch milliseconds. `now` is the clock by which they age. */
+/** Keys that age from before this time may be removed, epoch milliseconds. `now` is the clock by which they age. */
 export function oldestKept(
   keyClass: KeyClass,
   { windowMs, pollOverlapMs }: KeyLimits,

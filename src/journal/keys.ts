@@ -1,24 +1,23 @@
 /**
  * The seen keys of one class in memory: 16 bytes per slot, at most 25 bytes per key, at most 32 probes per look-up.
- *
- * Robin Hood hashing: a key takes the slot of one that is nearer to its own home, so distances stay short up to a load of 0.8
- * (33 probes are expected once in a million keys there; the sub-table then grows early). The home follows from all 96 bits of
- * window and entries and from a seed, so records of one window are spread like any others. A table is 256 sub-tables that
- * grow alone; their sizes are staggered, so that they do not grow at the same moment either.
+ * Robin Hood hashing: a key takes the slot of one that is nearer to its own home slot, so distances stay short up to a load of
+ * 0.8 (33 probes are expected once in a million keys at that load; the sub-table then grows early). The home slot is derived from
+ * all 96 bits of window and entries and from a seed, so records of one window are spread like any others. A table has 256
+ * sub-tables that grow independently, with staggered sizes so that they do not grow at the same moment.
  */
 import { randomInt } from "node:crypto";
 import { freeBuffer } from "../runtime/process.ts";
 
 /**
- * The low 8 bits of a key's fourth word: the ways that brought it, whether a later row of `keys` holds it again, and whether
- * a poll brought it while the stream was there to bring it.
+ * The low 8 bits of a key's fourth word: the ways that brought it, whether a later row of `keys` holds it again, and whether a
+ * poll brought it while the stream was available to bring it.
  */
 export const keyBits = { stream: 1, poll: 2, webhook: 4, rewritten: 8, repaired: 16 } as const;
 
-/** Words of a key. */
+/** Words per key. */
 export const keyWords = 4;
 
-/** Whether the stream brought any of these keys. */
+/** True if the stream brought any of these keys. */
 export function isStreamed(words: Uint32Array): boolean {
   for (let at = 3; at < words.length; at += keyWords) if (((words[at] as number) & keyBits.stream) !== 0) return true;
   return false;
@@ -30,28 +29,28 @@ const maxProbes = 32;
 const maxLoad = 0.8;
 const growth = 1.25;
 
-/** A sub-table this many times larger than its keys need that still has no slot for one gives it up. */
+/** A sub-table this many times larger than its keys need drops a key for which it still has no slot. */
 const maxSlack = 8;
 
-/** Up to this size a sub-table always grows. */
+/** Up to this size a sub-table can always grow. */
 const smallSlots = 256;
 
 export class KeyTable {
-  /** Four words a slot. Signed: the engine compares 32-bit integers faster than larger numbers. */
+  /** Four words per slot. Signed, because the engine compares 32-bit integers faster than larger numbers. */
   readonly #tables = Array.from({ length: subTables }, (_, sub) => tableOf(staggered(firstSlots, sub)));
   readonly #used = new Uint32Array(subTables);
   readonly #firstSeed = randomInt(2 ** 32) | 0;
   readonly #secondSeed = randomInt(2 ** 32) | 0;
   /**
-   * Windows of held keys, one per slot, the later replacing the earlier: 4 MiB for about the last million. What it forgets is
-   * an alarm that is not raised. A window has 48 bits: 20 are the slot, 28 are stored.
+   * Windows of held keys, one per slot, the later replacing the earlier: 4 MiB for about the last million. A forgotten window
+   * only means that a conflict is not reported. A window has 48 bits: 20 select the slot, 28 are stored.
    */
   readonly #windows: Uint32Array | undefined;
-  /** The key that looks for a slot. */
+  /** The key that is being placed. */
   readonly #carried = new Int32Array(keyWords);
   #size = 0;
 
-  /** `with windows`: other entries of a known window are told apart. */
+  /** `with windows`: `holdsWindow` recognizes other entries of a known window. */
   constructor(windows?: "with windows") {
     this.#windows = windows && new Uint32Array(1 << 20);
   }
@@ -64,7 +63,7 @@ export class KeyTable {
     return this.#tables.reduce((sum, table) => sum + table.byteLength, 0);
   }
 
-  /** Makes room for that many keys at once, before they are loaded. */
+  /** Reserves space for that many keys at once, before they are loaded. */
   reserve(keys: number): void {
     const slots = (keys / subTables / maxLoad) * 1.05;
     for (let sub = 0; sub < subTables; sub++) {
@@ -73,7 +72,7 @@ export class KeyTable {
     }
   }
 
-  /** The fourth word of the key of four words at `at` as it is held: counters and bits. 0 if it is not. */
+  /** The held fourth word (counters and bits) of the key of four words at `at`; 0 if the key is not held. */
   heldWord(keys: Uint32Array, at: number): number {
     const hash = this.#hashOf(keys, at);
     const table = this.#tables[hash >>> 24] as Int32Array;
@@ -81,12 +80,12 @@ export class KeyTable {
     return place < 0 ? 0 : (table[place + 3] as number) >>> 0;
   }
 
-  /** Whether a key of the same window is held, as far as the table of windows remembers. */
+  /** True if a key of the same window is held, as far as the table of windows remembers. */
   holdsWindow(keys: Uint32Array, at: number): boolean {
     return this.#windows?.[slotOf(keys, at)] === windowIn(keys, at);
   }
 
-  /** Adds a key with the bits of its fourth word, unless it is held. Returns the fourth word of the held one, or 0. */
+  /** Adds a key with the bits of its fourth word, unless it is held. Returns the fourth word of the held key, or 0. */
   addNew(keys: Uint32Array, at: number): number {
     const hash = this.#hashOf(keys, at);
     const table = this.#tables[hash >>> 24] as Int32Array;
@@ -98,8 +97,8 @@ export class KeyTable {
   }
 
   /**
-   * Adds a key with the bits of its fourth word. One that is held gets these bits and `rewritten`; its counters stay, since
-   * the first wins. Returns the bits that it had: 0 if it is new.
+   * Adds a key with the bits of its fourth word. A held key gets these bits and `rewritten`; its counters stay, because the first
+   * ones win. Returns the bits that it had: 0 if it is new.
    */
   add(keys: Uint32Array, at: number): number {
     const held = this.addNew(keys, at) & 0xff;
@@ -107,12 +106,12 @@ export class KeyTable {
     return held;
   }
 
-  /** Adds the keys of a row at a start. */
+  /** Adds the keys of a stored row at start. */
   load(keys: Uint32Array): void {
     for (let at = 0; at < keys.length; at += keyWords) this.add(keys, at);
   }
 
-  /** Sets the bits of a key, to undo an `add` that returned them; with 0 the key is removed. */
+  /** Sets the bits of a key, to undo an `add` that returned them; 0 removes the key. */
   restore(keys: Uint32Array, at: number, bits: number): void {
     const hash = this.#hashOf(keys, at);
     const table = this.#tables[hash >>> 24] as Int32Array;
@@ -125,13 +124,13 @@ export class KeyTable {
     }
   }
 
-  /** A row that holds the key has left: with the last of them, the key is removed. */
+  /** Called when a row that holds the key was deleted; the last such row removes the key. */
   remove(keys: Uint32Array, at: number): void {
     const bits = this.heldWord(keys, at) & 0xff;
     this.restore(keys, at, (bits & keyBits.rewritten) === 0 ? 0 : bits & ~keyBits.rewritten);
   }
 
-  /** Mixes the 96 bits of window and entries. They are keyed digests already; the seed is for those that are not. */
+  /** Mixes the 96 bits of window and entries. Most keys are keyed digests already; the seed is for those that are not. */
   #hashOf(keys: Uint32Array | Int32Array, at: number): number {
     let hash = Math.imul((keys[at] as number) ^ this.#firstSeed, 0x85ebca6b);
     hash = Math.imul(hash ^ (hash >>> 15) ^ (keys[at + 1] as number), 0xc2b2ae35);
@@ -157,7 +156,7 @@ export class KeyTable {
     this.#size++;
   }
 
-  /** Places a key by its hash; false if one, which is in `carried` then, would be too far from its home. */
+  /** Places a key by its hash. Returns false if a key, then in `carried`, would be too far from its home slot. */
   #place(table: Int32Array, carried: Int32Array, hash: number): boolean {
     const slots = table.length >>> 2;
     let slot = homeOf(hash, slots);
@@ -184,7 +183,7 @@ export class KeyTable {
     return slot >= home ? slot - home : slot - home + slots;
   }
 
-  /** Whether the sub-table could be made larger. */
+  /** Grows the sub-table. Returns false if it cannot. */
   #grow(sub: number): boolean {
     const slots = this.#slotsOf(sub);
     if (slots > smallSlots && slots > (this.#used[sub] as number) * maxSlack) return false;
@@ -210,7 +209,7 @@ export class KeyTable {
     return false;
   }
 
-  /** Empties a slot and moves the keys behind it back, as far as they are behind their homes. */
+  /** Empties a slot and moves the keys after it back, as far as they are beyond their home slots. */
   #delete(sub: number, place: number): void {
     const table = this.#tables[sub] as Int32Array;
     const slots = table.length / keyWords;
@@ -235,7 +234,7 @@ function staggered(slots: number, sub: number): number {
   return Math.ceil(slots * growth ** (sub / subTables));
 }
 
-/** Where the key's words begin in its sub-table; -1 if it is not there. */
+/** Index of the key's first word in its sub-table; -1 if it is not there. */
 function find(table: Int32Array, hash: number, keys: Uint32Array, at: number): number {
   const first = (keys[at] as number) | 0;
   const second = (keys[at + 1] as number) | 0;

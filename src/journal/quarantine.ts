@@ -1,4 +1,4 @@
-/** Quarantined texts and marks as one list, newest row first, page by page, over what an engine finds. */
+/** Lists quarantined texts and marks together, newest row first, page by page, from what an engine stores. */
 import type { QuarantineLine } from "./batch.ts";
 import {
   conditionOf,
@@ -16,39 +16,39 @@ import {
 } from "./items.ts";
 import type { Awaitable, Quarantine, QuarantineCount, QuarantineFilter, QuarantineItem } from "./journal.ts";
 
-/** Marks in the order of their rows, of their first lines, and of their numbers. */
+/** Position of a mark in the list, which is ordered by row, first line and id. */
 type MarkPlace = readonly [seq: number, line: number, id: number];
 
-/** What an engine does for the list. */
+/** What an engine provides for the list. */
 export interface QuarantineStore extends Pick<Quarantine, "remove" | "evicted"> {
   readonly table: MarkTable;
-  /** The mark that an item's id names, or of a text the one that covers it. */
+  /** The mark that an item's id names, or for a text the one that covers it. */
   find(itemId: string): Awaitable<StoredMark | undefined>;
   /** A row's text; empty if it is damaged or gone. */
   text(seq: number): Awaitable<Uint8Array>;
 }
 
-/** Lines of quarantined texts are items each, marks on accepted records are one. */
+/** Quarantined texts count by line; a mark on accepted records counts as one item. */
 const counted = `class, why AS reason,
   SUM(CASE WHEN class IN ('${quarantinedClasses.join("', '")}') THEN to_line - from_line ELSE 1 END) AS items`;
 
 export function createQuarantine(store: QuarantineStore): Quarantine {
   const { table } = store;
-  /** The row that was read last: marks of one row stand together. */
+  /** The row that was read last, because marks of one row are adjacent. */
   let last: { readonly seq: number; readonly lines: Lines } | undefined;
 
-  /** Lines of a row from one up to another; none if it is damaged. */
+  /** The lines of a row from `from` up to `to`; none if the row is damaged. */
   async function linesIn(seq: number, from: number, to: number): Promise<string[]> {
     if (last?.seq !== seq) last = { seq, lines: linesOf(await store.text(seq)) };
     return textsOf(last.lines, from, to);
   }
 
-  /** Where a page continues. */
+  /** The position at which a page continues. */
   async function placeOf(itemId: string): Promise<MarkPlace> {
     const [seq = 0, line] = itemId.split(".").map(Number);
     if (line !== undefined) return [seq, line, 0];
     const id = Number(itemId.slice(1));
-    /** If the mark is gone, the one made before it tells. */
+    /** If the mark is gone, the one created before it gives the position. */
     const [nearest] = await table.query<Pick<StoredMark, "seq" | "from_line">>(
       "seq, from_line",
       "WHERE id <= ? ORDER BY id DESC LIMIT 1",
@@ -57,7 +57,7 @@ export function createQuarantine(store: QuarantineStore): Quarantine {
     return [nearest?.seq ?? 0, nearest?.from_line ?? 0, id];
   }
 
-  /** Some marks that match, from the last one before that place on, backwards. */
+  /** Up to 100 matching marks before that place, in descending order. */
   function marksBefore(place: MarkPlace, filter: QuarantineFilter): Awaitable<readonly StoredMark[]> {
     const { where, values } = conditionOf(filter, table);
     const isBefore = "(seq, from_line, id) < (CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint))";

@@ -1,4 +1,4 @@
-/** Redeliveries as every engine stores them: how they are planned, go on and end. */
+/** How every engine plans, continues and ends redeliveries. */
 import { conditionOf, type MarkTable, storedName } from "./items.ts";
 import {
   primaryDestination,
@@ -8,7 +8,7 @@ import {
   startOfJournal,
 } from "./journal.ts";
 
-/** What is stored, as the open transaction has changed it. One that cannot be read is none. */
+/** Stored redeliveries, including changes of the open transaction. One that cannot be read counts as absent. */
 export interface StoredRedeliveries {
   get(name: `redelivery.${string}`): Redelivery | undefined;
   set(name: `redelivery.${string}`, value: Redelivery | undefined): void;
@@ -18,7 +18,7 @@ interface RedeliveryName extends Pick<Redelivery, "name"> {
   readonly destination?: string | undefined;
 }
 
-/** What a plan has found: its first and last row or mark, and how many records. */
+/** Result of planning: the first and last row or mark, and the number of records. */
 export interface Planned {
   readonly first: number | null;
   readonly last: number | null;
@@ -29,7 +29,7 @@ export function redeliveryKey({ name, destination = primaryDestination }: Redeli
   return destination === primaryDestination ? `redelivery.${name}` : `redelivery.${name}.${destination}`;
 }
 
-/** What runs under a name, for the primary destination and those of these names. */
+/** The running redeliveries of that name, for the primary destination and the given ones. */
 export function runningRedeliveries(
   stored: Pick<StoredRedeliveries, "get">,
   name: Redelivery["name"],
@@ -38,7 +38,7 @@ export function runningRedeliveries(
   return [undefined, ...destinations].flatMap((destination) => running(stored, { name, destination }) ?? []);
 }
 
-/** Writes how they go on. Returns the ids of marks that leave. */
+/** Stores their progress. Returns the ids of marks to remove. */
 export function reportRedeliveries(
   stored: StoredRedeliveries,
   reports: readonly RedeliveryProgress[],
@@ -52,14 +52,14 @@ export function reportRedeliveries(
   });
 }
 
-/** Whether it was running. */
+/** Returns true if it was running. */
 export function cancelRedelivery(stored: StoredRedeliveries, of: RedeliveryName, now: number): boolean {
   const known = running(stored, of);
   if (known !== undefined) stored.set(redeliveryKey(of), { ...known, endedAt: now, isCancelled: true });
   return known !== undefined;
 }
 
-/** A replay of these rows. */
+/** A replay of the planned rows. */
 export function replayOf(
   { first, last, total }: Planned,
   range: NonNullable<Redelivery["range"]>,
@@ -70,7 +70,7 @@ export function replayOf(
   return { name: "replay", ...named(destination), id, range, cursor, untilSeq: (last ?? 0) + 1, total };
 }
 
-/** A retry of the present dead letters that match. */
+/** A retry of the current dead letters that match. */
 export async function planRetry(table: MarkTable, filter: QuarantineFilter, id: number): Promise<Redelivery> {
   const { destination = primaryDestination } = filter;
   const marks: QuarantineFilter = { ...filter, class: "dead_letter", destination };

@@ -1,4 +1,4 @@
-/** What a journal keeps under names, in the form that every engine stores, so that a journal can be moved from one to another: JSON. */
+/** The named values of a journal, which every engine stores as the same JSON so that a journal can be moved between engines. */
 import { randomBytes, randomUUID } from "node:crypto";
 import type { PollCursor, PolledType } from "./batch.ts";
 import type {
@@ -12,14 +12,14 @@ import type {
   Redelivery,
 } from "./journal.ts";
 
-/** Values that are JSON. */
+/** Values stored as JSON. */
 export type StoredValues = {
   readonly identity: JournalIdentity;
   readonly cursor: LogCursor;
   readonly loss: StoredLoss;
   /** The clock by which rows and keys age, epoch milliseconds. */
   readonly age: number;
-  /** Up to which row the minutes are complete, and which of those rows they lack nevertheless. */
+  /** The row up to which the minutes are complete, and the gap in them, if any. */
   readonly minutes: { readonly measuredSeq: number; readonly gap?: MinuteGap | undefined };
 } & Readonly<
   Record<`poll.${PolledType}`, PollCursor> &
@@ -28,16 +28,16 @@ export type StoredValues = {
     Record<`destination.${string}`, StoredDestination>
 >;
 
-/** A further destination, as it is stored. */
+/** A further destination as stored. */
 export interface StoredDestination extends Omit<DestinationRule, "name"> {
   readonly since: number;
   readonly cursor: LogCursor;
   readonly evicted: number;
-  /** Records of its types accepted up to a row. Absent after damage: what is still here counts. */
+  /** Records of its types accepted up to a row. Absent after damage: what is still stored is counted instead. */
   readonly accepted?: { readonly seq: number; readonly records: number } | undefined;
 }
 
-/** Whether the sums have yet to be compared since the last damage. */
+/** `isOpen`: the counters have not been compared with what is stored since the last damage. */
 export interface StoredLoss extends Loss {
   readonly isOpen: boolean;
 }
@@ -46,18 +46,18 @@ export const polledTypes: readonly PolledType[] = ["flow", "audit"];
 
 export const noLoss: StoredLoss = { rows: 0, records: 0, uncounted: 0, isOpen: false };
 
-/** Names of the snapshot's blobs, and of what `writeState` keeps. */
+/** Prefixes of the names of the snapshot's blobs, and of the values of `writeState`. */
 export const blobPrefix = "ledger/";
 export const keptPrefix = "kept/";
 
 export const destinationPrefix = "destination.";
 
-/** The largest value of `writeState`. */
+/** Maximum size of a value of `writeState`. */
 export const maxStateBytes = 8 * 1024 * 1024;
 
 /**
- * What the minutes lack when a journal is opened, of which a snapshot may have been written without them: all that is measured
- * (from 1) if those that are there cannot be relied on, or all are gone.
+ * What the minutes lack when a journal is opened, because a snapshot may have been written without them: everything measured
+ * (from 1) if the existing minutes cannot be relied on, or all are gone.
  */
 export function gapAtStart(
   last: StoredValues["minutes"] | undefined,
@@ -71,7 +71,7 @@ export function gapAtStart(
   return { from, until: measuredSeq, since: 0, before: Number.MAX_SAFE_INTEGER };
 }
 
-/** Of a journal that is made now. */
+/** The identity of a new journal. */
 export function newIdentity(now: number): JournalIdentity {
   const secret = (): string => randomBytes(32).toString("hex");
   return {

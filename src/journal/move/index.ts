@@ -1,4 +1,7 @@
-/** Copies the SQLite journal of a stopped instance into an empty schema of a database: counters, records, keys and positions go on there. */
+/**
+ * Copies the SQLite journal of a stopped instance into an empty schema of a database, with its counters, records, keys and
+ * positions.
+ */
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../config/schema.ts";
@@ -19,13 +22,13 @@ import { type Copied, type Sums, Target } from "./target.ts";
 export type { Sums } from "./target.ts";
 
 export interface Move {
-  /** Server, database and schema in words, without user and password. */
+  /** Server, database and schema as text, without user and password. */
   readonly to: string;
-  /** Of both sides, which agree. Absent: it had been completed before, and instances may have gone on there since. */
+  /** Sums of both sides, which agree. Absent if the move had been completed before; instances may have used the database since. */
   readonly sums?: Sums;
 }
 
-/** Bytes of bodies, and keys. */
+/** How much has been copied: bytes of bodies, and number of keys. */
 export interface MoveProgress {
   readonly bytes: number;
   readonly keys: number;
@@ -35,19 +38,19 @@ export interface MoveProgress {
 interface MoveDeps {
   readonly now: number;
   readonly onProgress: (progress: MoveProgress) => void;
-  /** Ends it after a step. */
+  /** Ends the move after the current step. */
   readonly stop: AbortSignal;
 }
 
-/** How long a statement may take. */
+/** Timeout of a statement. */
 const limitMs = 120_000;
 const dayMs = 86_400_000;
 
-/** Flow keys of one step. */
+/** Flow keys per step. */
 const keysAtOnce = 65_536;
 
 /**
- * The same call goes on where one was interrupted.
+ * Moves the journal. Calling it again continues an interrupted move.
  * @throws {Unavailable} with what to do if either side cannot be used, or the sums differ.
  * @throws {DatabaseError}
  */
@@ -93,7 +96,7 @@ async function copy(source: Source, target: Target, begun: Copied, to: string, d
     deps.stop.throwIfAborted();
   };
 
-  /** Row by row, behind the last one that is there. */
+  /** Copies row by row, after the last row that was copied. */
   async function copyRows<Name extends CopiedTable>(
     name: Name,
     columns: string,
@@ -147,7 +150,7 @@ async function copy(source: Source, target: Target, begun: Copied, to: string, d
     throw new Unavailable(
       `the copy differs from the journal (${JSON.stringify(source.sums)} became ${JSON.stringify(after)}): drop the schema and run the move again; the journal is as it was`,
     );
-  // First here: never may both be used.
+  // Noted here before the target is complete, so that the two can never both be used.
   noteMoved(source.directory, to);
   const { audit = 0, webhook = 0 } = source.accepted;
   const accepted = { audit, webhook, flow: source.sums.accepted - audit - webhook };
@@ -162,7 +165,7 @@ function batchValues(row: StoredRow<"batch">): readonly unknown[] {
   return [seq, at, Math.floor(at / dayMs), records, length, bytes, source, type, tally, leftOut, body];
 }
 
-/** Flow keys in larger steps: it is not stored from when on each of them ages. */
+/** Groups flow keys into larger steps, because the target does not store from when on each of them ages. */
 function* grouped(keys: Iterable<KeyStep>): Generator<KeyStep> {
   const held = new Uint32Array(keysAtOnce * keyWords);
   let length = 0;

@@ -1,4 +1,4 @@
-/** The SQLite journal of a stopped instance, as it is copied: locked, read in steps of some MiB, and not changed. */
+/** The SQLite journal of a stopped instance as the source of a copy: locked, read in steps of about 4 MiB, and not changed. */
 import { createHash } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
@@ -14,10 +14,10 @@ import { State } from "../sqlite/state.ts";
 import { acceptedRows, readSequence, schemaVersion, type StoredRow, Table } from "../sqlite/tables.ts";
 import type { Sums } from "./target.ts";
 
-/** About what one step reads. */
+/** Approximate bytes read per step. */
 const stepBytes = 4 * 1024 * 1024;
 
-/** Rows of a step at most, however small. */
+/** Maximum rows per step, however small they are. */
 const stepRows = 2_000;
 
 /** Keys of one class and age. */
@@ -25,11 +25,11 @@ export interface KeyStep {
   readonly keyClass: KeyClass;
   /** Four words per key, each key once. */
   readonly words: Uint32Array;
-  /** From when on the latest of them ages. */
+  /** The time from which the latest of them ages. */
   readonly at: number;
 }
 
-/** The column by which the rows of a table are numbered. */
+/** The column that numbers the rows of a table. */
 const numbers = { batch: "seq", mark: "id", minute: "at" } as const;
 
 /** Tables that are copied row by row. */
@@ -69,7 +69,7 @@ export function openSource(path: string, now: number) {
   }
 }
 
-/** An instance upgrades a journal, recovers a damaged one, and says what was lost. */
+/** Points to starting the instance, because that upgrades a journal, recovers a damaged one, and reports what was lost. */
 function startFirst(path: string, why: string): Unavailable {
   return new Unavailable(
     `the journal in ${path} ${why}: start the instance once without state.url, stop it when it is ready, then move`,
@@ -134,20 +134,20 @@ function readSource(path: string, database: DatabaseSync, now: number, close: ()
   return {
     directory: path,
     identity,
-    /** The highest number of a row that was ever given. */
+    /** The highest row number ever assigned. */
     lastSeq: given,
-    /** The highest id of a mark that was ever given. */
+    /** The highest mark id ever assigned. */
     lastMark: one("SELECT COALESCE(MAX(seq), 0) AS id FROM sqlite_sequence WHERE name = 'mark'")["id"] ?? 0,
-    /** Changes with anything that an instance writes. */
+    /** Changes with everything that an instance writes. */
     fingerprint: fingerprintOf(database),
     sums: sumsOf(),
-    /** Accepted records of the rows that are here, by type. */
+    /** Accepted records of the stored rows, by type. */
     accepted: Object.fromEntries(
       (byType.all() as { type: string; records: number }[]).map((row) => [row.type, row.records]),
     ),
     /**
-     * Rows behind that number, in their order, and the last one's number: about 4 MiB; none at the end. Damaged rows are left
-     * out, or have no text.
+     * Rows after that number, in order, and the number of the last one: about 4 MiB, none at the end. They are not checked for
+     * damage.
      */
     rows<Name extends CopiedTable>(name: Name, after: number) {
       const rows: StoredRow<Name>[] = [];
@@ -168,11 +168,11 @@ function readSource(path: string, database: DatabaseSync, now: number, close: ()
     },
     /** All keys, from the newest row on; each as it would be known after a start. */
     keys: () => keysOf(database, keys),
-    /** All of the state, by name. */
+    /** All values of the state, by name. */
     *values(): Generator<readonly [name: string, value: Uint8Array]> {
       const names = database.prepare("SELECT name FROM state ORDER BY name").all() as { name: string }[];
       for (const { name } of names) yield [name, state.readBlob(name) as Uint8Array];
-      // As at a start: nobody knows how old the keys of a damaged row were.
+      // As at a start: the age of the keys of a damaged row is unknown.
       const horizon = new TextEncoder().encode(JSON.stringify({ until: now, streamed: now }));
       for (const name of damaged) yield [`horizon.${name}`, horizon];
     },
@@ -180,7 +180,7 @@ function readSource(path: string, database: DatabaseSync, now: number, close: ()
   };
 }
 
-/** All keys as they are known after a start, and the classes of which rows are damaged. */
+/** All keys as they are known after a start, and the classes that have damaged rows. */
 function loadKeys(database: DatabaseSync) {
   const tables = Object.fromEntries(keyClasses.map((name) => [name, new KeyTable()])) as Record<KeyClass, KeyTable>;
   const damaged = new Set<KeyClass>();
@@ -192,7 +192,7 @@ function loadKeys(database: DatabaseSync) {
   return { tables, damaged };
 }
 
-/** Empties the tables. Each key goes with the newest of its rows, from which it ages. */
+/** Empties the tables. Each key is returned with the newest of its rows, from which it ages. */
 function* keysOf(database: DatabaseSync, tables: Record<KeyClass, KeyTable>): Generator<KeyStep> {
   for (const { class: keyClass, at, words } of keyRows(database, "ORDER BY id DESC")) {
     if (words === undefined || !Object.hasOwn(tables, keyClass)) continue;

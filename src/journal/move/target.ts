@@ -1,4 +1,4 @@
-/** The schema that a journal is copied into: each step is one statement, which also notes how far the copy has come. */
+/** The schema that a journal is copied into: each step is one statement that also stores the progress of the copy. */
 import { setTimeout as wait } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
 import type { KeyClass, LogCursor } from "../journal.ts";
@@ -8,7 +8,7 @@ import { makeTables } from "../postgres/prepare.ts";
 import { keyBytes, unknownDay } from "../postgres/storage.ts";
 import { quoted } from "../postgres/schema.ts";
 
-/** What both sides must agree on. */
+/** Sums that both sides must agree on. */
 export interface Sums {
   /** Records since the series began, as delivery counts them. */
   readonly accepted: number;
@@ -26,7 +26,7 @@ export interface Sums {
 
 type Stored = Omit<Sums, "accepted" | "delivered" | "pending" | "deadLettered">;
 
-/** How far the copy has come: the last number of each table, and steps of keys. */
+/** Progress of the copy: the last number of each table, and the number of key steps. */
 export interface Copied {
   readonly instanceId: string;
   readonly from: string;
@@ -39,7 +39,7 @@ export interface Copied {
   readonly keySteps: number;
 }
 
-/** How long a database may be away before the copy is given up until the next time. */
+/** How long the database may be unavailable before this run of the copy fails. */
 const patienceMs = 60_000;
 const pauseMs = 500;
 
@@ -57,8 +57,8 @@ export class Target {
   }
 
   /**
-   * Makes the tables unless they exist, and begins the copy or goes on with it. `moved`: it was completed before.
-   * @throws {Unavailable} if something else is there.
+   * Creates the tables unless they exist, and begins or continues the copy. Returns `moved` if it was completed before.
+   * @throws {Unavailable} if the schema holds something else.
    */
   async begin(copy: Copied): Promise<Copied | "moved"> {
     await makeTables(this.#connection, this.#name);
@@ -79,7 +79,7 @@ export class Target {
         `the schema ${this.#name} is being filled from another journal (${before.from}): finish that move, or drop the schema`,
       );
     if (before.fingerprint === copy.fingerprint) return before;
-    // An instance has used the journal since.
+    // An instance has used the journal since the copy began.
     const s = this.#schema;
     await this.#connection.run([
       `TRUNCATE ${["batch", "flow_key", "key_day", "other_key", "mark", "minute"].map((name) => `${s}.${name}`).join(", ")}`,
@@ -93,7 +93,7 @@ export class Target {
     return this.#query(`SELECT ${this.#schema}.make_day($1, $2)`, [table, day]);
   }
 
-  /** Inserts rows, all or none of them, and notes `copied`. */
+  /** Inserts rows, all or none of them, and stores `copied`. */
   async insert(table: string, columns: string, rows: readonly (readonly unknown[])[], copied: Copied) {
     let place = 1;
     const places = rows.map((row) => `(${row.map(() => `$${++place}`).join(", ")})`);
@@ -133,7 +133,7 @@ export class Target {
     return { accepted, delivered, pending: accepted - delivered - deadLettered, deadLettered, ...(sums as Stored) };
   }
 
-  /** Everything is there: sets what the tables add up to, and lets instances start. */
+  /** Completes the copy: sets the totals of the tables, and allows instances to start. */
   async complete(
     copied: Copied,
     last: {
@@ -171,7 +171,7 @@ export class Target {
     );
   }
 
-  /** One statement. If its answer is lost, what is noted tells whether it was committed. */
+  /** Executes one statement. If its answer is lost, the stored progress shows whether it was committed. */
   async #step(insert: string, values: readonly unknown[], copied: Copied): Promise<void> {
     const noted = `WITH noted AS (UPDATE ${this.#schema}.state SET value = $1 WHERE name = 'moving') ${insert}`;
     let isRepeat = false;
@@ -183,7 +183,7 @@ export class Target {
     });
   }
 
-  /** Again and again while the database is away for a while. */
+  /** Repeats `act` while the database is temporarily unavailable. */
   async #lasting(act: () => Promise<unknown>): Promise<void> {
     for (const until = performance.now() + patienceMs; ;) {
       try {

@@ -1,6 +1,6 @@
 /**
- * The further destinations: the position of each, which holds the rows behind it, and its account of the records of its types.
- * Changes are in the caller's transaction, and shown once it is committed.
+ * The further destinations: the position of each, which holds the rows after it, and its counts of records of its types. Changes
+ * are made in the caller's transaction and become visible once it is committed.
  */
 import type { DatabaseSync } from "node:sqlite";
 import type { RecordType } from "../../records/types.ts";
@@ -18,22 +18,22 @@ import { destinationPrefix as prefix, type StoredDestination } from "../stored.t
 import type { State } from "./state.ts";
 import { prepare, type Statements } from "./tables.ts";
 
-/** In memory. */
+/** State of a destination in memory. */
 interface Known {
   accepted: number;
-  /** The last committed report's: only what its sums have grown by is counted. */
+  /** The cursor of the last committed report: only the growth of its sums is counted. */
   reported: LogCursor;
 }
 
-/** Rows looked at in one step of an eviction. */
+/** Rows considered in one step of an eviction. */
 const maxRowsEvicted = 5_000;
 
-/** Whether a value of the state is a destination. */
+/** True if a value of the state is a destination. */
 export function isDestination(name: string): name is `destination.${string}` {
   return name.startsWith(prefix);
 }
 
-/** As it goes on after damage: one that cannot be read is delivered everything that is here, once its types are set. */
+/** The destination after damage. One that cannot be read is delivered everything that is stored, once its types are set. */
 export function salvagedDestination(value: Uint8Array | undefined, now: number): StoredDestination {
   if (value === undefined) return { types: [], isRequired: true, since: now, cursor: startOfJournal, evicted: 0 };
   const stored = JSON.parse(new TextDecoder().decode(value)) as StoredDestination;
@@ -54,12 +54,12 @@ export class Destinations {
   readonly #state: State;
   readonly #sql: Statements<keyof typeof sql>;
   #known = new Map<string, Known>();
-  /** Reports in the open transaction. */
+  /** Cursors reported in the open transaction. */
   readonly #reporting = new Map<string, LogCursor>();
-  /** The last committed row: up to there, accepted records are counted. */
+  /** The last committed row; accepted records are counted up to it. */
   lastSeq: number;
 
-  /** Those of the last run. @throws {Damaged} */
+  /** Loads the destinations of the last run. @throws {Damaged} */
   constructor(database: DatabaseSync, state: State, lastSeq: number) {
     this.#state = state;
     this.lastSeq = lastSeq;
@@ -71,14 +71,14 @@ export class Destinations {
     return Array.from(this.#known.keys(), (name) => this.#accountOf(name));
   }
 
-  /** Rows from here on are not delivered everywhere yet, or not where it is required. */
+  /** The first row that is not delivered to all destinations yet, or to all required ones. */
   lowestSeq(which: "all" | "required"): number {
     const all = this.names.map((name) => this.#stored(name));
     const meant = all.filter(({ isRequired }) => which === "all" || isRequired);
     return Math.min(...meant.map(({ cursor }) => cursor.seq));
   }
 
-  /** The one that has come least far, if it is before that row. */
+  /** The destination that is furthest behind, if it is before row `seq`. */
   furthestBehind(seq: number): string | undefined {
     const lowest = this.lowestSeq("all");
     if (lowest >= seq) return undefined;
@@ -93,7 +93,7 @@ export class Destinations {
     return this.#known.keys().some((name) => !this.#stored(name).isRequired);
   }
 
-  /** Sets which there are. Returns those that were forgotten; call `load` once it is committed. */
+  /** Sets the destinations. Returns those that were forgotten; call `load` once it is committed. */
   use(wanted: readonly DestinationRule[], now: number): readonly DestinationAccount[] {
     const forgotten = this.accounts.filter(({ name }) => !wanted.some((rule) => rule.name === name));
     for (const { name: destination } of forgotten) {
@@ -104,19 +104,19 @@ export class Destinations {
       const stored = this.#known.has(name) ? this.#stored(name) : undefined;
       const isSame = stored !== undefined && stored.types.join() === types.join();
       const begun = { cursor: { ...startOfJournal, seq: this.lastSeq + 1 }, evicted: 0, since: now };
-      // With other types, what is behind it stays counted, and what is before it is counted anew.
+      // If its types changed, the outcome of earlier rows stays counted and the pending records are counted anew.
       const accepted = isSame ? this.#acceptedOf(name) : undefined;
       this.#state.set(`${prefix}${name}`, { ...begun, ...stored, types, isRequired, accepted });
     }
     return forgotten;
   }
 
-  /** After `use`: in that order. */
+  /** Loads the destinations after `use`, in the given order. */
   load(wanted: readonly DestinationRule[]): void {
     this.#load(wanted.map(({ name }) => name));
   }
 
-  /** A reported position. One of a destination that was forgotten meanwhile has no name here. */
+  /** Stores a reported position, unless the destination has been forgotten meanwhile. */
   advance(name: string, cursor: LogCursor): void {
     const known = this.#known.get(name);
     if (known === undefined) return;
@@ -130,30 +130,30 @@ export class Destinations {
     this.#reporting.set(name, cursor);
   }
 
-  /** Records whose commit is on disk. */
+  /** Counts records whose commit is on disk. */
   accepted(type: RecordType, records: number): void {
     for (const [name, known] of this.#known) if (this.#stored(name).types.includes(type)) known.accepted += records;
   }
 
-  /** Stores how many were accepted, so that a start need not add up a long backlog. */
+  /** Stores how many records were accepted, so that a start need not count a long backlog. */
   save(): void {
     for (const name of this.#known.keys())
       this.#state.set(`${prefix}${name}`, { ...this.#stored(name), accepted: this.#acceptedOf(name) });
   }
 
-  /** The counts begin anew with the series; pending records stay. To be followed by `load`. */
+  /** Begins the counts anew with the series; pending records stay. Call `load` afterwards. */
   beginAnew(at: number): void {
     for (const name of this.#known.keys()) {
       const { cursor, types, isRequired } = this.#stored(name);
-      // The delivered lines of the row that it is in have been counted before.
+      // The delivered lines of the row at the cursor have been counted before.
       const anew = begunAnew(cursor, this.#isAmong(types, cursor.seq) ? cursor.record : 0);
       this.#state.set(`${prefix}${name}`, { types, isRequired, since: at, evicted: 0, cursor: anew });
     }
   }
 
   /**
-   * Gives up the oldest undelivered rows before `bound`, about so many bytes of them, of each one that is not required.
-   * Returns the new positions.
+   * Evicts about `bytes` of the oldest undelivered rows before `bound` from each destination that is not required. Returns the
+   * new positions.
    */
   evict(bound: number, bytes: number): ReadonlyMap<string, LogCursor> {
     const moved = new Map<string, LogCursor>();
@@ -171,7 +171,7 @@ export class Destinations {
       const passed = this.#isAmong(stored.types, seq) ? record : 0;
       const evicted = stored.evicted + this.#recordsIn(seq, to, stored.types) - passed;
       const cursor = { ...stored.cursor, seq: to, record: 0, logRecord: 0 };
-      // The rows between may leave now, so they cannot be counted again.
+      // The rows in between can be deleted now, so they cannot be counted again.
       this.#state.set(`${prefix}${name}`, { ...stored, cursor, evicted, accepted: this.#acceptedOf(name) });
       this.#reporting.set(name, cursor);
       moved.set(name, cursor);
@@ -231,7 +231,7 @@ export class Destinations {
     return (this.#sql.records.get(from, to, JSON.stringify(types)) as { records: number }).records;
   }
 
-  /** Whether a row is there, and of one of these types. */
+  /** True if the row exists and is of one of these types. */
   #isAmong(types: readonly RecordType[], seq: number): boolean {
     return this.#recordsIn(seq, seq + 1, types) > 0;
   }

@@ -1,6 +1,6 @@
 /**
  * The state directory: private to its owner, locked by one process at a time, with disk space in reserve. Files are created
- * exclusively and never through a link, and nothing that was there before changes its mode.
+ * exclusively and never through a link, and the mode of existing files is never changed.
  */
 import {
   accessSync,
@@ -36,17 +36,17 @@ const lockName = "lock.db";
 export const databaseName = "journal.db";
 export const lastRowName = "last-row";
 
-/** Files that must be ours if they exist. SQLite and `open` would follow links to others. */
+/** Files that must belong to this user if they exist. SQLite and `open` would follow links to other files. */
 const fileNames = [lockName, databaseName, `${databaseName}-wal`, `${databaseName}-shm`, lastRowName, "rescued.db"];
 
-/** Where what was saved of a damaged database lies, whole, until it takes the database's place. */
+/** Path of the complete copy of what was saved of a damaged database, until it replaces the database. */
 export function rescuedPath(databasePath: string): string {
   return join(dirname(databasePath), "rescued.db");
 }
 
 const temporaryPrefix = "tailscale2otel-memory-";
 
-/** Set on directories that everyone is meant to write to, such as `/tmp`. */
+/** Set on directories that everyone may write to, such as `/tmp`. */
 const stickyBit = 0o1000;
 
 /** A killed process keeps its lock until its last write ends. */
@@ -88,15 +88,15 @@ export function takeStateDirectory(configuredPath: string): StateDirectory {
   };
 }
 
-/** Why a directory or a file in it cannot be used, and what the operator can do about it: a sentence. */
+/** Why a directory or a file in it cannot be used, and what the operator can do about it, as sentences. */
 export interface DirectoryProblem {
   readonly reason: string;
   readonly remedy: string;
 }
 
 /**
- * Why a directory cannot hold state, as `run` would find it, without creating or changing anything. Flow logs are sensitive,
- * and other users who may write there could replace our files with links.
+ * Why a directory cannot hold state, as `run` would find it, without creating or changing anything. Flow logs are sensitive, and
+ * other users with write access could replace the files with links.
  */
 export function stateDirectoryProblem(path: string): DirectoryProblem | undefined {
   if (path === memoryPath) return undefined;
@@ -127,7 +127,7 @@ export function stateDirectoryProblem(path: string): DirectoryProblem | undefine
   }
 }
 
-/** What exists of a path: itself or a directory above it, unless a file stands in its way. */
+/** The nearest existing path: the path itself or a directory above it, or a file that is in the way. */
 function nearestExisting(path: string): { readonly existing: string; readonly stats: Stats } {
   for (let existing = path; ; existing = dirname(existing)) {
     try {
@@ -186,7 +186,7 @@ export function openExclusively(path: string): number {
   return openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
 }
 
-/** Creates an empty file unless it exists. @throws {Unavailable} if it is a link or another user's. */
+/** Creates an empty file unless it exists. @throws {Unavailable} if it is a link or belongs to another user. */
 export function createPrivately(path: string): void {
   try {
     closeSync(openExclusively(path));
@@ -197,7 +197,7 @@ export function createPrivately(path: string): void {
   }
 }
 
-/** Whether a process has locked the directory. Reading a locked file fails, and leaves it as it is. */
+/** True if a process has locked the directory. Reading a locked file fails and does not change it. */
 export function isLocked(directory: string): boolean {
   const path = join(directory, lockName);
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return false;
@@ -213,7 +213,7 @@ export function isLocked(directory: string): boolean {
   }
 }
 
-/** SQLite's own lock on a file of its own, which the system releases however the process ends. */
+/** Locks a separate file with SQLite's own lock, which the system releases however the process ends. */
 function takeLock(directory: string, path: string): DatabaseSync {
   try {
     return lockExclusively(path, lockWaitMs);
@@ -226,7 +226,7 @@ function takeLock(directory: string, path: string): DatabaseSync {
   throw new Unavailable(why);
 }
 
-/** SQLite reports ENOLCK as "busy" too: a file that nobody else has tells which it was. */
+/** SQLite reports ENOLCK as "busy" too, so locking a file that nobody else uses tells them apart. */
 function canLock(directory: string): boolean {
   const path = join(directory, `lock-probe-${process.pid}.db`);
   try {
@@ -266,7 +266,7 @@ function temporaryDirectories(): readonly string[] {
   }
 }
 
-/** Deletes the temporary directories of killed processes: nobody holds their locks. */
+/** Deletes the temporary directories of killed processes, whose locks nobody holds. */
 function removeAbandoned(): void {
   for (const directory of temporaryDirectories()) {
     try {
@@ -277,7 +277,7 @@ function removeAbandoned(): void {
       else if (Date.now() - found.mtimeMs < unlockedGraceMs) continue;
       rmSync(directory, { recursive: true, force: true });
     } catch {
-      /** In use, or not ours to delete. */
+      /** In use, or not deletable by this user. */
       continue;
     }
   }

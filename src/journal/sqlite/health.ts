@@ -1,6 +1,6 @@
 /**
- * Whether the database may be written: watches its files for interference by others, and stops the journal for good once they
- * or the database are damaged. And the disk space that is kept in reserve for writing what leads out of a full disk.
+ * Decides if the database may be written: detects other processes that change its files, stops the journal for good once they or
+ * the database are damaged, and holds disk space in reserve for recovering from a full disk.
  */
 import { closeSync, fsyncSync, lstatSync, openSync, rmSync, statfsSync, truncateSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ import { prepare, type Statements, type StorageOptions, walLimitBytes } from "./
 
 const sqliteFull = 13;
 
-/** Over both copies of the index's header. */
+/** Overwrites both copies of the index's header. */
 const indexHeader = new Uint8Array(136);
 
 interface WatchedFile {
@@ -43,10 +43,10 @@ export class Health {
   readonly #version: number;
   #stopped: string | undefined;
   isClosed = false;
-  /** Why the last write failed, if no ballast was released for it. Until one works nothing is promised. */
+  /** Why the last write failed, unless ballast was released for it. Nothing is accepted until a write succeeds. */
   failure: string | undefined;
 
-  /** After the first transaction: then all the files exist. */
+  /** Create it after the first transaction, when all the files exist. */
   constructor(deps: HealthDeps) {
     this.#deps = deps;
     const { databasePath: path, lockPath } = deps.directory;
@@ -59,25 +59,26 @@ export class Health {
     this.#files = { database: watched(path), log: watched(log), index: watched(index), lock: watched(lockPath) };
   }
 
-  /** Of the write-ahead log, when it was looked at last. */
+  /** Size of the write-ahead log at the last check. */
   get logBytes(): number {
     return this.#files.log.bytes;
   }
 
-  /** The journal itself has truncated it. */
+  /** The journal itself has truncated the write-ahead log. */
   logTruncated(): void {
     this.#files.log.bytes = 0;
   }
 
-  /** From now on the files may be another process's: nothing looks at them, or writes beside them. */
+  /** The files may belong to another process from now on, so they are no longer checked or written. */
   close(): void {
     this.isClosed = true;
     this.#stopped ??= "the journal is closed";
   }
 
   /**
-   * Why the database must not be written, if so: never again, since what was committed there would be lost, or while its files
-   * cannot be looked at, which is done each time. What was committed before can still be read through the open connection.
+   * Why the database must not be written, if so. Interference or damage is permanent, because what is committed afterwards would
+   * be lost; a failed check of the files is repeated by the next call. What was committed before can still be read through the
+   * open connection.
    */
   unfit(): string | undefined {
     if (this.#stopped !== undefined) return this.#stopped;
@@ -94,13 +95,13 @@ export class Health {
     }
   }
 
-  /** Before reading. @throws {Unavailable} if the journal is closed. */
+  /** Call before reading. @throws {Unavailable} if the journal is closed. */
   mustBeOpen(): void {
     this.unfit();
     if (this.isClosed) throw new Unavailable("the journal is closed");
   }
 
-  /** To be called with every error of the database. Never throws. */
+  /** Call with every database error. Never throws. */
   failed(error: unknown): void {
     const { logger, directory, ballast } = this.#deps;
     const path = directory.databasePath;
@@ -120,16 +121,16 @@ export class Health {
   }
 
   /**
-   * What somebody did to the files, if anything. `isWhole`: database and log are as they should be. SQLite goes on writing to
-   * one that was deleted or replaced, and what is accepted then would be gone at the next start. Some `stat` calls and a
-   * pragma: about 15 µs. Database and log are never opened here, since closing them would drop SQLite's locks.
+   * What another process did to the files, if anything. `isWhole`: database and log are intact. SQLite continues to write to a
+   * file that was deleted or replaced, and what is accepted then would be gone at the next start. Takes some `stat` calls and a
+   * pragma: about 15 µs. Database and log are never opened here, because closing them would drop SQLite's locks.
    */
   #interference(): { readonly reason: string; readonly isWhole: boolean } | undefined {
     const { database, log, index, lock } = this.#files;
-    /** The index first: SQLite has mapped it, and using what was truncated would end the process. */
+    /** The index comes first: SQLite has mapped it, and using a truncated mapping would crash the process. */
     const ofIndex = changeOf(index, () => Number.POSITIVE_INFINITY);
     if (ofIndex?.endsWith("truncated")) rebuildIndex(index);
-    /** SQLite itself truncates the log to the limit, and the database once pages were given back. */
+    /** SQLite itself truncates the log to the limit, and shrinks the database when pages are returned to the disk. */
     const ofData = changeOf(log, () => walLimitBytes) ?? changeOf(database, () => this.#read("size"));
     if (ofData !== undefined) return { reason: ofData, isWhole: false };
     const other = ofIndex ?? changeOf(lock, () => 0);
@@ -150,7 +151,7 @@ export class Health {
     this.#deps.onDamage();
   }
 
-  /** The connection may still read what no file holds any more, and not every damage shows again when a file is opened. */
+  /** The connection may still read data that no file holds any more, and not all damage is found again when a file is opened. */
   #rescue(files: "changed" | "damaged"): LogFields {
     const { database, directory, storage, clock } = this.#deps;
     const { path, databasePath } = directory;
@@ -176,7 +177,7 @@ function watched(path: string): WatchedFile {
   return { path, inode, bytes };
 }
 
-/** What happened to a file since the last call. `mayShrinkTo`: it may become that small. */
+/** What happened to a file since the last call. It may shrink to `mayShrinkTo` bytes. */
 function changeOf(file: WatchedFile, mayShrinkTo: () => number): string | undefined {
   const found = lstatSync(file.path, { throwIfNoEntry: false });
   if (found?.ino !== file.inode) return `${file.path} is gone or has been replaced`;
@@ -185,7 +186,7 @@ function changeOf(file: WatchedFile, mayShrinkTo: () => number): string | undefi
   return undefined;
 }
 
-/** Without a valid header SQLite builds the index again from the log. */
+/** Invalidates the header, so that SQLite rebuilds the index from the log. */
 function rebuildIndex({ path, bytes }: WatchedFile): void {
   truncateSync(path, bytes);
   const file = openSync(path, "r+");
@@ -195,7 +196,7 @@ function rebuildIndex({ path, bytes }: WatchedFile): void {
 
 const blockBytes = 1024 * 1024;
 
-/** A disk with less free space counts as full. */
+/** A disk with less free space than this counts as full. */
 const fullBelowBytes = 2 * blockBytes;
 
 /** Disk space that is released when the disk is full, so that cursor, snapshot and deletion can still be written. */
@@ -203,10 +204,10 @@ export class Ballast {
   readonly #directory: string;
   readonly #path: string;
   readonly #bytes: number;
-  /** Whether the space is reserved. While it is not, nothing new may be accepted. */
+  /** True while the space is reserved. Otherwise nothing new may be accepted. */
   isHeld: boolean;
 
-  /** With 0 bytes there is no file. */
+  /** With 0 bytes, no file is created. */
   constructor(directory: string, bytes: number) {
     this.#directory = directory;
     this.#path = join(directory, "ballast");
@@ -214,13 +215,13 @@ export class Ballast {
     this.isHeld = bytes === 0;
   }
 
-  /** How much is free, and how much must be for the ballast to be reserved. */
+  /** How much disk space is free, and how much must be for the ballast to be reserved. */
   get room(): string {
     const mebibytes = (bytes: number) => Math.floor(bytes / 2 ** 20);
     return `${mebibytes(this.#freeBytes)}MiB are free, ${mebibytes(this.#bytes + fullBelowBytes)}MiB are needed`;
   }
 
-  /** Reserves the space at a start. @throws {Unavailable} if the disk is too small for a new journal. */
+  /** Reserves the space at start. @throws {Unavailable} if the disk is too small for a new journal. */
   reserveFirst(isNew: boolean, logger: Logger): void {
     this.reserve();
     if (this.isHeld && (this.#bytes > 0 || this.#hasRoom)) return;
@@ -229,7 +230,7 @@ export class Ballast {
     logger.error(`${message}; nothing is accepted until there is room`);
   }
 
-  /** Reserves the space if there is enough of it. A link in its place is removed, not followed. */
+  /** Reserves the space if the disk has enough. A link in its place is removed, not followed. */
   reserve(): void {
     if (this.isHeld) return;
     const found = lstatSync(this.#path, { throwIfNoEntry: false });
@@ -244,7 +245,7 @@ export class Ballast {
     }
   }
 
-  /** Releases the space if the disk has none left. Returns whether it did. */
+  /** Releases the space if the disk is full. Returns true if it did. */
   release(): boolean {
     if (this.#bytes === 0 || !this.isHeld || this.#freeBytes >= fullBelowBytes) return false;
     rmSync(this.#path, { force: true });
@@ -256,7 +257,7 @@ export class Ballast {
     return this.#freeBytes >= this.#bytes + fullBelowBytes;
   }
 
-  /** Infinite if the disk does not answer: it is gone then, not full. */
+  /** Infinite if the disk does not answer, because it is then missing rather than full. */
   get #freeBytes(): number {
     try {
       const { bavail, bsize } = statfsSync(this.#directory);
@@ -272,7 +273,7 @@ export class Ballast {
       const block = new Uint8Array(blockBytes);
       for (let left = this.#bytes; left > 0; left -= blockBytes) {
         const wanted = Math.min(left, blockBytes);
-        /** A full disk shortens writes, without an error. */
+        /** A full disk shortens writes without an error. */
         if (writeSync(file, block, 0, wanted) < wanted) throw new Error("the disk is full");
       }
       fsyncSync(file);

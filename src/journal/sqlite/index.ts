@@ -26,11 +26,11 @@ import { Turn } from "./turn.ts";
 
 const usualBallastBytes = 16 * 1024 * 1024;
 
-/** When deletion continues that has run out of its time, and when it begins because space is short. */
+/** Delay before maintenance that ran out of time continues, or begins because space is short. */
 const soonMs = 40;
 
 /**
- * Opens or creates the journal. A damaged one is set aside, and what could be read of it taken over.
+ * Opens or creates the journal. A damaged one is set aside, and what can be read of it is recovered.
  * @throws {Unavailable} if the directory or the database cannot be used; the message says what to do.
  */
 export function openSqliteJournal(config: JournalConfig, deps: JournalDeps): Journal {
@@ -53,8 +53,8 @@ export function openSqliteJournal(config: JournalConfig, deps: JournalDeps): Jou
 }
 
 /**
- * Everything behind the interface, over an open database. After `close` nothing is read or written any more.
- * @throws {Damaged} if what it begins with is not what was written.
+ * Implements the interface over an open database. Nothing is read or written after `close`.
+ * @throws {Damaged} if data needed at start is damaged.
  * @throws {Unavailable}
  */
 function createJournal(
@@ -105,7 +105,7 @@ function createJournal(
   let soon: ReturnType<typeof setTimeout> | undefined;
   let moved: Parameters<Journal["useDestinations"]>[1] = () => undefined;
 
-  /** What was reported comes before what is asked now. */
+  /** Commits pending reports before what is requested now. */
   function settle(): void {
     health.mustBeOpen();
     turn.run();
@@ -119,10 +119,10 @@ function createJournal(
     clearTimeout(soon);
     soon = undefined;
     if (health.unfit() !== undefined) return;
-    // What was reported of rows that may be given up counts first.
+    // Commit pending reports first, because they may concern rows that are about to be evicted.
     if (space.isShort && destinations.hasOptional) turn.run();
     const { isDone, moved: positions } = turn.write(() => {
-      /** SQLite would not write what is there already: after a failure it has to show that it writes. */
+      /** SQLite does not write unchanged data, so a new value tests if writing works again after a failure. */
       if (health.failure !== undefined) state.set("probe", performance.now());
       return space.release();
     });

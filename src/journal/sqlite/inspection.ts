@@ -1,4 +1,6 @@
-/** What a start would find in a state directory, from the headers and notes in it, without opening or locking anything. */
+/**
+ * Inspects a state directory for what a start would find, from the headers and notes in it, without opening or locking anything.
+ */
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Unavailable } from "../../errors.ts";
@@ -15,7 +17,7 @@ import {
 } from "./directory.ts";
 import { applicationId, schemaVersion } from "./tables.ts";
 
-/** What a start would find in that state directory. Nothing is created, locked or changed. */
+/** Reports what a start would find in that state directory. Nothing is created, locked or changed. */
 export function inspectJournal(
   path: string,
   where: "must be here" | "moved or not" = "must be here",
@@ -31,7 +33,7 @@ export function inspectJournal(
     if (existsSync(rescuedPath(databasePath))) throw new Damaged("what could be read of it waits for the next start");
     const header = readHeader(databasePath);
     if (header === undefined) return { kind: "new" };
-    /** Numbers of SQLite's file format 1.3, without what waits in the log. */
+    /** Offsets from section 1.3 of SQLite's file format. Changes in the log are not included. */
     const schema = header.readUInt32BE(60);
     if (schema > schemaVersion) return { kind: "newer", schema };
     if (schema > 0 && header.readUInt32BE(68) !== applicationId)
@@ -48,8 +50,8 @@ export function inspectJournal(
 }
 
 /**
- * The database's header, nothing if there is no database. SQLite deletes the write-ahead log of a database that is missing or
- * empty, and opens one whose format numbers are damaged read-only. @throws {Damaged}
+ * The database's header; undefined if there is no database. SQLite deletes the write-ahead log of a missing or empty database,
+ * and opens one with damaged format numbers read-only. @throws {Damaged}
  */
 export function readHeader(databasePath: string): Buffer | undefined {
   if (sizeOf(databasePath) === 0) {
@@ -63,7 +65,7 @@ export function readHeader(databasePath: string): Buffer | undefined {
   } finally {
     closeSync(file);
   }
-  /** 1: no log yet; 2: with a write-ahead log. */
+  /** 1: rollback journal; 2: write-ahead log. */
   const isKnown = [18, 19].every((at) => header[at] === 1 || header[at] === 2);
   if (header.toString("latin1", 0, 16) !== "SQLite format 3\0" || !isKnown)
     throw new Damaged("the database's header is damaged");
@@ -74,19 +76,19 @@ export function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-/** The note that the journal was moved to a database: without it, an instance could go on here with old counters. */
+/** Name of the note that the journal was moved to a database: without it, an instance could continue here with old counters. */
 const movedName = "moved-to";
 
 export function noteMoved(directory: string, to: string): void {
   writePrivateFile(join(directory, movedName), `${to}\n`);
 }
 
-/** The place that was noted, in its words. */
+/** Where the journal was moved to, as text; undefined if it was not moved. */
 export function notedMove(directory: string): string | undefined {
   return readPrivateFile(join(directory, movedName))?.trim();
 }
 
-/** Why the journal may not be used here, and what to do; nothing if it was not moved. */
+/** Why the journal may not be used here, and what to do; undefined if it was not moved. */
 export function movedProblem(directory: string): DirectoryProblem | undefined {
   const to = notedMove(directory);
   return to === undefined

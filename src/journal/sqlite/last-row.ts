@@ -1,6 +1,6 @@
 /**
- * The number of the last committed row, in a file beside the database. To SQLite a write-ahead log that was cut or deleted while
- * nothing ran looks like a sound shorter one; this file tells at the next start how many rows are gone.
+ * The number of the last committed row, in a file beside the database. A write-ahead log that was truncated or deleted while
+ * nothing ran looks to SQLite like a shorter sound one; this file shows at the next start how many rows are lost.
  */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -13,8 +13,8 @@ import type { State } from "./state.ts";
 import { maxSeq, raiseSequence, readSequence, transaction } from "./tables.ts";
 
 /**
- * Written with each commit (about 3 µs), never synced: after a power failure it may be behind the database, and then says
- * nothing, or ahead of one whose commits are not synced either, and then what it says is true.
+ * Written with each commit (about 3 µs), never synced. After a power failure it may be behind the database, and is then ignored,
+ * or ahead of a database whose commits are not synced either, and is then correct.
  */
 export class LastRow {
   readonly #path: string;
@@ -27,7 +27,7 @@ export class LastRow {
     this.#logger = logger;
   }
 
-  /** What was noted last; 0 if nothing was, or it cannot be read. */
+  /** The last number noted; 0 if there is none or it cannot be read. */
   read(): number {
     try {
       const text = readFileSync(this.#path, "latin1");
@@ -38,7 +38,7 @@ export class LastRow {
     }
   }
 
-  /** Never throws: a commit does not depend on it. */
+  /** Never throws, because a commit does not depend on it. */
   note(seq: number): void {
     if (this.#hasFailed) return;
     try {
@@ -65,8 +65,8 @@ export class LastRow {
 }
 
 /**
- * The number of the last row that was ever committed: as the database says, or the file if that is higher, in which case the
- * rows between are lost.
+ * The number of the last row that was ever committed, according to the database, or to the file if that is higher; the rows in
+ * between are then lost.
  */
 export function lastSeqOf(database: DatabaseSync, state: State, lastRow: LastRow, logger: Logger): number {
   const given = readSequence(database);
@@ -85,7 +85,7 @@ export function lastSeqOf(database: DatabaseSync, state: State, lastRow: LastRow
 
 const digits = 16;
 
-/** Always of the same length, so that it is overwritten in place. */
+/** Has a fixed length, so that it is overwritten in place. */
 function textOf(seq: number): string {
   const number = String(seq).padStart(digits, "0");
   return `${number} ${crc32(number).toString(16).padStart(8, "0")}\n`;

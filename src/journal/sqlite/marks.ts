@@ -1,4 +1,4 @@
-/** Marks: ranges of lines on rows that are kept for a person, each of which pins its row. Dead letters, notes, quarantined texts. */
+/** Marks: ranges of lines of rows kept for an operator, each of which pins its row: dead letters, notes and quarantined texts. */
 import type { DatabaseSync } from "node:sqlite";
 import type { QuarantinePart } from "../batch.ts";
 import {
@@ -24,7 +24,7 @@ type StoredMark = StoredRow<"mark">;
 
 type ItemClass = QuarantineCount["class"];
 
-/** Which marks share one bound on what they hold. */
+/** Classes of marks that share one size limit. */
 const sharing = { quarantined: quarantinedClasses, delivered: deliveredClasses } as const;
 
 const quarantined = `class IN ('${quarantinedClasses.join("', '")}')`;
@@ -46,7 +46,7 @@ const sqlOf = (columns: string) => ({
     AS bytes FROM batch WHERE seq IN (SELECT seq FROM mark WHERE ${quarantined})`,
 });
 
-/** Changes are in the caller's transaction. */
+/** Changes are made in the caller's transaction. */
 export class Marks implements MarkTable {
   readonly listed = "SELECT value FROM json_each(?)";
   readonly #database: DatabaseSync;
@@ -54,11 +54,11 @@ export class Marks implements MarkTable {
   readonly #table: Table<"mark">;
   readonly #sql: Statements<keyof ReturnType<typeof sqlOf>>;
   readonly #evicted = new Map<string, QuarantineCount>();
-  /** By the open transaction. */
+  /** Items removed in the open transaction for lack of space. */
   #leaving: QuarantineCount[] = [];
   /** Bytes of rows that only marks hold, and of these marks. */
   readonly #heldBytes = { quarantined: 0, delivered: 0 };
-  /** Accepted rows below were due to leave: marks alone hold those that are still there. */
+  /** Accepted rows below this one were due for deletion: those that still exist are held only by marks. */
   passedSeq = 1;
 
   constructor(database: DatabaseSync) {
@@ -69,12 +69,12 @@ export class Marks implements MarkTable {
     this.rolledBack();
   }
 
-  /** Items that have left for lack of space, since the start. */
+  /** Items removed for lack of space since the start. */
   get evicted(): readonly QuarantineCount[] {
     return [...this.#evicted.values()];
   }
 
-  /** Marks rows. On a row that has left, a mark would pin nothing and is not made. */
+  /** Marks rows. No mark is created for a deleted row, because it would pin nothing. */
   add(marks: readonly NewMark[], destination = primaryDestination): void {
     let row: MarkedRow | undefined;
     for (const { seq, from, to, why, logRecords, at, message } of marks) {
@@ -90,7 +90,7 @@ export class Marks implements MarkTable {
       for (const { id } of this.#sql.older.all(why) as { id: number }[]) this.#evict(id);
   }
 
-  /** Stores texts as a row of their own. The oldest of their kind leave if they have no room together. */
+  /** Stores texts as a row of their own. If all quarantined texts together exceed their limit, the oldest are removed. */
   quarantine(part: QuarantinePart, row: Pick<NewRow<"batch">, "seq" | "accepted_at" | "source" | "tailnet">): void {
     const { class: itemClass, type, reason: why, lines, length, body } = part;
     const { seq, source, accepted_at: at } = row;
@@ -101,7 +101,7 @@ export class Marks implements MarkTable {
     this.#evictAbove("quarantined", maxQuarantinedBytes, () => true);
   }
 
-  /** Removes what an item's id names; of a text this divides the mark that covers it. Whether it was there. */
+  /** Removes the item with that id; for a text, this splits the mark that covers it. Returns true if it existed. */
   removeItem(itemId: string): boolean {
     const found = this.find(itemId);
     if (found === undefined) return false;
@@ -119,7 +119,7 @@ export class Marks implements MarkTable {
     return true;
   }
 
-  /** The mark that an item's id names, or of a text the one that covers it. */
+  /** The mark that an item's id names, or for a text the one that covers it. */
   find(itemId: string): StoredMark | undefined {
     const { byId, covering } = this.#sql;
     const named = parseItemId(itemId) ?? 0;
@@ -128,7 +128,7 @@ export class Marks implements MarkTable {
     return mark !== undefined && this.#table.isSound(mark) ? mark : undefined;
   }
 
-  /** Passes over those whose checksum does not match. */
+  /** Omits marks whose checksum does not match. */
   marks(rest: string, values: readonly SqlValue[]): StoredMark[] {
     const found = this.query<StoredMark>(this.#table.columns, rest, values);
     return found.filter((mark) => this.#table.isSound(mark));
@@ -138,7 +138,7 @@ export class Marks implements MarkTable {
     return this.#database.prepare(`SELECT ${columns} FROM mark ${rest}`).all(...values) as Row[];
   }
 
-  /** Deletes a mark, and its row if nothing else holds it. What it was, if it was there. */
+  /** Deletes a mark, and its row if nothing else holds it. Returns what it was, if it existed. */
   remove(id: number): QuarantineCount | undefined {
     const removed = this.#sql.delete.get(id) as (QuarantineCount & { readonly seq: number }) | undefined;
     const row = removed && this.#rowOf(removed.seq);
@@ -152,7 +152,7 @@ export class Marks implements MarkTable {
     return removed;
   }
 
-  /** From now on only its marks hold the row, if it has any. */
+  /** From now on only its marks, if any, hold the row. */
   hold(seq: number): void {
     const row = this.#rowOf(seq);
     const pins = this.#pinsOf(seq, Number.MAX_SAFE_INTEGER);
@@ -161,8 +161,9 @@ export class Marks implements MarkTable {
   }
 
   /**
-   * Dead letters and notes leave, the oldest first, while the rows that only they hold take more: a backend that refuses must
-   * not stop the receiver. Not those that a running retry may still come to. Whether that was all.
+   * Removes dead letters and notes, oldest first, while the rows that only they hold exceed `maxBytes`, so that a backend that
+   * rejects records does not stop the receiver. Marks that a running retry may still reach are kept. Returns true if nothing is
+   * left to remove.
    */
   evictDelivered(maxBytes: number, hasTime: () => boolean, retries: readonly Redelivery[]): boolean {
     const from = Math.min(...retries.map(({ cursor }) => cursor.seq));
@@ -175,7 +176,7 @@ export class Marks implements MarkTable {
     this.#leaving = [];
   }
 
-  /** What was passed may be there again, and what was added is gone: both are looked at again. */
+  /** Rows passed may exist again, and added ones are gone, so both are counted again. */
   rolledBack(): void {
     this.#leaving = [];
     this.#forgetPassed();
@@ -214,7 +215,7 @@ export class Marks implements MarkTable {
     return this.#sql.row.get(seq) as MarkedRow | undefined;
   }
 
-  /** How many marks a row has, counted up to a limit. */
+  /** Number of marks on a row, counted up to `limit`. */
   #pinsOf(seq: number, limit: number): number {
     return (this.#sql.pins.get(seq, limit) as { marks: number }).marks;
   }

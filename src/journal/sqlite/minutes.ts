@@ -1,4 +1,7 @@
-/** The minutes of the history. They are written with each snapshot of the counters, so that no row is in them twice or missing. */
+/**
+ * The minutes of the history. They are written with each snapshot of the counters, so that every row is counted in them exactly
+ * once.
+ */
 import type { DatabaseSync } from "node:sqlite";
 import { Damaged } from "../batch.ts";
 import type { MinuteGap, Minutes, Snapshot, StoredMinute } from "../journal.ts";
@@ -9,10 +12,10 @@ import type { Health } from "./health.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
 
-/** What a minute takes besides its detail, about. */
+/** Approximate size of a minute besides its detail. */
 const minuteBytes = 400;
 
-/** Minutes deleted by one call: each has a few pages. */
+/** Minutes deleted per call; each takes a few pages. */
 const deletedAtOnce = 64;
 
 const sql = {
@@ -34,10 +37,13 @@ export class MinuteTable implements Minutes {
   readonly #minutes: Table<"minute">;
   readonly #details: Table<"minute_detail">;
   readonly #sql: Statements<keyof typeof sql>;
-  /** Bytes of all of them; unknown after a change. */
+  /** Total size of all minutes; undefined after a change. */
   #bytes: number | undefined;
 
-  /** Compares the minutes with the counters, which may be from another snapshot after damage or another version. None at all: they are lost. */
+  /**
+   * Compares the minutes with the counters, which may be from another snapshot after damage or another version. If there are no
+   * minutes at all, they are lost.
+   */
   constructor(database: DatabaseSync, state: State, health: Health) {
     this.#state = state;
     this.#health = health;
@@ -72,7 +78,7 @@ export class MinuteTable implements Minutes {
     return { at, totals: minute.totals, detail: detail.detail };
   }
 
-  /** In the caller's transaction. */
+  /** Writes in the caller's transaction. */
   write({ measuredSeq, minutes }: Snapshot): void {
     if (minutes === undefined) return;
     const { changed, gap } = minutes;
@@ -84,7 +90,7 @@ export class MinuteTable implements Minutes {
     this.#bytes = undefined;
   }
 
-  /** Deletes some of the minutes outside of that range of time, or the oldest if all take more space than that. */
+  /** Deletes some of the minutes outside the time range, or the oldest ones if all together take more space than `maxBytes`. */
   release({ from, until, maxBytes }: MinuteBounds): void {
     const outside = this.#sql.outside.all(from, until) as { at: number }[];
     this.#delete(outside);
@@ -107,7 +113,7 @@ export class MinuteTable implements Minutes {
     if (minutes.length > 0) this.#bytes = undefined;
   }
 
-  /** Damage of more than a row ends the process, as everywhere. */
+  /** Reports damage of more than a row, which ends the process. */
   #watched<Result>(read: () => Result): Result {
     try {
       return read();

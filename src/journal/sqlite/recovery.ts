@@ -1,6 +1,6 @@
 /**
- * How a start gets over damage. What can still be read of the database, and is what was written, is copied to a new one: row by
- * row, each by its checksum.
+ * Recovers from damage at start. Everything in the database that can still be read and matches its checksum is copied to a new
+ * one, row by row.
  */
 import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -28,12 +28,13 @@ import {
   transaction,
 } from "./tables.ts";
 
-/** The log first: a database without its log would be taken for a sound older one. */
+/** The log is moved first: a database without its log would be mistaken for a sound older one. */
 const suffixes = ["-wal", "-shm", ""];
 
 /**
- * What `use` makes of the opened database. If it finds damage, what can be read is saved beside the database first; then its
- * files are set aside, and `use` is called again with what was saved. It always starts, whenever it is killed meanwhile.
+ * Returns the result of `use` with the opened database. If damage is found, what can be read is first saved beside the database;
+ * then its files are set aside, and `use` is called again with the saved copy. A start succeeds even if an earlier one was killed
+ * at any point.
  * @throws whatever `use` throws that is not damage.
  */
 export function openDatabase<Used>(
@@ -45,7 +46,7 @@ export function openDatabase<Used>(
   let reason = "the process before saved what it could still read";
   let saved: Salvage | undefined;
   if (!existsSync(rescuedPath(databasePath))) {
-    /** Before the log is created again. */
+    /** Read before the log is created again. */
     const writtenAt = Math.max(...["", "-wal"].map((suffix) => modifiedAt(databasePath + suffix)));
     try {
       readHeader(databasePath);
@@ -71,7 +72,7 @@ export function openDatabase<Used>(
 }
 
 function open<Used>(databasePath: string, use: (database: DatabaseSync) => Used): Used {
-  /** The write-ahead log gets its mode. */
+  /** The write-ahead log inherits its mode. */
   createPrivately(databasePath);
   const database = new DatabaseSync(databasePath);
   try {
@@ -82,11 +83,11 @@ function open<Used>(databasePath: string, use: (database: DatabaseSync) => Used)
   }
 }
 
-/** Read-only, so that nothing of it changes; an empty one if it does not open. */
+/** Opens read-only, so that nothing changes; returns an empty database if it does not open. */
 function openDamaged(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
-    /** SQLite would delete the log of an empty file even so. */
+    /** SQLite would delete the log of an empty file even then. */
     if (sizeOf(path) > 0) {
       database = new DatabaseSync(path, { readOnly: true });
       database.prepare("SELECT COUNT(*) FROM sqlite_schema").get();
@@ -98,7 +99,7 @@ function openDamaged(path: string): DatabaseSync {
   return new DatabaseSync(":memory:");
 }
 
-/** Moves all its files to a directory of their own. */
+/** Moves all files of the database to a new directory. */
 function setAside(databasePath: string, now: number): string {
   const first = join(dirname(databasePath), `damaged-${new Date(now).toISOString().replaceAll(/[:.]/g, "-")}`);
   let directory = first;
@@ -115,18 +116,18 @@ function modifiedAt(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
-/** What was saved and what was not, as fields of a log line. */
+/** What was saved and what was not, as log fields. */
 type Salvage = ReturnType<typeof save>;
 
 interface SalvageOptions extends StorageOptions {
-  /** When the damaged database, or its log, was written last; epoch milliseconds. */
+  /** When the damaged database or its log was last written, epoch milliseconds. */
   readonly writtenAt: number;
 }
 
-/** Added to the highest `seq` that is left, if it is not known how many there were. */
+/** Added to the highest remaining `seq` if the number of rows is unknown. */
 const unknownSeqs = 1_000_000;
 
-/** Values that are looked for even if the table cannot be listed. */
+/** Values that are looked up even if the table cannot be listed. */
 const alwaysThere = ["identity", "cursor", "loss", "age"];
 const knownValues = [
   ...alwaysThere,
@@ -134,7 +135,7 @@ const knownValues = [
   ...keyClasses.map((one) => `horizon.${one}`),
 ];
 
-/** Makes a sound database beside the damaged one of what is left of `from`, which stays as it is. */
+/** Creates a sound database beside the damaged one from what can be read of `from`, which is not changed. */
 export function salvage(from: DatabaseSync, databasePath: string, options: SalvageOptions): Salvage {
   const path = rescuedPath(databasePath);
   const part = `${path}.part`;
@@ -157,7 +158,7 @@ export function salvage(from: DatabaseSync, databasePath: string, options: Salva
 function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageOptions) {
   const state = new State(to);
   saveState(from, state, writtenAt);
-  /** Without the secret no key can be found again. */
+  /** Without the secret, no key could be matched again. */
   const keys = state.get("identity") === undefined ? 0 : saveKeys(from, to, state, writtenAt);
   state.ensureIdentity(now);
   const position = state.get("cursor");
@@ -188,24 +189,24 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
 
   state.countAccepted();
   if (snapshot !== undefined) state.writeSnapshot(snapshot, end);
-  /** The counters of delivery share the start of the series. */
+  /** The delivery counters share the start of the series. */
   if (snapshot === undefined || position === undefined) state.beginAnew(now, snapshot?.measuredSeq ?? end);
   const isKnown = position !== undefined && lastKnown !== undefined;
   const lost = isKnown ? Math.max(0, end - firstSeq + 1 - rows.undelivered) : undefined;
   state.set("loss", { ...state.loss, rows: state.loss.rows + (lost ?? 0), isOpen: true });
   return {
     rows: rows.saved,
-    /** Rows that were not both delivered and measured, and are gone: gaps in `seq`. */
+    /** Gaps in `seq`: lost rows that were not both delivered and measured. */
     lost_rows: lost ?? "unknown",
     dedup_rows: keys,
-    /** And ranges of quarantined texts. */
+    /** Includes ranges of quarantined texts. */
     dead_letters_and_notes: marked.size - Number(changes),
     delivery_position: position === undefined ? "lost: stored records are delivered again" : "kept",
     counters: snapshot === undefined ? "lost: all counters restart at 0" : "kept",
   };
 }
 
-/** A poll whose position cannot be read goes on from when the file was written last. */
+/** A poll whose position cannot be read continues from the last time the file was written. */
 function saveState(from: DatabaseSync, to: State, writtenAt: number): void {
   const source = attempt(() => new State(from));
   const listed = attempt(() => from.prepare("SELECT name FROM state").all() as { name: string }[]);
@@ -217,12 +218,12 @@ function saveState(from: DatabaseSync, to: State, writtenAt: number): void {
     else if (value !== undefined) to.writeBlob(name, value);
     else if (polled !== undefined) to.set(`poll.${polled}`, { type: polled, readUntil: Math.floor(writtenAt / 1000) });
   }
-  /** Until something is delivered no cursor is written. One that is not even listed is not lost. */
+  /** No cursor is written until something is delivered, so one that is not even listed is not lost. */
   const names = new Set(listed?.map((row) => row.name));
   if (names.has("identity") && !names.has("cursor")) to.set("cursor", startOfJournal);
 }
 
-/** If some keys are gone nobody knows which, and nothing up to the last write is known for certain. */
+/** If some keys are lost, it is unknown which, so nothing up to the last write is known for certain. */
 function saveKeys(from: DatabaseSync, to: DatabaseSync, state: State, writtenAt: number): number {
   let saved = 0;
   for (const _ of copied("keys", from, to, () => true)) saved++;
@@ -232,7 +233,7 @@ function saveKeys(from: DatabaseSync, to: DatabaseSync, state: State, writtenAt:
   return saved;
 }
 
-/** Copies the rows of a table that can be read, are what was written, and are wanted; each is given once it is copied. */
+/** Copies the rows of a table that can be read, are intact and wanted, and yields each once it is copied. */
 function* copied<Name extends TableName>(
   name: Name,
   from: DatabaseSync,
@@ -268,7 +269,10 @@ function* copied<Name extends TableName>(
   }
 }
 
-/** Behind what cannot be read, in steps that double and then go back: damaged pages hold neighbours. */
+/**
+ * The next readable number after an unreadable one, found in doubling steps and then by bisection, because damaged pages hold
+ * adjacent rows.
+ */
 function nextReadable(unreadable: number, isReadable: (at: number) => boolean): number {
   let before = unreadable;
   let step = 1;
@@ -282,7 +286,7 @@ function nextReadable(unreadable: number, isReadable: (at: number) => boolean): 
   return after;
 }
 
-/** Nothing if it cannot be read. */
+/** Undefined if it cannot be read. */
 function attempt<Result>(read: () => Result): Result | undefined {
   try {
     return read();

@@ -1,4 +1,7 @@
-/** What rows hold: as readers in any thread get it, over read-only connections and by short statements, and for the quarantine. */
+/**
+ * Reads the contents of rows: for readers in any thread, over read-only connections with short statements, and for the
+ * quarantine.
+ */
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { freeBuffer } from "../../runtime/process.ts";
@@ -19,13 +22,13 @@ export function soundTextOf(table: Table<"batch">, row: StoredRow<"batch">): Uin
 const noMatch = "its checksum does not match";
 
 /**
- * Opens the journal at that `location` for reading, in any thread. `failed` is called with what SQLite throws, before it is
- * thrown: damage has to reach the journal itself (`damaged`).
+ * Opens the journal at `location` for reading, in any thread. `failed` is called with an error of SQLite before it is thrown,
+ * because damage must be reported to the journal itself (`damaged`).
  */
 export function openSqliteReader(location: string, failed: (error: unknown) => void = () => undefined): JournalReader {
   const index = `${location}-shm`;
   let indexBytes = 0;
-  /** Reading a mapped file that somebody truncated would end the process. */
+  /** Reading a mapped file that was truncated would crash the process. */
   const checkIndex = (): void => {
     const bytes = statSync(index, { throwIfNoEntry: false })?.size ?? indexBytes;
     if (bytes < indexBytes) throw new Error(`${index} has been truncated`);
@@ -45,7 +48,7 @@ export function openSqliteReader(location: string, failed: (error: unknown) => v
     database.exec("PRAGMA busy_timeout = 2000");
     const table = new Table(database, "batch");
     const marks = new Marks(database);
-    /** One statement per row: an open one would keep the write-ahead log from being reset. */
+    /** One statement per row, because an open one would keep the write-ahead log from being reset. */
     const next = database.prepare(`SELECT ${table.columns} FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1`);
     const heads = database.prepare(
       "SELECT seq, accepted_at AS acceptedAt, type, records FROM batch WHERE seq >= ? ORDER BY seq LIMIT ?",
@@ -78,7 +81,7 @@ export function openSqliteReader(location: string, failed: (error: unknown) => v
   });
 }
 
-/** What is kept for a person. `write` runs a change in a transaction. */
+/** The store of quarantined texts and marks. `write` runs a change in a transaction. */
 export function quarantineStore(
   database: DatabaseSync,
   marks: Marks,

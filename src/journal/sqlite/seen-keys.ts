@@ -1,4 +1,7 @@
-/** The keys of everything that was accepted or quarantined: by class, a table in memory over rows of `keys`, with a bound and an age. */
+/**
+ * The keys of everything that was accepted or quarantined: by class, a table in memory backed by rows of `keys`, limited in
+ * number and age.
+ */
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
@@ -13,8 +16,8 @@ const rowsAtOnce = 64;
 const keyBytes = keyWords * 4;
 
 /**
- * Keys of transactions that are not too far apart share a row, up to so many: two such rows fill a page of the database. A
- * start reads thousands of rows, not millions. Many keys at once are one row.
+ * Keys of transactions that are close in time share a row of up to this size; two such rows fill a page of the database. A start
+ * then reads thousands of rows, not millions. Many keys at once form one row.
  */
 const rowBytes = 124 * keyBytes;
 const manyBytes = 8 * rowBytes;
@@ -29,7 +32,10 @@ interface NewestRow {
   readonly packed: Uint8Array;
 }
 
-/** One class. What the open transaction adds is in the table at once, on disk with `SeenKeys.flush`, and can be taken back. */
+/**
+ * The keys of one class. Keys added by the open transaction are in the table at once, written by `SeenKeys.flush`, and can be
+ * rolled back.
+ */
 class ClassOfKeys {
   readonly table: KeyTable;
   newest: NewestRow | undefined;
@@ -38,14 +44,14 @@ class ClassOfKeys {
   previous = new Uint8Array(256);
   count = 0;
   at = 0;
-  /** Keys of rows that leave with the open transaction. */
+  /** Keys of rows that are deleted by the open transaction. */
   leaving: Uint32Array[] = [];
 
   constructor(keyClass: KeyClass) {
     this.table = new KeyTable(keyClass === "flow" ? "with windows" : undefined);
   }
 
-  /** Writes a key with these bits behind the added ones. Where it stands; `keep` counts it. */
+  /** Writes a key with these bits after the added ones and returns its position; `keep` counts it. */
   copy(keys: Uint32Array, at: number, bits: number): number {
     if (this.count === this.previous.length) this.#resize(this.count * 2);
     const place = this.count * keyWords;
@@ -73,7 +79,7 @@ class ClassOfKeys {
     this.#clear();
   }
 
-  /** Most batches are small: the arrays of a large one are not kept. */
+  /** Does not keep the arrays of a large batch, because most batches are small. */
   #clear(): void {
     this.leaving = [];
     this.count = 0;
@@ -118,8 +124,8 @@ export class SeenKeys implements Keys {
   }
 
   /**
-   * Reads all keys into memory: 0.2 s for a million. A damaged row is passed over with a warning, and moves the horizon to
-   * `now`: nobody knows how old its keys were. @throws {Damaged} if a horizon is.
+   * Reads all keys into memory: 0.2 s for a million. A damaged row is skipped with a warning and moves the horizon to `now`,
+   * because the age of its keys is unknown. @throws {Damaged} if a horizon is damaged.
    */
   load(now: number, logger: Logger): void {
     for (const keyClass of keyClasses) this.horizon(keyClass);
@@ -141,7 +147,7 @@ export class SeenKeys implements Keys {
     this.#state.committed();
   }
 
-  /** What is held of a class: to be asked, and changed by `add` and `addNew` alone. */
+  /** The held keys of a class, for look-ups: they are changed only by `add` and `addNew`. */
   held(keyClass: KeyClass): Pick<KeyTable, "size" | "heldWord" | "holdsWindow"> {
     return this.#classes[keyClass].table;
   }
@@ -152,7 +158,7 @@ export class SeenKeys implements Keys {
 
   /**
    * Adds a key with these bits in the open transaction, unless it is held. It ages from `agesFrom` on, epoch milliseconds.
-   * Returns the fourth word of the held one, or 0.
+   * Returns the fourth word of the held key, or 0.
    */
   addNew(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): number {
     const added = this.#classes[keyClass];
@@ -162,14 +168,14 @@ export class SeenKeys implements Keys {
     return held;
   }
 
-  /** Adds a key, or adds bits to one that is held. */
+  /** Adds a key, or adds the bits to a held one. */
   add(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): void {
     const added = this.#classes[keyClass];
     const place = added.copy(keys, at, bits);
     added.keep(added.table.add(added.words, place), agesFrom);
   }
 
-  /** Writes what the open transaction has added to each class: to a row of its own, or to the newest one. */
+  /** Writes the keys that the open transaction has added to each class: to a new row, or to the newest one. */
   flush(): void {
     for (const keyClass of keyClasses) {
       const added = this.#classes[keyClass];
@@ -205,8 +211,8 @@ export class SeenKeys implements Keys {
   }
 
   /**
-   * Deletes rows whose keys have outlived their window, or exceed the bound of their class, the oldest first; in the caller's
-   * transaction. `now` is the clock by which they age. Whether that was all.
+   * Deletes rows whose keys are older than their window or exceed the limit of their class, oldest first, in the caller's
+   * transaction. `now` is the clock by which they age. Returns true if nothing is left to delete.
    */
   release(now: number, hasTime: () => boolean): boolean {
     return keyClasses.every((keyClass) => this.#releaseOf(keyClass, now, hasTime));
@@ -225,7 +231,7 @@ export class SeenKeys implements Keys {
         if (excess <= 0 && row.at >= oldest) return true;
         const words = this.#wordsOf(row);
         until = Math.max(until, row.at);
-        /** A damaged row's keys may have been streamed; they were never loaded. */
+        /** The keys of a damaged row may have been streamed; they were never loaded. */
         if (words === undefined || isStreamed(words)) streamed = Math.max(streamed, row.at);
         this.#sql.delete.run(row.id);
         if (held.newest?.id === row.id) held.newest = undefined;
@@ -237,7 +243,7 @@ export class SeenKeys implements Keys {
     }
   }
 
-  /** The words of a row, nothing if it is damaged. Every platform that this runs on is little-endian. */
+  /** The words of a row; undefined if it is damaged. All supported platforms are little-endian. */
   #wordsOf(row: StoredRow<"keys">): Uint32Array | undefined {
     if (!this.#rows.isSound(row) || !isKeyClass(row.class)) return undefined;
     const { buffer, byteOffset, length } = row.packed.byteOffset % 4 === 0 ? row.packed : row.packed.slice();

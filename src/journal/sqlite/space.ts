@@ -1,6 +1,6 @@
 /**
- * Room: what an append is refused for want of it, which rows, marks and keys leave when, and how pages go back to the disk.
- * Deletion is bounded by time, not by a number of rows, so it keeps up with whatever append accepts.
+ * Disk space: when an append is refused, when rows, marks and keys are deleted, and how pages are returned to the disk. Deletion
+ * is limited by time, not by a number of rows, so it keeps up with whatever append accepts.
  */
 import { recordTypes } from "../../records/types.ts";
 import type { Clock } from "../../lib/clock.ts";
@@ -25,28 +25,31 @@ import type { SeenKeys } from "./seen-keys.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements } from "./tables.ts";
 
-/** A log of this size is part of the reserve: it is checkpointed at 4 MiB, and one transaction can write as much again. */
+/** A log up to this size is covered by the reserve: it is checkpointed at 4 MiB, and one transaction can write as much again. */
 const usualLogBytes = 8 * 1024 * 1024;
 
-/** What a transaction takes beside its batches, and a batch beside its own bytes, for tally and pages. */
+/** Overhead of a transaction besides its batches, and of a batch besides its own bytes, for tally and pages. */
 const transactionBytes = 64 * 1024;
 const batchBytes = 2 * 1024;
 const keyBytes = 32;
 
-/** The largest batch that is usual: of 1 MiB. */
+/** The largest usual batch: 1 MiB. */
 const maxWantedBytes = 1024 * 1024 + batchBytes;
 
-/** How long one call may take for rows and marks, and for keys. */
+/** Time limits of one call for rows and marks, and for keys. */
 const rowsMs = 5;
 const keysMs = 3;
 
-/** Rows deleted by one statement: a millisecond for rows of 44 KB. */
+/** Rows deleted per statement: 1 ms for rows of 44 KB. */
 const rowsAtOnce = 64;
 
-/** Rows of a replay that are looked at before others get a turn. */
+/** Rows considered by a replay's planning before it yields. */
 const rowsPlannedAtOnce = 2000;
 
-/** Pages given back to the disk in one go (1 MiB), how often if it is full, and from which share of the file on otherwise. */
+/**
+ * Pages returned to the disk at once (1 MiB), how often if the disk is full, and the share of free pages above which it happens
+ * otherwise.
+ */
 const vacuumPages = 256;
 const vacuum = `PRAGMA incremental_vacuum(${vacuumPages})`;
 const timesIfFull = 16;
@@ -59,7 +62,7 @@ export interface SpaceDeps extends HealthDeps {
   readonly destinations: Destinations;
   readonly seen: SeenKeys;
   readonly health: Health;
-  /** Milliseconds since any moment, whatever happens to the machine's clock. */
+  /** A monotonic clock in milliseconds, independent of the system clock. */
   readonly steady: Clock;
   readonly retentionMs: number;
 }
@@ -81,11 +84,11 @@ export class Space {
   readonly #deps: SpaceDeps;
   readonly #sql: Statements<keyof typeof sql>;
   #usedBytes = 0;
-  /** What the last refused append needed, up to a bound: while there is no room for as much, the next is refused too. */
+  /** Bytes that the last refused append needed, up to a bound: until there is space for as much, the next is refused too. */
   #wantedBytes = batchBytes;
   #isWarned = false;
   readonly #age: Age;
-  /** Replays that are being planned. */
+  /** Number of replays being planned. */
   #planned = 0;
 
   constructor(deps: SpaceDeps) {
@@ -100,7 +103,7 @@ export class Space {
     return { usedBytes: this.#usedBytes, limitBytes: this.#deps.storage.maxBytes, refusal };
   }
 
-  /** The bytes that the batch needs, beside those of others in its transaction; or why it is refused: it would use the reserve. */
+  /** Bytes that the batch needs in addition to the others in its transaction, or why it is refused: it would use the reserve. */
   admit(append: Append, admittedBytes: number): number | string {
     let bytes = batchBytes;
     for (const { body, records } of append.parts) bytes += body.length + records * keyBytes;
@@ -110,19 +113,22 @@ export class Space {
     return refusal ?? bytes;
   }
 
-  /** Whether delivered rows leave before their time. As of the last `measure`: every append calls it. */
+  /**
+   * True if delivered rows are to be deleted before the end of their retention. As of the last `measure`, because every append
+   * calls it.
+   */
   get isShort(): boolean {
     const { ballast, storage } = this.#deps;
     return !ballast.isHeld || isShort(this.#usedBytes, storage.maxBytes);
   }
 
-  /** Looks how many bytes are used by the database, and by a log that is longer than usual. */
+  /** Determines how many bytes are used by the database, and by a log that is longer than usual. */
   measure(): void {
     const { pages, free, bytes } = this.#readPages();
     this.#usedBytes = (pages - free) * bytes + this.#logExcess;
   }
 
-  /** Why there is no room for so many bytes more, if so. A log that is too long is truncated first, if that may be done. */
+  /** Why there is no space for `bytes` more, if so. If `truncateLog` is given, a log that is too long is truncated first. */
   #refusal(bytes: number, truncateLog?: () => void): string | undefined {
     const { ballast, storage } = this.#deps;
     const { maxBytes } = storage;
@@ -144,8 +150,8 @@ export class Space {
   }
 
   /**
-   * Deletes what may leave, in the caller's transaction and for some milliseconds. Whether that was all, and the cursors that were
-   * moved past undelivered rows.
+   * Deletes what may be deleted, in the caller's transaction and for some milliseconds. Returns whether nothing is left to
+   * delete, and the cursors that were moved past undelivered rows.
    */
   release(): { readonly isDone: boolean; readonly moved: ReadonlyMap<string, LogCursor> } {
     const { state, seen, minutes, clock, steady, storage, retentionMs } = this.#deps;
@@ -156,13 +162,13 @@ export class Space {
     const moved = this.#releaseRows(hasTime) && this.#evictMarks(hasTime) ? this.#evictUndelivered() : undefined;
     minutes.release(minuteBounds(now, clock(), retentionMs, storage.maxBytes));
     const areKeysDone = seen.release(now, timer(keysMs, steady));
-    // Behind a cursor that was moved, more rows may leave now.
+    // More rows may be deleted once a cursor was moved.
     return { isDone: moved?.size === 0 && areKeysDone, moved: moved ?? new Map() };
   }
 
   /**
-   * Plans a replay of the rows that the destination has, as far as they were received in that range. They are looked at in
-   * steps, and none leaves meanwhile. @throws {Unavailable} if the journal is closed before it is done.
+   * Plans a replay of the rows that were delivered to the destination and received in that range. They are examined in steps, and
+   * none is deleted meanwhile. @throws {Unavailable} if the journal is closed before it is done.
    */
   async planReplay(
     range: NonNullable<Redelivery["range"]>,
@@ -198,14 +204,14 @@ export class Space {
     return runningRedeliveries(state.redeliveries, name, destinations.names);
   }
 
-  /** No row from here on may leave, whatever a destination that is not required still waits for. */
+  /** The first row that must not be deleted, regardless of what destinations that are not required still wait for. */
   get #requiredSeq(): number {
     const { state, destinations } = this.#deps;
     const replayed = this.#running("replay").map(({ cursor }) => cursor.seq);
     return Math.min(state.measuredSeq + 1, state.cursor.seq, destinations.lowestSeq("required"), ...replayed);
   }
 
-  /** A destination that is not required must not stop the receivers. The cursors of those that were moved. */
+  /** Evicts rows so that a destination that is not required does not stop the receivers. Returns the moved cursors. */
   #evictUndelivered(): ReadonlyMap<string, LogCursor> {
     const { destinations, storage } = this.#deps;
     if (!this.isShort) return new Map();
@@ -244,7 +250,7 @@ export class Space {
     return isDone;
   }
 
-  /** Reserves the ballast again if there is room, and gives free pages to the disk if they are many or it is full. */
+  /** Reserves the ballast again if there is space, and returns free pages to the disk if there are many or the disk is full. */
   giveBack(): void {
     const { database, ballast, logger } = this.#deps;
     const wasHeld = ballast.isHeld;
@@ -252,7 +258,7 @@ export class Space {
     if (!wasHeld && ballast.isHeld) logger.info("the disk of the state directory has room again");
     const { pages, free } = this.#readPages();
     if (!ballast.isHeld) {
-      /** Pages that move go through the log: unless it is truncated each time, the disk stays full. */
+      /** Moved pages go through the log: unless it is truncated each time, the disk stays full. */
       this.#truncateLog();
       for (let time = 0; time < timesIfFull && this.#readPages().free > 0; time++) {
         database.exec(vacuum);
@@ -262,7 +268,7 @@ export class Space {
     else if (this.#logExcess > 0) this.#truncateLog();
   }
 
-  /** Gives the log's space back to the disk, unless a reader is using it: then the next time. */
+  /** Returns the log's space to the disk, or leaves it to the next call if a reader is using the log. */
   #truncateLog(): void {
     const { database, health } = this.#deps;
     if (health.unfit() !== undefined) return;
@@ -284,7 +290,7 @@ export class Space {
   }
 }
 
-/** Whether that many milliseconds have not passed yet, from now on. */
+/** Returns a function that is true until `ms` milliseconds from now have passed. */
 function timer(ms: number, steady: Clock): () => boolean {
   const until = steady() + ms;
   return () => steady() < until;

@@ -1,6 +1,6 @@
 /**
- * Values by name, each shown once its transaction is committed; and the accounts among them, on which the journal and the
- * counters must agree: how far is delivered and measured, how many records were accepted, what was lost.
+ * Named values, each visible once its transaction is committed, including the accounts on which the journal and the counters must
+ * agree: how far is delivered and measured, how many records were accepted, and what was lost.
  */
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
@@ -10,16 +10,19 @@ import type { StoredRedeliveries } from "../redelivery.ts";
 import { blobPrefix, newIdentity, noLoss, type StoredLoss, type StoredValues } from "../stored.ts";
 import { acceptedRows, prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
 
-/** Values that are JSON. */
+/** Values stored as JSON. */
 type Values = StoredValues & {
-  /** Records accepted since the series began, up to a row: a start need not add up a long backlog. */
+  /** Records accepted since the series began, up to a row, so that a start need not count a long backlog. */
   readonly accepted: { readonly seq: number; readonly records: number };
   readonly measured: SnapshotHead;
-  /** Written to see whether writing works. */
+  /** Written to test if writing works. */
   readonly probe: number;
 };
 
-/** How many blobs a snapshot has, and all their checksums in one: parts of two snapshots do not add up. */
+/**
+ * The number of blobs in a snapshot and the combination of their checksums, so that parts of two snapshots are not mistaken for
+ * one.
+ */
 interface SnapshotHead {
   readonly measuredSeq: number;
   readonly blobs: number;
@@ -32,7 +35,7 @@ const sql = {
   blobs: `SELECT name, crc FROM state WHERE name >= '${blobPrefix}' AND name < '${blobPrefix.slice(0, -1)}0' ORDER BY name`,
 };
 
-/** What cannot be read is nothing. */
+/** The value, or undefined if it is damaged. */
 export function unlessDamaged<Value>(read: () => Value): Value | undefined {
   try {
     return read();
@@ -42,15 +45,15 @@ export function unlessDamaged<Value>(read: () => Value): Value | undefined {
   }
 }
 
-/** Changes are in the caller's transaction. */
+/** Changes are made in the caller's transaction. */
 export class State {
   readonly #database: DatabaseSync;
   readonly #table: Table<"state">;
   readonly #sql: Statements<keyof typeof sql>;
   readonly #values = new Map<string, unknown>();
-  /** What the open transaction has replaced. */
+  /** Previous values that the open transaction has replaced. */
   readonly #replaced = new Map<string, unknown>();
-  /** Records accepted since the series began, as the cursor counts. */
+  /** Records accepted since the series began, as the cursor counts them. */
   #accepted = 0;
   readonly redeliveries: StoredRedeliveries = {
     get: (name) => this.getReadable(name),
@@ -63,7 +66,7 @@ export class State {
     this.#sql = prepare(database, sql);
   }
 
-  /** @throws {Damaged} at the first call, if it is not what was written. */
+  /** @throws {Damaged} at the first call if it is damaged. */
   get<Name extends keyof Values>(name: Name): Values[Name] | undefined {
     if (!this.#values.has(name)) {
       const value = this.readBlob(name);
@@ -72,7 +75,7 @@ export class State {
     return this.#values.get(name) as Values[Name] | undefined;
   }
 
-  /** The same, or nothing if it is damaged. */
+  /** The value, or undefined if it is damaged. */
   getReadable<Name extends keyof Values>(name: Name): Values[Name] | undefined {
     return unlessDamaged(() => this.get(name));
   }
@@ -108,13 +111,13 @@ export class State {
     this.#sql.delete.run(name);
   }
 
-  /** Created with the journal, unless it exists. @throws {Damaged} */
+  /** Creates the identity of a new journal. @throws {Damaged} */
   ensureIdentity(now: number): void {
     if (this.get("identity") === undefined) this.set("identity", newIdentity(now));
     this.committed();
   }
 
-  /** Adds up how many records were accepted. @throws {Damaged} */
+  /** Counts the accepted records. @throws {Damaged} */
   countAccepted(): void {
     const known = this.get("accepted");
     const { seq, record, records } = this.cursor;
@@ -124,7 +127,7 @@ export class State {
         : known.records + this.#countFrom(known.seq + 1);
   }
 
-  /** A snapshot that is not what was written is none: all series begin anew. @throws {Damaged} if it is something else. */
+  /** A damaged snapshot counts as none: all series begin anew. @throws {Damaged} if anything else is damaged. */
   openSnapshot(lastSeq: number, now: number, logger: Logger): void {
     try {
       this.readSnapshot();
@@ -159,12 +162,12 @@ export class State {
     return this.#accepted - delivered - deadLettered;
   }
 
-  /** Records whose commit is on disk. */
+  /** Counts records whose commit is on disk. */
   accepted(records: number): void {
     this.#accepted += records;
   }
 
-  /** @throws {Damaged} if any of it is not what was written. */
+  /** @throws {Damaged} if any part is damaged. */
   readSnapshot(): { readonly measuredSeq: number; readonly blobs: ReadonlyMap<string, Uint8Array> } {
     const { measuredSeq, blobs, sum } = this.get("measured") ?? { measuredSeq: 0, blobs: 0, sum: 0 };
     const found = this.#summary();
@@ -173,7 +176,7 @@ export class State {
     return { measuredSeq, blobs: new Map(this.#blobs().map(({ name }) => read(name))) };
   }
 
-  /** Blobs that are not named stay. `lastSeq`: the last committed row. */
+  /** Blobs that are not named are kept. `lastSeq`: the last committed row. */
   writeSnapshot({ measuredSeq, blobs }: Snapshot, lastSeq: number): void {
     for (const [name, blob] of blobs) {
       if (blob === undefined) this.delete(blobPrefix + name);
@@ -184,8 +187,8 @@ export class State {
   }
 
   /**
-   * All series begin anew at `at`, and the counters of delivery with them. Rows up to `measuredSeq` count as measured; later
-   * ones that are delivered stay delivered. To be followed by `countAccepted`.
+   * Begins all series and the delivery counters anew at `at`. Rows up to `measuredSeq` count as measured; later delivered ones
+   * stay delivered. Call `countAccepted` afterwards.
    */
   beginAnew(at: number, measuredSeq = this.measuredSeq): void {
     const delivered = Math.max(0, this.#countFrom(measuredSeq + 1) - this.pendingRecords);
@@ -193,12 +196,12 @@ export class State {
     this.set("measured", { measuredSeq, blobs: 0, sum: 0 });
     this.set("identity", { ...this.identity, createdAt: at });
     this.set("cursor", begunAnew(this.cursor, delivered));
-    /** Differences of the old sums mean nothing to the new ones. */
+    /** Differences between the old sums do not apply to the new ones. */
     this.set("loss", { ...noLoss, rows: this.loss.rows, isOpen: true });
     this.set("accepted", undefined);
   }
 
-  /** Records what the counters' sum of accepted records says is missing, once after damage. */
+  /** Records what is missing according to the counters' sum of accepted records, once after damage. */
   settleLoss(accepted: number): void {
     const { rows, records, uncounted, isOpen } = this.loss;
     if (!isOpen) return;
@@ -207,7 +210,7 @@ export class State {
     this.set("loss", { rows, records: records + lost, uncounted: uncounted + found, isOpen: false });
   }
 
-  /** Prepared when it is needed: of a damaged database the values may be readable without the rows. */
+  /** Prepared on demand, because values of a damaged database may be readable when its rows are not. */
   #countFrom(seq: number): number {
     const sums = `SELECT COALESCE(SUM(records), 0) AS records FROM batch WHERE seq >= ? AND ${acceptedRows}`;
     return (this.#database.prepare(sums).get(seq) as { records: number }).records;

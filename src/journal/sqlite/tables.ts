@@ -1,25 +1,24 @@
 /**
- * The tables of the journal, each row with a checksum, and what makes a database ready.
- *
+ * The tables of the journal, whose rows have checksums, and the preparation of a database.
  * Invariants of `batch`, on which everything else is built:
- * 1. A record is accepted if and only if it is in a committed row, or was delivered and its row has left since.
- * 2. `seq` rises by one per row in the order of commits and is never used again, whatever leaves.
- * 3. A row is written once, and never changes.
- * 4. A row leaves when its log records are answered (`seq` < cursor), it is measured (`seq` ≤ measured), it is older than
- *    `state.retention` or space is short, and no mark and no replay pins it.
- * 5. A mark is on a row that exists, and none outlives it. Texts in quarantine are a row under one mark, which is divided when
- *    one of them leaves. A row that only marks hold leaves with the last of them.
+ * 1. A record is accepted if and only if it is in a committed row, or was delivered and its row has been deleted since.
+ * 2. `seq` rises by one per row in the order of commits and is never reused, whatever is deleted.
+ * 3. A row is written once and never changes.
+ * 4. A row is deleted when its log records are answered (`seq` < cursor), it is measured (`seq` ≤ measured), it is older than
+ * `state.retention` or space is short, and no mark and no replay pins it.
+ * 5. A mark is on an existing row and never outlives it. Quarantined texts are a row under one mark, which is split when one of
+ * them is removed. A row that only marks hold is deleted with the last of them.
  * 6. Keys and rows of one batch are in one transaction, and so is the poll cursor that a batch moves.
- * 7. `crc` covers all other columns but `id`. A row whose crc does not match counts as lost, alone.
+ * 7. `crc` covers all other columns but `id`. Only the row whose crc does not match counts as lost.
  * 8. One connection of one process writes. Readers only read.
- * Short columns stand before long ones: SQLite reads a row from its beginning.
+ * Short columns precede long ones, because SQLite reads a row from its beginning.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { Unavailable } from "../../errors.ts";
 import { Damaged } from "../batch.ts";
 
-/** The schema that this program writes. */
+/** The schema version that this program writes. */
 export const schemaVersion = 3;
 
 /** "ts2o". */
@@ -35,10 +34,10 @@ const pageBytes = 4096;
 
 export const acceptedRows = "type IN ('flow', 'audit', 'webhook')";
 
-/** Tables, and their columns as SQL. Every table has a checksum besides. */
+/** Tables, and their columns as SQL. Every table also has a checksum. */
 const tables = {
   batch: {
-    seq: "INTEGER PRIMARY KEY AUTOINCREMENT", // the row's number; given by the program, one above the last
+    seq: "INTEGER PRIMARY KEY AUTOINCREMENT", // the row's number; assigned by the program, one above the last
     accepted_at: "INTEGER NOT NULL", // epoch milliseconds at which the request or poll was received
     source: "TEXT NOT NULL", // stream, webhook or poll
     tailnet: "INTEGER NOT NULL", // number of the tailnet in identities
@@ -47,7 +46,7 @@ const tables = {
     length: "INTEGER NOT NULL", // bytes of the text
     crc: "INTEGER NOT NULL",
     tally: "TEXT", // on a batch's first row: its Tally as JSON
-    left_out: "BLOB", // entries that are left out, and log records kept under a limit (records/flow/rows.ts)
+    left_out: "BLOB", // excluded entries, and log records kept under a limit (records/flow/rows.ts)
     body: "BLOB", // the text as one zstd frame: a line per record in its stored form, or per quarantined text
   },
   keys: {
@@ -55,38 +54,38 @@ const tables = {
     class: "TEXT NOT NULL", // flow, audit, webhook or quarantined
     at: "INTEGER NOT NULL", // epoch milliseconds from which the keys age: the latest of them
     crc: "INTEGER NOT NULL",
-    packed: "BLOB NOT NULL", // four little-endian words per key; one that comes again in a new way is stored again
+    packed: "BLOB NOT NULL", // four little-endian words per key; a key that comes again by another way is stored again
   },
   mark: {
     id: "INTEGER PRIMARY KEY AUTOINCREMENT",
     class: "TEXT NOT NULL", // invalid, sample: texts of a quarantine row; dead_letter, note: accepted records
-    seq: "INTEGER NOT NULL", // the row, which stays as long as its mark
+    seq: "INTEGER NOT NULL", // the row, which is kept as long as its mark
     from_line: "INTEGER NOT NULL", // first line of the range
     to_line: "INTEGER NOT NULL", // the line after the last
     type: "TEXT NOT NULL", // flow, audit, webhook or unknown
-    source: "TEXT NOT NULL", // of the row
-    why: "TEXT NOT NULL", // of quarantined texts the reason, otherwise a MarkReason
-    log_records: "INTEGER NOT NULL", // log records that were refused
+    source: "TEXT NOT NULL", // source of the row
+    why: "TEXT NOT NULL", // the reason for quarantined texts, otherwise a MarkReason
+    log_records: "INTEGER NOT NULL", // rejected log records
     at: "INTEGER NOT NULL", // epoch milliseconds
     crc: "INTEGER NOT NULL",
-    message: "TEXT NOT NULL", // the backend's words or ours, truncated
-    destination: "TEXT", // of dead letters and notes of a further destination: its name; added in version 2
+    message: "TEXT NOT NULL", // the message of the backend or of this program, truncated
+    destination: "TEXT", // name of the further destination of a dead letter or note; added in version 2
   },
   minute: {
-    at: "INTEGER PRIMARY KEY", // begin of a minute in which rows were received, epoch milliseconds; added in version 3
-    bytes: "INTEGER NOT NULL", // of its detail
+    at: "INTEGER PRIMARY KEY", // start of a minute in which rows were received, epoch milliseconds; added in version 3
+    bytes: "INTEGER NOT NULL", // size of its detail
     crc: "INTEGER NOT NULL",
     totals: "BLOB NOT NULL", // the ledger's sums
   },
   minute_detail: {
-    at: "INTEGER PRIMARY KEY", // of the minute; apart, so that reading many totals does not pass it
+    at: "INTEGER PRIMARY KEY", // start of the minute; a separate table, so that reading many totals skips the details
     crc: "INTEGER NOT NULL",
     detail: "BLOB NOT NULL",
   },
   state: {
     name: "TEXT PRIMARY KEY", // identity, cursor, poll.flow, horizon.audit, ledger/<blob> and the like
     crc: "INTEGER NOT NULL",
-    value: "BLOB NOT NULL", // JSON, or a blob of the ledger's
+    value: "BLOB NOT NULL", // JSON, or a blob of the ledger
   },
 } as const;
 
@@ -107,7 +106,7 @@ export type StoredRow<Name extends TableName> = {
   readonly [Column in keyof Columns<Name>]: ValueOf<Columns<Name>[Column]>;
 };
 
-/** A row before it has a checksum, and an id. */
+/** A row before it gets a checksum and an id. */
 export type NewRow<Name extends TableName> = Omit<StoredRow<Name>, "crc" | "id">;
 
 type ColumnOf<Name extends TableName> = keyof NewRow<Name> & string;
@@ -127,9 +126,9 @@ export function prepare<Name extends string>(database: DatabaseSync, sql: Readon
   return Object.fromEntries(prepared) as Statements<Name>;
 }
 
-/** Writes the rows of a table with their checksum, and tells whether one that was read is what was written. */
+/** Writes the rows of a table with their checksums, and verifies those that are read. */
 export class Table<Name extends TableName> {
-  /** For a SELECT. */
+  /** Column list for a SELECT. */
   readonly columns: string;
   readonly #checked: readonly ColumnOf<Name>[];
   readonly #insert: StatementSync;
@@ -151,7 +150,7 @@ export class Table<Name extends TableName> {
     return Number(this.#insert.run(...this.#valuesOf(row)).lastInsertRowid);
   }
 
-  /** Inserts a row, or replaces the one with its key or with that id: about 5 µs more. */
+  /** Inserts a row, or replaces the one with its key or that id: about 5 µs slower than `insert`. */
   replace(row: NewRow<Name>, ...id: number[]): void {
     this.#replace.run(...id, ...this.#valuesOf(row));
   }
@@ -166,7 +165,9 @@ export class Table<Name extends TableName> {
     return values;
   }
 
-  /** CRC-32 of the short columns as one text, with the lengths of the blobs, and of the blobs. Version 1 had no destinations. */
+  /**
+   * CRC-32 of the short columns as one text, with the lengths of the blobs, followed by the blobs. Version 1 had no destinations.
+   */
   checksum(row: NewRow<Name>): number {
     let text = "";
     for (const name of this.#checked) {
@@ -184,7 +185,10 @@ export class Table<Name extends TableName> {
 }
 
 export interface StorageOptions {
-  /** `full`: every commit is synced to the disk. `normal`: the last commits can be lost with the machine, not with the process. */
+  /**
+   * `full`: every commit is synced to disk. `normal`: the last commits can be lost if the machine crashes, but not if the process
+   * does.
+   */
   readonly durability: "full" | "normal";
   readonly maxBytes: number;
   /** Epoch milliseconds at the start. */
@@ -192,9 +196,9 @@ export interface StorageOptions {
 }
 
 /**
- * Makes an opened database ready: pragmas, then its tables.
+ * Prepares an opened database: pragmas, then its tables.
  * @throws {Unavailable} for a disk without write-ahead logs, a schema of a newer program, and one that was never released.
- * @throws {Damaged} if it is not what was written.
+ * @throws {Damaged} if header or schema is damaged.
  */
 export function prepareDatabase(database: DatabaseSync, options: StorageOptions): void {
   database.exec("PRAGMA busy_timeout = 2000; PRAGMA auto_vacuum = INCREMENTAL");
@@ -227,7 +231,10 @@ export function prepareDatabase(database: DatabaseSync, options: StorageOptions)
   }
   if (application !== applicationId) throw new Damaged("the database's header is damaged");
   const isOurs = found.size === schema.size && schema.entries().every(([name, sql]) => found.get(name) === sql);
-  /** A newer program has other tables. With ours, the number is damaged: the header has no checksum. */
+  /**
+   * A newer program has other tables. If the tables are those of this version, the number is damaged, because the header has no
+   * checksum.
+   */
   if (version > schemaVersion && !isOurs)
     throw new Unavailable(
       `the journal was written by a newer version (schema ${version}, this program knows ${schemaVersion}): install that version or a later one`,
@@ -235,7 +242,7 @@ export function prepareDatabase(database: DatabaseSync, options: StorageOptions)
   if (version !== schemaVersion || !isOurs) throw new Damaged("the database's schema is damaged");
 }
 
-/** From version 1, whose marks had no destination, and from version 2, which had no minutes. */
+/** Upgrades from version 1, whose marks had no destination, and from version 2, which had no minutes. */
 function upgradeSchema(database: DatabaseSync): void {
   const read = database.prepare("SELECT sql FROM sqlite_schema WHERE name = ?");
   const found = (name: string): unknown => read.get(name)?.["sql"];
@@ -249,14 +256,14 @@ function upgradeSchema(database: DatabaseSync): void {
   transaction(database, () => database.exec(`${added.join(";")}; PRAGMA user_version = ${schemaVersion}`));
 }
 
-/** How commits are synced from here on. Only outside of transactions. */
+/** Sets how commits are synced from now on. Call it only outside transactions. */
 export function setDurability(database: DatabaseSync, durability: "full" | "normal"): void {
   database.exec(`PRAGMA synchronous = ${durability === "full" ? "FULL" : "NORMAL"}`);
 }
 
-/** The highest `seq` that was ever given. @throws {Damaged} if that is no number of rows. */
+/** The highest `seq` ever assigned. @throws {Damaged} if it is not a possible number. */
 export function readSequence(database: DatabaseSync): number {
-  /** Numbers that JavaScript cannot hold are compared in SQL: reading one throws. */
+  /** Numbers that JavaScript cannot represent are compared in SQL, because reading one throws. */
   const given = "SELECT seq FROM sqlite_sequence WHERE name = 'batch' UNION ALL SELECT MAX(seq) FROM batch";
   const bounded = `iif(COALESCE(MAX(seq), 0) BETWEEN 0 AND ${maxSeq}, COALESCE(MAX(seq), 0), -1)`;
   const lowest = "SELECT COALESCE(MIN(seq), 1) < 1 FROM batch";
@@ -266,13 +273,13 @@ export function readSequence(database: DatabaseSync): number {
   return seq;
 }
 
-/** Sets the highest `seq` that was given: the next row's is above it. */
+/** Sets the highest assigned `seq`: the next row gets the one above it. */
 export function raiseSequence(database: DatabaseSync, seq: number): void {
   database.exec("DELETE FROM sqlite_sequence WHERE name = 'batch'");
   database.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES ('batch', ?)").run(seq);
 }
 
-/** Runs `write` in a transaction of its own. @throws whatever it throws, or SQLite; nothing is written then. */
+/** Runs `write` in a transaction. @throws whatever `write` or SQLite throws; nothing is written then. */
 export function transaction<Result>(database: DatabaseSync, write: () => Result): Result {
   database.exec("BEGIN IMMEDIATE");
   try {
@@ -284,7 +291,7 @@ export function transaction<Result>(database: DatabaseSync, write: () => Result)
       /** SQLITE_FULL has rolled back already. */
       if (database.isTransaction) database.exec("ROLLBACK");
     } catch {
-      /** A failing disk. The next transaction cannot begin then, and says so. */
+      /** The disk is failing. The next transaction will not begin and reports it. */
     }
     throw error;
   }

@@ -1,4 +1,4 @@
-/** Everything that is written: what arrives is judged, written and committed together, in one synchronous transaction. */
+/** Performs all writes: everything that arrives is judged, written and committed together, in one synchronous transaction. */
 import { Unavailable } from "../../errors.ts";
 import { type Append, type Committed, pollCursorOf, reasonOf } from "../batch.ts";
 import {
@@ -17,9 +17,9 @@ import { Table, transaction } from "./tables.ts";
 
 export interface TurnDeps extends SpaceDeps {
   readonly space: Space;
-  /** The highest `seq` that was given. */
+  /** The highest `seq` assigned. */
   readonly lastSeq: number;
-  /** Called with each commit of appends or reports, before any of its senders is answered. */
+  /** Called with each commit of appends or reports, before any of their senders is answered. */
   readonly committed: (seconds: number) => void;
 }
 
@@ -30,20 +30,20 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** How long a report may wait for an append to share its commit with. */
+/** How long a report may wait for an append with which to share a commit. */
 const reportDelayMs = 250;
 
 export class Turn {
   readonly #deps: TurnDeps;
   readonly #rows: Table<"batch">;
   #waiting: Waiting[] = [];
-  /** For the next turn. */
+  /** Reports for the next turn. */
   #reports = noReports;
   #scheduled: ReturnType<typeof setImmediate> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #committedSeq: number;
   #seq: number;
-  /** The last committed report's. Its sums go on when series begin anew; those of the stored cursor do not. */
+  /** The cursor of the last committed report. Its sums continue when series begin anew; those of the stored cursor do not. */
   #reported: LogCursor;
 
   constructor(deps: TurnDeps) {
@@ -59,9 +59,9 @@ export class Turn {
     return this.#committedSeq;
   }
 
-  /** Resolves with the commit. @throws {Unavailable} if nothing of it was committed. */
+  /** Resolves with the commit. @throws {Unavailable} if nothing was committed. */
   append(append: Append, committed: (committed: Committed) => void): Promise<Committed> {
-    /** The files are looked at when it runs, once for all appends that it commits. */
+    /** The files are checked when the turn runs, once for all appends that it commits. */
     if (this.#deps.health.isClosed) return Promise.reject(new Unavailable("the journal is closed"));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ append, committed, resolve, reject });
@@ -69,14 +69,14 @@ export class Turn {
     });
   }
 
-  /** Takes a report, which is committed with the next turn, or after a moment. */
+  /** Accepts a report, which is committed with the next turn, or after a short delay. */
   report(more: Report, destination = primaryDestination): void {
     if (this.#deps.health.isClosed) return;
     this.#reports = withReport(this.#reports, destination, more);
     this.#timer ??= setTimeout(() => this.run(), reportDelayMs);
   }
 
-  /** Runs a turn at once with everything that waits. */
+  /** Runs a turn at once with everything that is waiting. */
   run(): void {
     clearImmediate(this.#scheduled);
     clearTimeout(this.#timer);
@@ -99,7 +99,7 @@ export class Turn {
     }
   }
 
-  /** One transaction of its own. @throws {Unavailable} if it fails. */
+  /** Runs one separate transaction. @throws {Unavailable} if it fails. */
   write<Result>(change: () => Result): Result {
     const { database, health } = this.#deps;
     const unfit = health.unfit();
@@ -125,7 +125,7 @@ export class Turn {
     });
   }
 
-  /** One transaction for all of it. A text says why nothing was written; the caller then tries smaller ones. */
+  /** Commits everything in one transaction. Returns why nothing was written, if so; the caller then tries smaller ones. */
   #commit(group: readonly Waiting[], reports: Reports): string | undefined {
     const { database, seen, state, destinations } = this.#deps;
     const { cursor } = reports.get(primaryDestination) ?? {};
@@ -142,7 +142,7 @@ export class Turn {
       this.#rolledBack(error);
       return reasonOf(error);
     }
-    /** From here on it is on disk, whatever else fails: every sender is answered. */
+    /** From here on everything is on disk: every sender is answered, whatever else fails. */
     const seconds = (performance.now() - startedAt) / 1000;
     this.#committedSeq = this.#seq;
     this.#show();
@@ -168,7 +168,7 @@ export class Turn {
     for (const id of reportRedeliveries(state.redeliveries, redelivered, clock())) marks.remove(id);
   }
 
-  /** @throws {Error} if the quarantined line that it retries is gone. */
+  /** @throws {Error} if the quarantined line to retry is gone. */
   #writeBatch(append: Append): Committed {
     const { source, receivedAt, retries, poll } = append;
     const { seen, marks, state } = this.#deps;
@@ -178,7 +178,7 @@ export class Turn {
     const { tailnet } = state.identity;
     const nextRow = () => ({ seq: ++this.#seq, accepted_at: receivedAt, source, tailnet });
     const judgedTally = judged.tally();
-    /** Quarantine rows leave by rules of their own, so the tally is never on one of them. */
+    /** Quarantine rows are deleted by separate rules, so the tally is never on one of them. */
     let tally: string | null = JSON.stringify(judgedTally);
     const parts = judged.parts.map(({ dropped, accepted }, place) => {
       const part = append.parts[place] as Append["parts"][number];
@@ -196,13 +196,13 @@ export class Turn {
     return { lastSeq: this.#seq, source, receivedAt, parts, tally: judgedTally };
   }
 
-  /** A transaction is on disk. */
+  /** Called when a transaction is on disk. */
   #show(): void {
     const { seen, state, marks, destinations } = this.#deps;
     for (const one of [seen, state, marks, destinations]) one.committed();
   }
 
-  /** Memory is as it was before the transaction. Never throws. */
+  /** Restores the state in memory from before the transaction. Never throws. */
   #rolledBack(error: unknown): void {
     const { health, seen, state, marks, destinations } = this.#deps;
     health.failed(error);
