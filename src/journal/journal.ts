@@ -231,10 +231,7 @@ export interface AppendingJournal {
 export interface Journal extends AppendingJournal {
   /** Aborted once another instance leads, or may lead: nothing written afterwards counts. */
   readonly lost: AbortSignal;
-  /**
-   * Announces commits, which are counted from their rows. Absent: all commits are made by this process and counted as `append`
-   * reports them.
-   */
+  /** Announces commits, counted from their rows. Absent: all commits are by this process, counted as `append` reports them. */
   readonly tail: Tail | undefined;
   /** Lets another instance lead at once; nothing can be written afterwards. */
   release(): Awaitable<void>;

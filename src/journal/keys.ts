@@ -1,5 +1,6 @@
 /**
  * The seen keys of one class in memory: 16 bytes per slot, at most 25 bytes per key, at most 32 probes per look-up.
+ *
  * Robin Hood hashing: a key takes the slot of one that is nearer to its own home slot, so distances stay short up to a load of
  * 0.8 (33 probes are expected once in a million keys at that load; the sub-table then grows early). The home slot is derived from
  * all 96 bits of window and entries and from a seed, so records of one window are spread like any others. A table has 256

@@ -1,5 +1,6 @@
 /**
  * The tables of the journal, whose rows have checksums, and the preparation of a database.
+ *
  * Invariants of `batch`, on which everything else is built:
  * 1. A record is accepted if and only if it is in a committed row, or was delivered and its row has been deleted since.
  * 2. `seq` rises by one per row in the order of commits and is never reused, whatever is deleted.
