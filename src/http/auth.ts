@@ -1,4 +1,4 @@
-/** Who may send: reads and compares secrets in constant time, and distinguishes browsers from programs. */
+/** Authenticates requests: reads secrets, compares them in constant time, and distinguishes browsers from programs. */
 import { Buffer } from "node:buffer";
 import { createHash, timingSafeEqual } from "node:crypto";
 import { isLoopback } from "../lib/listen.ts";
@@ -27,7 +27,10 @@ export function readAuthorization(header: string | null): Credential {
   }
 }
 
-/** Whether a candidate is one of the secrets, by digests in constant time. Empty secrets are left out; without any, nothing matches. */
+/**
+ * Tests if a candidate is one of the secrets, by digests in constant time. Empty secrets are ignored; without any, nothing
+ * matches.
+ */
 export function createSecretCheck(secrets: readonly string[]): (candidate: Uint8Array) => boolean {
   const digests = secrets.filter((secret) => secret !== "").map(digestOf);
   return (candidate) => {
@@ -39,8 +42,8 @@ export function createSecretCheck(secrets: readonly string[]): (candidate: Uint8
 }
 
 /**
- * Whether the request comes from a web page, or reached this listener under a foreign name (DNS rebinding). Programs send
- * neither `Origin` nor `Sec-Fetch-Site`. On a loopback listener `Host` must be this machine or a proxy's, that of `publicUrl`.
+ * True if the request comes from a web page, or reached this listener under a foreign name (DNS rebinding). Programs send neither
+ * `Origin` nor `Sec-Fetch-Site`. On a loopback listener, `Host` must name this machine or be that of `publicUrl` (a proxy).
  */
 export function isFromBrowser(exchange: Exchange, publicUrl: string): boolean {
   if (exchange.request.headers.has("origin") || isFromOtherSite(exchange)) return true;
@@ -49,11 +52,11 @@ export function isFromBrowser(exchange: Exchange, publicUrl: string): boolean {
 }
 
 /**
- * Whether a page of another origin sent the request; this listener's own page may.
+ * True if a page of another origin sent the request; this listener's own page may.
  *
- * With `hosts` "this machine", it is also foreign if it reached a loopback listener under another name: a page can have its own
- * name resolve to 127.0.0.1 (DNS rebinding), and the browser then takes the answers for that page's own. A token makes that
- * harmless, because the browser has no cookie for that name.
+ * With `hosts` "this machine", a request is also foreign if it reached a loopback listener under another name: a page can make
+ * its own name resolve to 127.0.0.1 (DNS rebinding), and the browser then treats the answers as that page's own. With a token
+ * that is harmless, because the browser has no cookie for that name.
  */
 export function isForeign(exchange: Exchange, hosts: "this machine" | "any"): boolean {
   if (isFromOtherSite(exchange)) return true;
@@ -63,12 +66,12 @@ export function isForeign(exchange: Exchange, hosts: "this machine" | "any"): bo
   return origin !== null && origin !== `http://${host}` && origin !== `https://${host}`;
 }
 
-/** Whether the request names this machine: by a proxy on it, or by DNS rebinding, those of others name another host. */
+/** True if the request names this machine. Requests of others, by a local proxy or DNS rebinding, name another host. */
 export function namesThisMachine(exchange: Pick<Exchange, "request">): boolean {
   return isLoopback(hostIn(exchange));
 }
 
-/** `none`: a person typed the address. Another port of the same machine is `same-site`. */
+/** `none` means that a person typed the address; another port of the same machine is `same-site`. */
 function isFromOtherSite({ request: { headers } }: Exchange): boolean {
   const site = headers.get("sec-fetch-site");
   return site !== null && site !== "none" && site !== "same-origin";

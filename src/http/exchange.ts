@@ -1,23 +1,23 @@
-/** One HTTP request while it is answered: what a handler may know about it, how its body is read, and answers in JSON. */
+/** One HTTP request being answered: what a handler knows about it, how its body is read, and answers in JSON. */
 import { Refusal } from "../errors.ts";
 import { freeBuffer } from "../runtime/process.ts";
 import type { Connection } from "../runtime/serve.ts";
 import type { Admission } from "./limiter.ts";
 
 export interface Exchange {
-  /** If `Host` is no host name, its `url` is the path alone. */
+  /** `url` is the path alone if `Host` is not a host name. */
   readonly request: Pick<Request, "method" | "url" | "headers">;
   /** Without the query string. */
   readonly path: string;
-  /** The sender's address; IPv4 in its own form. */
+  /** The sender's address; IPv4 in dotted form. */
   readonly peer: string;
-  /** The listener accepts connections from this machine alone. */
+  /** The listener accepts connections only from this machine. */
   readonly isLocalOnly: boolean;
   /** The server is shutting down. */
   readonly isStopping: boolean;
-  /** Ends the connection of an answer whose stream has failed, within seconds: its reader may take nothing more. */
+  /** Ends the connection within seconds after an answer's stream has failed, because its reader may accept nothing more. */
   close(): void;
-  /** At most once. @throws {Refusal} `too_large`, `overloaded`, `timeout` or `shutting_down`. */
+  /** May be called once. @throws {Refusal} `body_too_large`, `overloaded`, `timeout` or `shutting_down`. */
   readBody(limits: BodyLimits): Promise<Body>;
 }
 
@@ -25,20 +25,20 @@ export interface Exchange {
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** A stream ends its connection when it ends, and has to notice by itself that its reader takes nothing. */
+  /** The connection ends with a stream, which has to notice by itself that its reader accepts nothing. */
   readonly body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 }
 
 export interface BodyLimits {
   /** On the wire. */
   readonly maxBytes: number;
-  /** What to tell a sender whose body is larger: the limit, and the setting behind it. */
+  /** Message for a larger body: the limit and its setting. */
   readonly tooLarge: string;
   /** Deadline for the last byte. */
   readonly timeoutMs: number;
-  /** Holds the bytes as they arrive, until its owner leaves. */
+  /** Reserves the bytes as they arrive, until its owner leaves. */
   readonly admission: Admission;
-  /** The minimum rate applies from here on. */
+  /** The minimum rate applies after this time. */
   readonly graceMs?: number;
 }
 
@@ -48,7 +48,7 @@ export interface Body {
   readonly bytes: number;
 }
 
-/** A response whose body is that value, or that text if it is JSON already. */
+/** A JSON response with that value, or that text if it is JSON already. */
 export function jsonResponse(
   status: number,
   body: object | string,
@@ -58,10 +58,10 @@ export function jsonResponse(
   return { status, headers: { "content-type": "application/json", ...headers }, body: text };
 }
 
-/** Closes idle connections: later than HTTP clients do, at most 255. */
+/** Idle connections are closed after this time: later than HTTP clients close them, and at most 255. */
 export const idleTimeoutSeconds = 120;
 
-/** What the exchanges of one server share. */
+/** State that the exchanges of one server share. */
 export interface ServerState {
   readonly isLocalOnly: boolean;
   /** When bodies that are still arriving are refused (`performance.now`); infinite until the server is stopped. */
@@ -70,15 +70,15 @@ export interface ServerState {
   discarding: number;
 }
 
-/** Bodies that are discarded at once: the runtime buffers up to 512 KiB of each. The senders of more may see a reset. */
+/** Maximum number of bodies discarded at once: the runtime buffers up to 512 KiB of each. Other senders may see a reset. */
 export const maxDiscarding = 128;
 
 /** An exchange as its server holds it. */
 export interface ServedExchange extends Exchange {
   /**
-   * Reads the rest of a body that the handler left unread: senders that are still sending would see a reset instead of the
-   * answer. Gives up on slow and endless bodies, and on any that has not arrived yet while `maxDiscarding` others are being
-   * discarded. Resolves with whether the end was reached.
+   * Reads the rest of a body that the handler left unread, because senders that are still sending would see a reset instead of
+   * the answer. Gives up on slow and endless bodies, and on any that has not arrived yet while `maxDiscarding` others are being
+   * discarded. Resolves with true if the end was reached.
    */
   discardBody(): Promise<boolean>;
 }
@@ -97,7 +97,7 @@ export function createExchange(request: Request, connection: Connection, server:
     async readBody(limits) {
       const announced = Number(request.headers.get("content-length") ?? 0);
       if (announced > limits.maxBytes) throw new Refusal("body_too_large", limits.tooLarge);
-      // The runtime would count the time until the answer, too.
+      // The runtime's idle timeout also runs until the answer.
       if (limits.timeoutMs > (idleTimeoutSeconds * 1000) / 3) connection.disableIdleTimeout("answer");
       return await readBody(incoming, limits);
     },
@@ -124,23 +124,23 @@ interface Pace {
   readonly stopMs: number;
 }
 
-/** A slower sender is not sending, it is holding a connection. */
+/** A slower sender is only holding a connection open. */
 const readPace = { minBytesPerSecond: 1024, graceMs: 10_000, stopMs: 0 };
 
 /** For the rest of a refused body; a slower sender is not waiting for the answer. */
 const discardPace: Pace = { timeoutMs: 30_000, minBytesPerSecond: 64 * 1024, graceMs: 1000, stopMs: 1000 };
 
-/** Between two looks at the pace. */
+/** Interval between checks of the pace. */
 const checkMs = 250;
 
 /** How receiving a body ends. `cut`: the connection is gone. All but `whole` and `interrupted` also end the body. */
 type End = "whole" | "cut" | "late" | "slow" | "stopping" | "interrupted";
 
-/** A request's body on its way in. */
+/** A request's body while it is received. */
 interface Incoming {
-  /** Passes chunks on until the body ends. If `take` throws, the next call goes on with the rest. */
+  /** Passes chunks on until the body ends. If `take` throws, the next call continues with the rest. */
   receive(pace: Pace, take: (chunk: Uint8Array) => void): Promise<End>;
-  /** Ends the current `receive`; the next one goes on with the rest. */
+  /** Ends the current `receive`; the next one continues with the rest. */
   interrupt(): void;
 }
 
@@ -153,7 +153,7 @@ function createIncoming({ body }: Request, server: ServerState): Incoming {
 
   async function receive(pace: Pace, take: (chunk: Uint8Array) => void): Promise<End> {
     let early: End | undefined;
-    // Not `Promise.race`: a promise that outlives the reads would hold what every one of them brought.
+    // Not `Promise.race`: a promise that outlives the reads would retain the chunks of all of them.
     let wake = (): void => {};
     const endEarly = (how: End): void => {
       early ??= how;
@@ -238,7 +238,7 @@ async function readBody(incoming: Incoming, limits: BodyLimits): Promise<Body> {
   }
 }
 
-/** The runtime may cut several requests from one larger buffer. */
+/** The runtime may slice several requests from one larger buffer. */
 const ownsBuffer = (chunk: Uint8Array): boolean => chunk.byteLength === chunk.buffer.byteLength;
 
 function discard(chunk: Uint8Array): void {

@@ -1,34 +1,34 @@
 /**
- * Bounds what the requests of one receiver hold together: how many are being read, their bytes in memory, and how many are
- * worked on. A sender that needs more than is left makes the heaviest peer give way, or is refused at once.
+ * Limits what the requests of one receiver use together: bodies being read, bytes in memory, and requests being processed. A
+ * request over a limit makes the slowest request of a heavier peer give way, or is refused at once.
  */
 import { Refusal } from "../errors.ts";
 
 export interface Limits {
-  /** Requests whose body is being read at once. */
+  /** Maximum number of requests whose body is being read. */
   readonly maxReading: number;
-  /** Bytes of all bodies, on the wire and inflated. */
+  /** Maximum size of all bodies together, on the wire and decompressed. */
   readonly maxBytes: number;
-  /** Requests that are worked on at once. */
+  /** Maximum number of requests being processed. */
   readonly maxWorking: number;
 }
 
 /** What one request holds. */
 export interface Admission {
   readonly bytes: number;
-  /** The body is being read, and `shed` ends that; or it is no longer. */
+  /** Marks the body as being read, with `shed` to end that, or as no longer being read. */
   reading(shed: (() => void) | undefined): void;
-  /** @throws {Refusal} `overloaded`, or `too_large` with `tooLarge` if this request alone is past the bound. */
+  /** @throws {Refusal} `overloaded`, or `body_too_large` with `tooLarge` if this request alone exceeds the limit. */
   reserve(bytes: number, tooLarge: string): void;
   /** FIFO semaphore with a wait timeout; held until `leave`. @throws {Refusal} `overloaded` */
   work(timeoutMs: number): Promise<void>;
-  /** Gives everything back; safe twice. */
+  /** Releases everything; safe to call twice. */
   leave(): void;
 }
 
 export type Limiter = ReturnType<typeof createLimiter>;
 
-/** A request that is read this fast, or that began less than a second ago, is never the one to give way to its own peer. */
+/** A request that is read this fast, or that began less than a second ago, is never shed for another one of its own peer. */
 const slowBytesPerSecond = 64 * 1024;
 const minReadingMs = 1000;
 
@@ -49,7 +49,7 @@ export function createLimiter(limits: Limits, changed: (change: 1 | -1) => void 
 
   const rateOf = ({ bytes: read, beganMs }: Held): number => read / Math.max(1, performance.now() - beganMs);
 
-  /** Ends the slowest reader of the peer that holds most by `weight`; of the asking peer, only a slow one. */
+  /** Sheds the slowest reader among the peers heavier by `weight` than the asking one, or among its own slow ones. */
   function shedFor(asking: Held, weight: (held: Held) => number): boolean {
     const weights = new Map<string, number>();
     for (const held of inside) weights.set(held.peer, (weights.get(held.peer) ?? 0) + weight(held));

@@ -1,4 +1,4 @@
-/** Binds an address, or says in one line why it cannot and what to do; and stops serving within a deadline. */
+/** Binds an address, or says in one line why it cannot and what to do, and stops serving within a deadline. */
 import { waitAtMost } from "../lib/backoff.ts";
 import type { ListenAddress } from "../lib/listen.ts";
 import { codeOf, messageOf } from "../lib/system-error.ts";
@@ -8,20 +8,20 @@ import { type RunningServer, serve, type ServeOptions } from "../runtime/serve.t
 export class ListenError extends Error {
   override readonly name = "ListenError";
   constructor(
-    /** As it was written. */
+    /** As configured. */
     readonly address: string,
     override readonly cause: unknown,
   ) {
     super(textOf(address, cause, "", "the listen setting"));
   }
 
-  /** The message, naming the setting of the address. */
+  /** The message, naming the setting that the address comes from. */
   messageFor(setting: string): string {
     return textOf(this.address, this.cause, ` (${setting})`, setting);
   }
 }
 
-/** By error code: the reason and its remedy. */
+/** The reason and its remedy, by error code. */
 const reasons: Readonly<Record<string, (setting: string) => string>> = {
   EADDRINUSE: (setting) => `the address is already in use. Stop the program that uses it, or change ${setting}`,
   EACCES: (setting) =>
@@ -40,7 +40,7 @@ function textOf(address: string, cause: unknown, origin: string, setting: string
 export type Listener = ReturnType<typeof bind>;
 
 /**
- * Binds and serves. All addresses are one dual-stack socket; on a machine without IPv6, IPv4 alone.
+ * Binds and serves. All addresses together are one dual-stack socket, or IPv4 alone on a machine without IPv6.
  * @throws {ListenError}
  */
 export function bind(address: ListenAddress, options: Omit<ServeOptions, "hostname" | "port">) {
@@ -56,12 +56,12 @@ export function bind(address: ListenAddress, options: Omit<ServeOptions, "hostna
   const server = bound(address, (hostname) => serve({ ...options, handle, hostname, port: address.port }));
   return {
     port: server.port,
-    /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. Stops to listen at once. */
+    /** Stops listening at once, lets requests finish, and closes the rest after `deadlineMs`. */
     async stop(deadlineMs: number): Promise<void> {
       const endsAt = performance.now() + deadlineMs;
       let isEnded = false;
       const ending = server.finish().then(() => (isEnded = true));
-      // The runtime also waits for connections with half a request.
+      // The runtime also waits for connections with an incomplete request.
       let busyAt = performance.now();
       for (let now = busyAt; now < Math.min(endsAt, busyAt + lingerMs); now = performance.now()) {
         await waitAtMost(ending, Math.min(lingerMs / 10, endsAt - now));
@@ -74,8 +74,8 @@ export function bind(address: ListenAddress, options: Omit<ServeOptions, "hostna
 }
 
 /**
- * Binds so that a second listener of this process can bind the same port. The system would then let any process of this
- * user join, so whether the port is free is found out first.
+ * Binds so that a second listener of this process can bind the same port. The system then lets any process of this user join, so
+ * a probe first finds out whether the port is free.
  * @throws {ListenError}
  */
 export async function bindShared(address: ListenAddress, options: Parameters<typeof bind>[1]): Promise<Listener> {
@@ -84,7 +84,7 @@ export async function bindShared(address: ListenAddress, options: Parameters<typ
   return bind({ ...address, port: probe.port }, { ...options, sharesPort: true });
 }
 
-/** Connections without a whole request are closed so long after the last answer. */
+/** Connections without a complete request are closed this long after the last answer. */
 const lingerMs = 500;
 
 function bound({ hostname, text }: ListenAddress, on: (hostname: string) => RunningServer): RunningServer {

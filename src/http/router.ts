@@ -1,4 +1,4 @@
-/** Finds the handler of a request by its path and method; answers 404, 405 and OPTIONS by itself. */
+/** Routes requests by path and method, and answers 404, 405 and OPTIONS itself. */
 import { ConfigError } from "../errors.ts";
 import { type Exchange, type HttpAnswer, jsonResponse } from "./exchange.ts";
 
@@ -7,7 +7,7 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export type Handler = (exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>;
 
 export interface Route {
-  /** Exact and case-sensitive. `/*` at its beginning stands for any one segment; an exact path comes first. */
+  /** Exact and case-sensitive. A leading `/*` matches any one segment; an exact path takes precedence. */
   readonly path: string;
   readonly methods: Readonly<Partial<Record<Method, Handler>>>;
 }
@@ -15,12 +15,12 @@ export interface Route {
 /** A request without a matching route, and what this listener accepts instead. */
 export interface Misdirected {
   readonly reason: "not_found" | "method";
-  /** For a person, behind "this listener accepts". */
+  /** For a person, after "this listener accepts". */
   readonly accepted: string;
 }
 
 /**
- * One handler over all routes. Routes of the same path are merged. HEAD is answered as GET; the server leaves the body out.
+ * Combines all routes into one handler. Routes of the same path are merged. HEAD is answered as GET; the server omits the body.
  * @throws {ConfigError} if two routes have the same method and path.
  */
 export function createRouter(
@@ -54,7 +54,7 @@ export function createRouter(
   };
 }
 
-/** `/b/c` of `/a/b/c`; empty if there is one segment only, or the first is empty. */
+/** `/b/c` of `/a/b/c`; empty if there is only one segment, or the first is empty. */
 function behindFirstSegment(path: string): string {
   const cut = path.indexOf("/", 1);
   return cut < 2 ? "" : path.slice(cut);
@@ -62,7 +62,7 @@ function behindFirstSegment(path: string): string {
 
 const maxShown = 4;
 
-/** The first paths of a listener. Of paths that differ only in their ends, such as a slash or a version, one is shown. */
+/** The first paths of a listener. Paths that differ only at the end, such as in a slash or a version, are shown once. */
 function acceptedBy(routes: readonly Route[]): string {
   const shown: Route[] = [];
   const isWithin = (one: string, other: string): boolean => `${one}/`.startsWith(other.replace(/\/*$/, "/"));

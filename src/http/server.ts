@@ -1,4 +1,4 @@
-/** A listener with routes, hosted by the runtime's own server: senders see every refusal, and their mistakes are logged. */
+/** A listener with routes on the runtime's own server: senders see every refusal, and misdirected requests are logged. */
 import { observeEach, silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import { isLoopback, type ListenAddress, parseListen } from "../lib/listen.ts";
 import { ConfigError } from "../errors.ts";
@@ -15,45 +15,45 @@ import { createServedKeyPair, type KeyPair, type ServedKeyPair, type TlsSource }
 export interface HttpServerOptions {
   /** `":8088"`, `"127.0.0.1:8088"`, `"[::1]:8088"`. */
   readonly listen: string;
-  /** Without it, plain HTTP. It is watched: new files are served within seconds, a renewed certificate within an hour. */
+  /** Absent for plain HTTP. It is watched: new files are served within seconds, a renewed certificate within an hour. */
   readonly tls?: TlsSource | undefined;
-  /** Whose certificate it is, for its metrics. */
+  /** The component of the certificate's metrics. */
   readonly component?: "stream" | "webhook" | "admin";
 }
 
 export interface HttpServerDeps {
-  /** Of all components that share this listener. */
+  /** The routes of all components that share this listener. */
   readonly routes: readonly Route[];
-  /** Of every answer that has none of that name itself. */
+  /** Added to every answer that does not set them itself. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly logger: Logger;
   /** For the certificate's metrics. */
   readonly telemetry?: Telemetry;
   readonly clock?: Clock;
   readonly random?: () => number;
-  /** It listens: for the first time, or with another certificate. */
+  /** Called when it listens, for the first time or with another certificate. */
   readonly serving?: (pair: KeyPair | undefined) => void;
-  /** A request reached no handler. */
+  /** Called when a request reached no handler. */
   readonly misdirected?: (reason: Misdirected["reason"]) => void;
 }
 
 export type HttpServer = ReturnType<typeof createHttpServer>;
 
 /**
- * The runtime serves the certificate that a listener began with, so a new pair gets a second listener on the same port. Both
- * accept for this long, and the old one closes each connection with its next answer: when it stops, the runtime closes idle
- * connections, including one on which a request is just arriving.
+ * The runtime cannot change the certificate of a listener, so a new pair gets a second listener on the same port. Both accept for
+ * this long while the old one closes each connection with its next answer: when it stops, the runtime closes idle connections,
+ * including one on which a request is just arriving.
  */
 const overlapMs = 1000;
 
-/** For requests that the old listener is still answering; and if nobody listens until it is gone. */
+/** Time for the old listener to finish its requests; and if the port cannot be shared, time during which nobody listens. */
 const finishMs = 60_000;
 const gapMs = 1000;
 
-/** Share of the time to stop in which bodies may still arrive. Then their senders are answered 503, and have time to see it. */
+/** Share of the stop deadline in which bodies may still arrive. After it, senders are answered 503 and have time to see it. */
 const lastBodiesShare = 0.5;
 
-/** @throws {ConfigError} if the address is none, or two routes collide. */
+/** @throws {ConfigError} if the address is invalid, or two routes collide. */
 export function createHttpServer({ listen, tls, component = "stream" }: HttpServerOptions, deps: HttpServerDeps) {
   const {
     routes,
@@ -87,7 +87,7 @@ export function createHttpServer({ listen, tls, component = "stream" }: HttpServ
   let certificate: ServedKeyPair | undefined;
   let port = address.port;
 
-  /** What a listener does with requests. With `pair`, until another one is served. */
+  /** The options of a listener. With `pair`, it closes connections once another pair is served. */
   function optionsOf(pair?: KeyPair): Omit<ServeOptions, "hostname" | "port"> {
     return {
       tls: pair,
@@ -117,11 +117,11 @@ export function createHttpServer({ listen, tls, component = "stream" }: HttpServ
     return jsonResponse(500, { text: "Internal server error" });
   }
 
-  /** Resolves when no new connection is shown the old certificate. */
+  /** Resolves when no new connection gets the old certificate. */
   async function replace(pair: KeyPair): Promise<void> {
     const old = running;
     if (old === undefined) return;
-    // Whether the runtime can use the pair shows on another port.
+    // A bind on another port shows if the runtime can use the pair.
     await bind({ ...address, port: 0 }, optionsOf(pair)).stop(0);
     if (!canSharePort) await old.stop(gapMs);
     running = bind({ ...address, port }, { ...optionsOf(pair), sharesPort: canSharePort });
@@ -131,7 +131,7 @@ export function createHttpServer({ listen, tls, component = "stream" }: HttpServ
     if (!isStopping()) void old.stop(finishMs).finally(() => ending.delete(old));
   }
 
-  /** The first pair opens the listener, every other replaces it. */
+  /** The first pair opens the listener; later ones replace it. */
   async function serve(pair: KeyPair): Promise<void> {
     if (running !== undefined) return replace(pair);
     running = await bindShared({ ...address, port }, optionsOf(pair));
@@ -140,7 +140,7 @@ export function createHttpServer({ listen, tls, component = "stream" }: HttpServ
   }
 
   async function startSecure(source: TlsSource): Promise<void> {
-    // That the port is taken shows now, even if the certificate comes later.
+    // Fails now if the port is taken, even if the certificate comes later.
     if ("socket" in source) await bind(address, { ...optionsOf(), handle: async () => Response.error() }).stop(0);
     certificate = createServedKeyPair(source, { serve, listen, logger, clock, random });
     await certificate.start();
@@ -162,16 +162,16 @@ export function createHttpServer({ listen, tls, component = "stream" }: HttpServ
     get port() {
       return port;
     },
-    /** It accepts no connections yet, because tailscaled has not given it a certificate. */
+    /** True while it accepts no connections, because tailscaled has not provided a certificate yet. */
     get isWaiting() {
       return certificate !== undefined && running === undefined;
     },
-    /** What it serves, or waits for; nothing for plain HTTP. */
+    /** The certificate that it serves or waits for; `undefined` for plain HTTP. */
     get certificate(): Pick<ServedKeyPair, "current" | "trouble" | "remedy"> | undefined {
       return certificate;
     },
     /**
-     * Resolves when it listens; with a certificate of tailscaled, at the latest after some seconds: see `isWaiting`.
+     * Resolves when it listens; with a certificate from tailscaled, after some seconds at the latest: see `isWaiting`.
      * @throws {ListenError} if the address cannot be bound.
      * @throws {ConfigError} if certificate and key cannot be used.
      */
@@ -182,11 +182,11 @@ export function createHttpServer({ listen, tls, component = "stream" }: HttpServ
       ({ port } = running);
       serving(undefined);
     },
-    /** Reads the certificate now. A pair that cannot be used is not served: the old one stays, with a warning. Plain stays plain. */
+    /** Reads the certificate again. If the new pair cannot be used, the old one stays, with a warning. Plain HTTP stays plain. */
     async reload(source: TlsSource | undefined): Promise<void> {
       if (source !== undefined) await certificate?.reload(source);
     },
-    /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. */
+    /** Accepts no new connections, lets requests finish, and closes the rest after `deadlineMs`. */
     async stop(deadlineMs: number): Promise<void> {
       if ((running === undefined && certificate === undefined) || isStopping()) return;
       state.refusesBodiesAt = performance.now() + deadlineMs * lastBodiesShare;

@@ -1,4 +1,4 @@
-/** The local tailscaled, over its LocalAPI: the state and name of this node, and the certificate of that name. */
+/** A client of the local tailscaled (LocalAPI): the state and name of this node, and the certificate of that name. */
 import { readFileSync, readlinkSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import process from "node:process";
@@ -9,13 +9,13 @@ import { printable } from "../lib/text.ts";
 import { formatDuration } from "../lib/units.ts";
 import { isObject } from "../records/members.ts";
 
-/** What tailscaled refuses or cannot do. One line, and what to do about it. */
+/** What tailscaled refuses or cannot do: one line, and what to do about it. */
 export class TailscaledError extends Error {
   override readonly name = "TailscaledError";
   constructor(
     message: string,
     readonly remedy: string,
-    /** After which another try makes sense: soon if it costs nothing, later if it costs a request to the authority. */
+    /** When a retry makes sense: soon if it costs nothing, later if it costs a request to the certificate authority. */
     readonly retryAfterSeconds = 10,
   ) {
     super(message);
@@ -23,11 +23,11 @@ export class TailscaledError extends Error {
 }
 
 export interface TailscaledOptions {
-  /** The path of its socket; empty: where tailscaled of this system has it. */
+  /** The path of its socket; empty for the default of this system. */
   readonly socket: string;
   /** Ends the request early. */
   readonly signal?: AbortSignal;
-  /** (Default: as long as the authority may take for a new certificate.) */
+  /** Default: `issueTimeoutMs` for a certificate, `statusTimeoutMs` otherwise. */
   readonly timeoutMs?: number;
 }
 
@@ -37,8 +37,8 @@ export interface PemTexts {
 }
 
 /**
- * The certificate of this node's name, and its key. tailscaled renews it when it is asked in its last third, in the background;
- * with `minValidityMs`, first, if less time than that is left.
+ * The certificate of this node's name, and its key. In the last third of its lifetime, tailscaled renews it in the background
+ * when asked; if less than `minValidityMs` is left, it renews it before it answers.
  * @throws {TailscaledError}
  */
 export async function tailscaledCertificate(
@@ -49,13 +49,13 @@ export async function tailscaledCertificate(
   // A Go duration: https://pkg.go.dev/time#ParseDuration
   const path = `cert/${name}?type=pair&min_validity=${Math.ceil(minValidityMs / 1000)}s`;
   const text = await get(path, { timeoutMs: issueTimeoutMs, ...options });
-  // The key first, as `type=pair` writes it.
+  // `type=pair` writes the key first.
   const key = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----\r?\n?/.exec(text)?.[0];
   if (key === undefined) throw new TailscaledError("tailscaled answered without a key", "Update Tailscale.", 900);
   return { key, certificate: text.replace(key, "") };
 }
 
-/** The name of this node that it can have a certificate for. @throws {TailscaledError} if there is none, and why. */
+/** The name that this node can have a certificate for. @throws {TailscaledError} with the reason if there is none. */
 export async function certificateName(options: TailscaledOptions): Promise<string> {
   const status = statusOf(await get("status?peers=false", { timeoutMs: statusTimeoutMs, ...options }));
   const names = status.CertDomains ?? [];
@@ -66,7 +66,7 @@ export async function certificateName(options: TailscaledOptions): Promise<strin
   throw new TailscaledError(message, remedy);
 }
 
-/** The full name of this node in its tailnet. @throws {TailscaledError} if it has none, and why. */
+/** The full name of this node in its tailnet. @throws {TailscaledError} with the reason if it has none. */
 export async function nodeName(options: TailscaledOptions): Promise<string> {
   const status = statusOf(await get("status?peers=false", { timeoutMs: statusTimeoutMs, ...options }));
   const name = ownName(status);
@@ -74,14 +74,14 @@ export async function nodeName(options: TailscaledOptions): Promise<string> {
   return name;
 }
 
-/** Time for an answer from its memory; and for a new certificate, which the authority grants within a minute or so. */
+/** Timeouts for an answer from memory, and for a new certificate, which the authority issues within a minute or so. */
 const statusTimeoutMs = 10_000;
 const issueTimeoutMs = 180_000;
 
 /** Without peers, a status is a few kilobytes; a chain of certificates is smaller. */
 const maxAnswerBytes = 1024 * 1024;
 
-/** The members of `ipnstate.Status` that count here. */
+/** The members of `ipnstate.Status` that are used here. */
 interface Status {
   readonly BackendState?: string;
   readonly Self?: { readonly DNSName?: string } | null;
@@ -111,7 +111,7 @@ function statusOf(text: string): Status {
   return status as Status;
 }
 
-/** A name, which becomes part of paths and texts; or nothing. */
+/** True for a name that is safe in paths and texts, or empty. */
 function isName(value: unknown): boolean {
   return typeof value === "string" && /^[a-z0-9._-]*$/i.test(value);
 }
@@ -129,7 +129,7 @@ function whyNoName({ BackendState: state, CurrentTailnet: tailnet }: Status): re
   if (state === "Stopped") return ["Tailscale is turned off on this node", "Run: tailscale up"];
   if (state === "NeedsMachineAuth")
     return ["this node waits for approval", "Approve it on the Machines page of the admin console."];
-  // While it has no connection to a relay, it is "Starting", and knows the tailnet all the same.
+  // Without a connection to a relay the state is "Starting", although the tailnet is known.
   if (tailnet === undefined || tailnet === null) return ["tailscaled is still starting", `Wait. ${seeLog}`];
   if (tailnet.MagicDNSEnabled === false)
     return [
@@ -175,7 +175,7 @@ function refusalOf(status: number, text: string, headers: IncomingMessage["heade
 const hourMs = 3_600_000;
 const maxRetryMs = 24 * hourMs;
 
-/** The user of this process as TS_PERMIT_CERT_UID takes it: the name, or the number of one that is not in the usual file. */
+/** The user of this process in the form of TS_PERMIT_CERT_UID: the name, or the number if /etc/passwd has no name for it. */
 function currentUser(): string {
   const uid = String(process.getuid?.() ?? "");
   const passwd = readRegularFile("/etc/passwd");
@@ -194,7 +194,7 @@ function placeOf(socket: string): Place {
   return macAppPlace("/Library/Tailscale") ?? { socketPath: "/var/run/tailscaled.socket" };
 }
 
-/** Of the Mac app, whose password members of the group admin can read. */
+/** The address of the Mac app, whose password members of the group admin can read. */
 export function macAppPlace(directory: string): Place | undefined {
   try {
     const port = readlinkSync(`${directory}/ipnport`);
@@ -205,7 +205,7 @@ export function macAppPlace(directory: string): Place | undefined {
   }
 }
 
-/** The body of a 200. @throws {TailscaledError} */
+/** The body of a 200 answer. @throws {TailscaledError} */
 function get(path: string, { socket, timeoutMs = statusTimeoutMs, signal }: TailscaledOptions): Promise<string> {
   const place = placeOf(socket);
   const where = "socketPath" in place ? place.socketPath : `${place.host}:${place.port}`;
@@ -217,7 +217,7 @@ function get(path: string, { socket, timeoutMs = statusTimeoutMs, signal }: Tail
     const options = {
       ...place,
       path: `/localapi/v0/${path}`,
-      // The only name that it accepts: a web page cannot send it.
+      // The only name that tailscaled accepts: a web page cannot send it.
       headers: { host: "local-tailscaled.sock" },
       agent: false,
       signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),

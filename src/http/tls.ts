@@ -1,4 +1,4 @@
-/** The TLS certificate of a listener: taken from files or from tailscaled, checked before use, and replaced when there is another. */
+/** The TLS certificate of a listener: read from files or tailscaled, checked before use, and replaced when it changes. */
 import { X509Certificate } from "node:crypto";
 import { whyUnusablePair } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
@@ -9,16 +9,16 @@ import { messageOf } from "../lib/system-error.ts";
 import { certificateName, type PemTexts, tailscaledCertificate, TailscaledError } from "./tailscaled.ts";
 
 export interface TlsFiles {
-  /** PEM: the certificate, then those that lead from it to a root. */
+  /** PEM: the certificate, then its chain up to a root. */
   readonly certFile: string;
   /** PEM, without a passphrase. */
   readonly keyFile: string;
 }
 
-/** Where a certificate comes from: two files, or the tailscaled that listens on a socket (empty: the usual one). */
+/** Where a certificate comes from: two files, or the tailscaled that listens on a socket (empty: the default one). */
 export type TlsSource = TlsFiles | { readonly socket: string };
 
-/** From a `tls` section of the settings, and `tailscale.socket`; nothing for plain HTTP. */
+/** From a `tls` section of the settings, and `tailscale.socket`; `undefined` for plain HTTP. */
 export function tlsSourceOf(
   tls: { readonly cert_file: string; readonly key_file: string; readonly tailscale: boolean },
   { socket }: { readonly socket: string },
@@ -30,15 +30,15 @@ export function tlsSourceOf(
 export interface KeyPair {
   readonly certificate: string;
   readonly key: string;
-  /** Epoch milliseconds between which the certificate is trusted. */
+  /** Validity of the certificate, in epoch milliseconds. */
   readonly notBefore: number;
   readonly notAfter: number;
-  /** The names that it is for. */
+  /** The names that the certificate is for. */
   readonly subjects: readonly string[];
 }
 
 /**
- * Reads both files and checks them: well formed, key of this certificate, valid at `now` (epoch milliseconds).
+ * Reads both files and checks that they are well formed, belong together, and are valid at `now` (epoch milliseconds).
  * @throws {ConfigError} with one line that names the file.
  */
 export function readKeyPair({ certFile, keyFile }: TlsFiles, now: number): KeyPair {
@@ -48,7 +48,7 @@ export function readKeyPair({ certFile, keyFile }: TlsFiles, now: number): KeyPa
   return withValidity({ certificate, key });
 }
 
-/** The certificate of the server itself, in PEM form: the first of a chain. */
+/** The server's own certificate in PEM: the first of a chain. */
 export function leafOf(chain: string): string {
   return new X509Certificate(chain).toString();
 }
@@ -61,18 +61,18 @@ function withValidity(texts: PemTexts): KeyPair {
   return { ...texts, notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo), subjects };
 }
 
-/** A usable pair; with it, why tailscaled could not renew it although that is overdue. */
+/** A usable pair and, if its renewal is overdue, why tailscaled could not renew it. */
 interface Obtained {
   readonly pair: KeyPair;
   readonly overdue?: unknown;
 }
 
-/** Renewed after two thirds of its life, as tailscaled does, a certificate never has less than this share of it left. */
+/** tailscaled renews a certificate after two thirds of its lifetime, so with less than this share left the renewal is overdue. */
 const overdueShare = 0.25;
 
 /**
- * The certificate of this node's name. Failed renewals in the background are tailscaled's secret, so one that is overdue is asked
- * for with its reason.
+ * The certificate of this node's name. tailscaled does not report failed background renewals, so an overdue certificate is
+ * requested again to get the reason.
  * @throws {TailscaledError}
  */
 export async function obtainKeyPair(
@@ -109,10 +109,10 @@ export interface ServedKeyPairDeps extends RetryDeps {
   readonly startMs?: number;
 }
 
-/** tailscaled answers from its memory, and renews a month ahead. */
+/** tailscaled answers from memory and renews a month ahead. */
 const usualAskMs = 3_600_000;
 
-/** For a tailscaled that has the certificate; a new one takes longer, and other parts of the program should not wait for it. */
+/** Enough if tailscaled has the certificate; a new one takes longer, and the rest of the program should not wait for it. */
 const usualStartMs = 5000;
 
 const dayMs = 86_400_000;
@@ -149,7 +149,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
     return overdue;
   }
 
-  /** One check at a time. */
+  /** Runs one check at a time. */
   function check(): Promise<unknown> {
     last = last.then(async () => {
       const { signal } = ending;
@@ -164,7 +164,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
     remedy = failure instanceof TailscaledError ? failure.remedy : undefined;
   }
 
-  /** Warns of a failure that is new, and once a day of how long the certificate is still valid. */
+  /** Warns of each new failure and, while renewal fails, once a day of how long the certificate is still valid. */
   function report(failure: unknown): void {
     note(failure);
     const isRenewal = "socket" in source;
@@ -178,7 +178,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
     warned = warning;
   }
 
-  /** Ends when a pair is served. */
+  /** Retries until a pair is served. */
   async function acquire(): Promise<void> {
     const { signal } = ending;
     const attempt = async (): Promise<unknown> => {
@@ -209,7 +209,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
   }
 
   return {
-    /** Nothing until tailscaled has given one. */
+    /** `undefined` until tailscaled has provided one. */
     get current() {
       return current;
     },
@@ -217,7 +217,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
     get trouble() {
       return trouble;
     },
-    /** What to do about it, if that is known. */
+    /** What to do about it, if known. */
     get remedy() {
       return remedy;
     },
@@ -226,7 +226,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
       return failures;
     },
     /**
-     * Resolves when a pair is served; with tailscaled, at the latest after some seconds: then it is tried until it works.
+     * Resolves when a pair is served; with tailscaled, after some seconds at the latest, while retries go on in the background.
      * @throws {ConfigError} if the files cannot be used.
      */
     async start(): Promise<void> {
@@ -237,7 +237,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
       }
       await renew();
       await startWatching();
-      // What has changed since the pair was read would go unnoticed.
+      // Changes since the pair was read would otherwise go unnoticed.
       void check();
     },
     /** Reads this source now and watches it from now on. */
@@ -255,7 +255,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
       await startWatching();
       await check();
     },
-    /** Resolves when no replacement is under way. */
+    /** Resolves when no replacement is in progress. */
     async stop(): Promise<void> {
       watch.stop();
       ending.abort();
