@@ -10,23 +10,23 @@ export const rangeMs: Readonly<Record<Range, number>> = { "5m": 300_000, "1h": 3
 
 export interface Route {
   readonly view: View;
-  /** Everything is filtered by these; empty: everything is shown. */
+  /** Names of the nodes to filter by; empty shows everything. */
   readonly nodes: readonly string[];
   readonly range: Range;
   /** Further parameters of a view, such as `text` and `id` of events. */
   readonly more: Readonly<Record<string, string>>;
 }
 
-/** A change of view keeps the nodes and drops what belongs to the old view. */
+/** Changing the view keeps the nodes and drops the parameters of the old view. */
 export type RouteChange = Partial<Route>;
 
-/** More would make a filter that nobody can read, and an address that a server may refuse. */
+/** More would make an unreadable filter and a URL that a server may reject. */
 const maxNodes = 20;
 
 /** The longest DNS name. */
 const maxNameLength = 253;
 
-/** Whatever somebody has typed there: what makes no sense is left out. */
+/** Parses a hash that a person may have edited; invalid parts are ignored. */
 export function routeOf(hash: string): Route {
   const text = hash.replace(/^#\/?/, "");
   const behind = text.indexOf("?");
@@ -44,7 +44,7 @@ export function routeOf(hash: string): Route {
   };
 }
 
-/** An empty parameter is left out. */
+/** Formats a route as a hash; empty parameters are omitted. */
 export function hashOf({ view, nodes, range, more }: Route): string {
   const parameters = new URLSearchParams(Object.entries(more).filter(([, value]) => value !== ""));
   for (const node of uniqueNodes(nodes)) parameters.append("node", node);
@@ -53,7 +53,7 @@ export function hashOf({ view, nodes, range, more }: Route): string {
   return `#/${view}${text === "" ? "" : `?${text}`}`;
 }
 
-/** The route after a change. Another view begins without the parameters of the one before. */
+/** The route after a change. Switching views drops the parameters of the previous one. */
 export function changed(route: Route, change: RouteChange): Route {
   const isSameView = change.view === undefined || change.view === route.view;
   return { ...route, more: isSameView ? route.more : {}, ...change };

@@ -1,8 +1,8 @@
-/** Requests to the instance that serves this page, and whether this browser has signed in, if the instance requires it. */
+/** Requests to the instance that serves this page, and the sign-in state of this browser. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { ofTailnet } from "./tailnet.ts";
 
-/** An answer that is no success, in the instance's own words. */
+/** An unsuccessful response, with the instance's own message. */
 export class ApiError extends Error {
   readonly status: number;
 
@@ -12,10 +12,10 @@ export class ApiError extends Error {
   }
 }
 
-/** Longer than any answer takes, that of `wait=30s` included; after sleep, a request may otherwise hang for ever. */
+/** Longer than any response takes, including one to `wait=30s`; without it, a request may hang forever after sleep. */
 const timeoutMs = 45_000;
 
-/** A list is sent as one parameter each. */
+/** A list is sent as one parameter per item. */
 export type Parameters = Readonly<Record<string, string | number | readonly string[] | undefined>>;
 
 /** @throws {ApiError} */
@@ -41,7 +41,7 @@ export async function getTailnets(): Promise<readonly string[]> {
 
 type Session = "open" | "signed_in" | "signed_out";
 
-/** As the instance says it: without a token set, everything is open. */
+/** As the instance reports it; if no token is configured, nothing requires sign-in. */
 interface SessionAnswer {
   readonly required: boolean;
   readonly signedIn: boolean;
@@ -51,16 +51,16 @@ const current = signal<Session>("open");
 
 export const session: ReadonlySignal<Session> = current;
 
-/** Asks whether a token is required. An instance that does not know the question requires none. */
+/** Asks whether a token is required. An instance without this endpoint requires none. */
 export async function readSession(): Promise<void> {
   try {
     noteSession(await get<SessionAnswer>("/api/v1/session"));
   } catch {
-    // Whatever else is asked shows the same trouble.
+    // Any other request shows the same error.
   }
 }
 
-/** @throws {ApiError} if it is not the token. */
+/** @throws {ApiError} if the token is wrong. */
 export async function signIn(token: string): Promise<void> {
   await post("/api/v1/session", { token });
   noteSession({ required: true, signedIn: true });
@@ -72,7 +72,7 @@ export async function signOut(): Promise<void> {
   noteSignedOut();
 }
 
-/** What is wrong, for a person. */
+/** The error as a message for people. */
 export function troubleOf(error: unknown): string {
   if (error instanceof ApiError) return error.message;
   return "The instance does not answer";
@@ -90,12 +90,12 @@ async function ask<Answer>(url: string, init: RequestInit): Promise<Answer> {
   return answer as Answer;
 }
 
-/** The instance has said whether this browser has to sign in. */
+/** Takes over what the instance says about the need to sign in. */
 function noteSession({ required, signedIn }: SessionAnswer): void {
   current.value = !required ? "open" : signedIn ? "signed_in" : "signed_out";
 }
 
-/** An answer was 401: the cookie has expired, or the token has been changed. */
+/** Called on sign-out and after a 401: the cookie has expired, or the token has changed. */
 function noteSignedOut(): void {
   current.value = "signed_out";
 }

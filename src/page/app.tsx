@@ -33,7 +33,7 @@ export function App(): JSX.Element {
   }, [title]);
   return (
     <>
-      {/* Not a link to an anchor: what stands behind the # of this page's address is its state. */}
+      {/* Not an anchor link, because the page keeps its state behind the # of its address. */}
       <button type="button" class="skip" onClick={() => main.current?.focus()}>
         Skip to the content
       </button>
@@ -65,7 +65,7 @@ export function App(): JSX.Element {
   );
 }
 
-/** A view that fails takes no other with it. */
+/** An error boundary, so that one failing view does not break the others. */
 function Guarded({ view: View, title }: { readonly view: () => JSX.Element; readonly title: string }): JSX.Element {
   const [error, retry] = useErrorBoundary();
   if (error === undefined) return <View />;

@@ -1,4 +1,4 @@
-/** A chart of values over time, with a legend that hides series, values under the pointer, and the same as a table. */
+/** A chart of values over time, with a legend that hides series, values under the pointer, and a table of the same values. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
@@ -11,17 +11,17 @@ import { scheme } from "./theme.ts";
 export { type ChartSeries } from "./plot.ts";
 
 export interface ChartProps {
-  /** What it shows, for those who cannot see it. */
+  /** Describes the chart to screen readers. */
   readonly title: string;
-  /** Epoch seconds, ascending. The array may be the same one with more in it. */
+  /** Epoch seconds, ascending. The array may be extended in place. */
   readonly at: readonly number[];
   readonly series: readonly ChartSeries[];
-  /** What it means to be above and below zero, such as `sent` and `received`. Two series of one title are one in the legend. */
+  /** Meaning of values above and below zero, such as `sent` and `received`. Series with the same title share a legend entry. */
   readonly sides?: Sides;
   readonly height?: number;
-  /** Writes a value with its unit. */
+  /** Formats a value with its unit. */
   readonly show: (value: number) => string;
-  /** Epoch milliseconds of a part that was dragged over; without it, nothing can be dragged over. */
+  /** Receives the range dragged over, in epoch milliseconds; without it, no range can be selected. */
   readonly onSelect?: (since: number, until: number) => void;
 }
 
@@ -59,7 +59,7 @@ export function Chart({ title, at, series, sides, height = 200, show, onSelect }
     };
   }, [names, height]);
 
-  // At most once a frame, and never while the page is hidden.
+  // Redraws at most once per frame, and never while the page is hidden.
   useEffect(() => {
     const frame = requestAnimationFrame(() => {
       if (plot.current === null) return;
@@ -125,10 +125,10 @@ function steps(length: number): Readonly<Partial<Record<string, number>>> {
   return { ArrowLeft: -1, ArrowRight: 1, PageUp: -12, PageDown: 12, Home: -length, End: length };
 }
 
-/** Rows of the table: more are read by nobody. */
+/** Nobody reads a longer table. */
 const maxRows = 60;
 
-/** The values as a table, made only while it is open. */
+/** The values as a table, built only while it is open. */
 function Values({ title, at, series, sides, show }: Omit<ChartProps, "height" | "onSelect">): JSX.Element {
   const [isOpen, setOpen] = useState(false);
   const step = Math.max(1, Math.ceil(at.length / maxRows));

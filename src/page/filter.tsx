@@ -6,12 +6,12 @@ import { isNamed } from "./map/names.ts";
 import { Name } from "./node-link.tsx";
 import { go, route } from "./route.ts";
 
-/** Names to offer in the field. */
+/** Names suggested in the field. */
 const known = signal<readonly string[]>([]);
 
 const maxOffered = 1000;
 
-/** Views tell which nodes there are. */
+/** Called by views with the nodes that they know. */
 export function offerNodes(names: readonly string[]): void {
   known.value = names.filter(isNamed).slice(0, maxOffered);
 }

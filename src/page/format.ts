@@ -1,9 +1,9 @@
-/** Numbers, times and names as people read them. Times are local. */
+/** Formats numbers, times and names for people; times are local. */
 import { bytes, count } from "../screen/event-text.ts";
 
 export { bytes, count };
 
-/** A number of things, such as `1 record` and `2 records`. */
+/** A number with its noun, such as `1 record` and `2 records`. */
 export function counted(amount: number, noun: string): string {
   return `${count(amount)} ${noun}${amount === 1 ? "" : "s"}`;
 }
@@ -13,7 +13,7 @@ export function rate(bytesPerSecond: number): string {
   return `${bytes(rounded(bytesPerSecond))}/s`;
 }
 
-/** How often per second: small numbers keep a digit. */
+/** A rate per second; small numbers keep a digit. */
 export function frequency(perSecond: number): string {
   return `${perSecond > 0 && perSecond < 10 ? perSecond.toPrecision(2) : count(perSecond)}/s`;
 }
@@ -34,7 +34,7 @@ const units = [
   [1, "s"],
 ] as const;
 
-/** A length of time in its two largest units, such as `2 h 5 min`. */
+/** A duration in its two largest units, such as `2 h 5 min`. */
 export function age(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   const first = units.findIndex(([size]) => seconds >= size);
@@ -55,36 +55,36 @@ const minute = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const dayFormat = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 const dated = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-/** The time of day with seconds; with the date if it is not today. RFC 3339 or epoch milliseconds. */
+/** The time of day with seconds, and the date if it is not today. Takes RFC 3339 or epoch milliseconds. */
 export function time(at: string | number, now = Date.now()): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return "–";
   return (date.toDateString() === new Date(now).toDateString() ? clock : dated).format(date);
 }
 
-/** The time of day with seconds, under the heading of its day. */
+/** The time of day with seconds, for use under a heading with the day. */
 export function clockTime(at: string | number): string {
   const date = new Date(at);
   return Number.isNaN(date.getTime()) ? "–" : clock.format(date);
 }
 
-/** The time of day without seconds, as at the axis of a chart. */
+/** The time of day without seconds, for the axis of a chart. */
 export function timeOfDay(at: number): string {
   return minute.format(at);
 }
 
-/** The day and month, as at the axis of a chart. */
+/** The day and month, for the axis of a chart. */
 export function day(at: number): string {
   return dayFormat.format(at);
 }
 
-/** The whole date and time. */
+/** The full date and time. */
 export function dateTime(at: string | number): string {
   const date = new Date(at);
   return Number.isNaN(date.getTime()) ? "–" : dated.format(date);
 }
 
-/** A sentence of the program with its times, which are RFC 3339, as local ones. */
+/** A sentence of the program with its RFC 3339 times converted to local ones. */
 export function inLocalTime(sentence: string): string {
   return sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (at) => time(at));
 }

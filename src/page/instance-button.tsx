@@ -1,4 +1,4 @@
-/** How the instance is, in one word, with the reasons one click away. */
+/** The state of the instance in one word, with the reasons one click away. */
 import type { JSX } from "preact";
 import { dateTime, inLocalTime, time } from "./format.ts";
 import { stateOf } from "./instance-state.ts";
@@ -51,7 +51,7 @@ export function ConnectionState(): JSX.Element {
   return <span class={`connection ${state}`}>{connectionTitles[state]}</span>;
 }
 
-/** What keeps this page from being live; nothing while it is. */
+/** Why this page is not live; empty while it is. */
 export function ConnectionNotice(): JSX.Element {
   const isClosed = connection.value === "closed";
   const trouble = streamTrouble.value;
@@ -65,7 +65,7 @@ export function ConnectionNotice(): JSX.Element {
   );
 }
 
-/** With addresses as links: an instance that does not lead says where the leader is. */
+/** Turns addresses into links, because an instance that does not lead names the leader's. */
 function linked(text: string): readonly (string | JSX.Element)[] {
   return text.split(/(https?:\/\/[^\s,]+)/).map((part, at) =>
     at % 2 === 0 ? (

@@ -1,4 +1,4 @@
-/** How an instance is, from its overview: one word, and the reasons. */
+/** Derives the state of an instance from its overview: one word, and the reasons. */
 import type { Overview } from "../admin/overview.ts";
 import { count } from "./format.ts";
 
@@ -8,7 +8,7 @@ export interface InstanceState {
   readonly reasons: readonly string[];
 }
 
-/** The state that an overview tells; without one, it is unknown. */
+/** The state according to an overview; `unknown` without one. */
 export function stateOf(now: Overview | undefined): InstanceState {
   if (now === undefined) return { kind: "unknown", word: "Unknown", reasons: [] };
   const { notReady, degraded, counters } = now;

@@ -4,13 +4,13 @@ import type { ChartSeries } from "./plot.ts";
 
 export type { Kind } from "../admin/traffic/index.ts";
 
-/** `direct`, `relayed` and `physical` are the bytes of the first three once more, as packets on the wire. */
+/** `direct`, `relayed` and `physical` count the bytes of the first three again, as packets on the wire. */
 export const kinds: readonly Kind[] = ["virtual", "subnet", "exit", "direct", "relayed", "physical"];
 
-/** What nodes say to each other, and to networks behind them. */
+/** Traffic between nodes, and with networks behind them. */
 export const trafficKinds = ["virtual", "subnet", "exit"] as const satisfies readonly Kind[];
 
-/** How it gets there. */
+/** How that traffic travels. */
 export const pathKinds = ["direct", "relayed", "physical"] as const satisfies readonly Kind[];
 
 export const kindTitles: Readonly<Record<Kind, string>> = {
@@ -22,7 +22,7 @@ export const kindTitles: Readonly<Record<Kind, string>> = {
   physical: "Path unknown",
 };
 
-/** What the last three are, for those who see all six in one picture. */
+/** Explains the last three kinds wherever all six are shown together. */
 export const wireNote =
   "Direct, relayed and path unknown are the same traffic once more, as the packets that carry it.";
 
@@ -31,12 +31,12 @@ export type KindColumns<Name extends string> = Readonly<
   Record<Kind, Readonly<Record<Name, readonly (number | null)[]>>>
 >;
 
-/** Entries of some kinds as series of a chart. */
+/** Entries of the given kinds as series of a chart. */
 export function entrySeries(of: readonly Kind[], columns: KindColumns<"entries">): readonly ChartSeries[] {
   return of.map((kind) => seriesOf(kind, columns[kind].entries));
 }
 
-/** Bytes of some kinds as series of a chart: sent above zero, received below it. */
+/** Bytes of the given kinds as series of a chart: sent above zero, received below it. */
 export function byteSeries(of: readonly Kind[], columns: KindColumns<"txBytes" | "rxBytes">): readonly ChartSeries[] {
   return [
     ...of.map((kind) => seriesOf(kind, columns[kind].txBytes)),
@@ -44,7 +44,7 @@ export function byteSeries(of: readonly Kind[], columns: KindColumns<"txBytes" |
   ];
 }
 
-/** What `byteSeries` has above and below zero. */
+/** The meaning of the sides of `byteSeries`. */
 export const byteSides = { above: "sent", below: "received" } as const;
 
 function seriesOf(kind: Kind, values: readonly (number | null)[]): ChartSeries {

@@ -2,14 +2,14 @@
 import type { JSX } from "preact";
 import { axisWidth, type ChartSeries } from "./plot.ts";
 
-/** What it means to be above and below zero, such as `sent` and `received`. */
+/** Meaning of values above and below zero, such as `sent` and `received`. */
 export type Sides = Readonly<Record<"above" | "below", string>>;
 
 export interface Shown {
   readonly series: readonly ChartSeries[];
-  /** Titles. */
+  /** Titles of hidden series. */
   readonly hidden: ReadonlySet<string>;
-  /** The place in the columns. */
+  /** Index into the columns. */
   readonly index: number;
   readonly show: (value: number) => string;
   readonly sides?: Sides;
@@ -37,11 +37,11 @@ export function Legend({ onToggle, ...shown }: LegendProps): JSX.Element {
 
 interface TipProps extends Shown {
   readonly when: string;
-  /** Pixels from the left of the drawn part. */
+  /** Pixels from the left of the plotting area. */
   readonly left: number;
 }
 
-/** The legend says the same to those who cannot see it. */
+/** Hidden from screen readers, because the legend says the same. */
 export function Tip({ when, left, ...shown }: TipProps): JSX.Element {
   const isFar = left > 150;
   const style = { left: `${axisWidth + left + (isFar ? -12 : 12)}px`, transform: isFar ? "translateX(-100%)" : "none" };
@@ -61,7 +61,7 @@ export function Tip({ when, left, ...shown }: TipProps): JSX.Element {
   );
 }
 
-/** All values at a place, as one sentence. */
+/** All values at an index as one sentence. */
 export function spokenText({ series, hidden, show, sides }: Shown, when: string, index: number): string {
   const values = series
     .filter(({ title }) => !hidden.has(title))
@@ -85,7 +85,7 @@ function Swatch({ series, title }: OfTitle): JSX.Element {
   return <span class="swatch" style={{ background: `var(${color})` }} />;
 }
 
-/** One, or one for each side. */
+/** One value, or one per side. */
 function Values({ series, title, index, show, sides }: OfTitle): JSX.Element {
   const parts = series.filter((one) => one.title === title);
   return (
@@ -105,7 +105,7 @@ function Values({ series, title, index, show, sides }: OfTitle): JSX.Element {
   );
 }
 
-/** Two series of one title are one in the legend. */
+/** Series with the same title share a legend entry. */
 function titlesOf(series: readonly ChartSeries[]): readonly string[] {
   return [...new Set(series.map(({ title }) => title))];
 }

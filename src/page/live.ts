@@ -1,4 +1,4 @@
-/** What the instance says live, over one stream for the whole page. It comes back by itself, whatever happens to the instance. */
+/** Live data from the instance, over one stream for the whole page that reconnects by itself after any failure. */
 import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { AcceptedEvent } from "../admin/events/index.ts";
 import type { Overview } from "../admin/overview.ts";
@@ -7,7 +7,7 @@ import { ApiError, get, getTailnets, session } from "./api.ts";
 import { addSample, noSamples, type Samples, samplesOf } from "./samples.ts";
 import { ofTailnet, tailnets } from "./tailnet.ts";
 
-/** `closed`: lost, or refused; it is tried again. */
+/** `closed`: lost or refused, and retried. */
 export type Connection = "open" | "connecting" | "closed";
 
 const state = {
@@ -21,16 +21,16 @@ const state = {
 };
 
 export const overview: ReadonlySignal<Overview | undefined> = state.overview;
-/** The last hour by kind, per second. The arrays inside are always the same ones, the object around them is not. */
+/** Rates per second over the last hour, by kind. Each sample extends the arrays in place and replaces only the outer object. */
 export const samples: ReadonlySignal<{ readonly columns: Samples }> = state.samples;
-/** The latest audit and webhook events, newest first; nothing while they have not been read. */
+/** The latest audit and webhook events, newest first; undefined until they have been read. */
 export const recentEvents: ReadonlySignal<readonly AcceptedEvent[] | undefined> = state.events;
 export const connection: ReadonlySignal<Connection> = state.connection;
-/** Why there is no stream although the instance answers; absent if it does not answer at all. */
+/** Why there is no stream although the instance answers; undefined if it does not answer at all. */
 export const streamTrouble: ReadonlySignal<string | undefined> = state.trouble;
-/** How often the stream has begun: what was asked before may be out of date. */
+/** How often the stream has opened; data fetched before the last time may be out of date. */
 export const reconnections: ReadonlySignal<number> = state.reconnections;
-/** The version that runs now, if this page is that of another one. */
+/** The running version, if this page belongs to a different one. */
 export const newVersion: ReadonlySignal<string | undefined> = computed(() => {
   const version = state.overview.value?.version;
   return version === state.firstVersion.value ? undefined : version;
@@ -41,19 +41,19 @@ document.addEventListener("visibilitychange", () => {
   visibility.value = document.visibilityState === "visible";
 });
 
-/** Whether anybody can see the page: nothing is asked or drawn while nobody can. */
+/** True while the page is visible; otherwise nothing is fetched or drawn. */
 export const isVisible: ReadonlySignal<boolean> = visibility;
 
-/** Events to keep for the short list. */
+/** Events kept for the list of latest events. */
 const keptEvents = 50;
 
-/** A page that nobody has seen for so long has no stream. */
+/** The stream is closed after the page has been hidden for this long. */
 const hiddenMs = 60_000;
 
-/** The instance speaks once a second. After so long without a word, the connection is dead without knowing it, as after sleep. */
+/** The instance sends a message every second. After this long without one, the connection is considered dead, as after sleep. */
 const silenceMs = 15_000;
 
-/** A stream that lasted so long was a good one: the next is tried at once. */
+/** If a stream lasted at least this long, the next one is opened at once. */
 const steadyMs = 10_000;
 
 const firstRetryMs = 500;
@@ -61,19 +61,19 @@ const lastRetryMs = 8000;
 
 let source: EventSource | undefined;
 let retryMs = firstRetryMs;
-/** Of `performance.now`: when the stream began, and when it last said something. */
+/** From `performance.now`: when the stream opened, and when its last message arrived. */
 let openedAt = Number.POSITIVE_INFINITY;
 let heardAt = 0;
 let retry: ReturnType<typeof setTimeout> | undefined;
-/** The clock of the instance minus that of the browser, milliseconds. */
+/** The clock of the instance minus that of the browser, in milliseconds. */
 let clockDifference = 0;
 
-/** Epoch milliseconds by the clock of the instance, which all its times are of. */
+/** Epoch milliseconds by the clock of the instance, like all its timestamps. */
 export function serverNow(): number {
   return Date.now() + clockDifference;
 }
 
-/** Opens the stream as soon as this browser may have it, and keeps it open while the page can be seen. Called once. */
+/** Opens the stream as soon as the session allows it, and keeps it open while the page is visible. Called once. */
 export function startLive(): void {
   let hiding: ReturnType<typeof setTimeout> | undefined;
   effect(() => {
@@ -87,7 +87,7 @@ export function startLive(): void {
     if (isVisible.peek()) connect();
   });
   addEventListener("pagehide", disconnect);
-  // The page comes back as it was left, with the back button.
+  // The back button restores the page as it was left.
   addEventListener("pageshow", () => {
     if (source === undefined && isVisible.peek()) connect();
   });
@@ -135,7 +135,7 @@ function rest(): void {
   state.connection.value = "connecting";
 }
 
-/** Nobody who has signed out leaves anything behind. */
+/** Clears all data on sign-out. */
 function forget(): void {
   rest();
   state.overview.value = undefined;
@@ -149,15 +149,15 @@ function disconnect(): void {
   source = undefined;
 }
 
-/** Something else was answered. If the instance was away, it is back: the stream need not wait for its next try. */
+/** Called when another request was answered: if the instance was away, it is back, and the stream reconnects without waiting for its next retry. */
 export function instanceAnswered(): void {
   const isAway = state.connection.peek() === "closed" && state.trouble.peek() === undefined;
   if (isAway && source === undefined && isVisible.peek()) connect();
 }
 
 /**
- * The stream does not say why it fails, so the instance is asked for what the stream would bring. One that ends for once, as
- * each does after an hour, is only opened again.
+ * The stream does not say why it failed, so the overview is requested to find out. A stream that ends just once, as each does
+ * after an hour, is simply reopened.
  */
 async function lost(): Promise<void> {
   disconnect();
@@ -172,11 +172,11 @@ async function lost(): Promise<void> {
   } catch (error) {
     trouble = error;
   }
-  // Meanwhile, something else may have opened the stream again, or nobody may want it any more.
+  // Meanwhile the stream may have been reopened, or the user may have signed out.
   if (source !== undefined || session.peek() === "signed_out") return;
   if (trouble !== undefined) {
     closed(trouble instanceof ApiError ? trouble.message : undefined);
-    // It may lead another tailnet.
+    // The instance may serve other tailnets now.
     if (trouble instanceof ApiError) void loadTailnets();
   } else if (!isFirst) {
     closed("The instance sends no live updates");
@@ -198,9 +198,9 @@ function useOverview(next: Overview): void {
   state.overview.value = next;
 }
 
-/** What happened before the stream began, or without one. The journal may be another one than before, so nothing is kept. */
+/** Loads what happened before the stream opened, or without one. It replaces all data, because the journal may be a different one. */
 async function loadHistory(opened: EventSource | undefined): Promise<void> {
-  // What is streamed meanwhile may be missing in the answers.
+  // Messages streamed meanwhile may be missing from the responses.
   const streamed = { samples: [] as TrafficSample[], events: [] as AcceptedEvent[] };
   const loading = new AbortController();
   const keep = <Data>(name: string, use: (data: Data) => void): void =>
@@ -226,7 +226,7 @@ async function loadTailnets(): Promise<void> {
   tailnets.value = (await answered(getTailnets())) ?? tailnets.peek();
 }
 
-/** By their own time, as it is shown; one that is known already is left out. */
+/** Orders events by their own time, as shown, and drops duplicates. */
 function useEvents(events: readonly AcceptedEvent[]): void {
   const byId = new Map(events.map((event) => [event.id, event]));
   const newest = [...byId.values()].toSorted((left, right) => Date.parse(right.time) - Date.parse(left.time));

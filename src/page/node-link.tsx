@@ -1,10 +1,10 @@
-/** The name of a node, which filters everything by it alone; chosen once more, it leaves the filter. What is summed up is no node, and no link. */
+/** A link that filters everything by one node, or removes it from the filter; aggregated nodes have no link. */
 import type { JSX } from "preact";
 import { isNamed, shownName } from "./map/names.ts";
 import { visibleName } from "./record-text.ts";
 import { hrefOf, route } from "./route.ts";
 
-/** Names come from records, and may be anything: what could hide or reorder the text around is replaced. */
+/** A name from a record, which may be any text: characters that could hide or reorder the text around it are replaced. */
 export function Name({ text }: { readonly text: string }): JSX.Element {
   return <bdi class="name">{visibleName(text)}</bdi>;
 }

@@ -1,18 +1,18 @@
-/** A part of a view: its heading, what can be chosen there, and what to say if there is nothing to show. */
+/** A panel of a view: its heading, its controls, and a message if there is nothing to show. */
 import type { ComponentChildren, JSX } from "preact";
 import { useId } from "preact/hooks";
 
 export interface PanelProps {
   readonly title: string;
-  /** Beside the heading. */
+  /** Controls beside the heading. */
   readonly actions?: ComponentChildren;
   /** One sentence below the heading. */
   readonly note?: ComponentChildren;
   /** What went wrong; the old content stays. */
   readonly error?: string | undefined;
-  /** Its first content is still on its way. */
+  /** True while the first content is loading. */
   readonly isLoading?: boolean;
-  /** For a grid: the panel takes a whole row. */
+  /** In a grid, `full` takes a whole row. */
   readonly width?: "half" | "full";
   readonly children?: ComponentChildren;
 }
@@ -32,7 +32,7 @@ export function Panel({ title, actions, note, error, isLoading, width = "half", 
   );
 }
 
-/** Instead of an empty picture: why there is nothing, and what to do. */
+/** Shown instead of an empty chart or table: why there is nothing, and what to do. */
 export function Empty({ children }: { readonly children: ComponentChildren }): JSX.Element {
   return <p class="empty">{children}</p>;
 }
@@ -40,22 +40,22 @@ export function Empty({ children }: { readonly children: ComponentChildren }): J
 export interface ChoiceProps<Name extends string> {
   readonly label: string;
   readonly options: readonly Name[];
-  /** Absent: none of them. */
+  /** Absent if none is chosen. */
   readonly chosen: Name | undefined;
   readonly onChoose: (name: Name) => void;
-  /** What is shown for an option, if not its name. */
+  /** The title of an option, if it is not its name. */
   readonly titleOf?: (name: Name) => string;
 }
 
 export interface SelectProps {
-  /** For those who cannot see what is around it. */
+  /** Label for screen readers. */
   readonly label: string;
   readonly options: readonly (readonly [value: string, title: string])[];
   readonly chosen: string | undefined;
   readonly onChoose: (value: string) => void;
 }
 
-/** One of many. */
+/** A choice among many options. */
 export function Select({ label, options, chosen, onChoose }: SelectProps): JSX.Element {
   return (
     <select aria-label={label} value={chosen} onChange={({ currentTarget }) => onChoose(currentTarget.value)}>
@@ -68,7 +68,7 @@ export function Select({ label, options, chosen, onChoose }: SelectProps): JSX.E
   );
 }
 
-/** One of a few. */
+/** A choice among a few options. */
 export function Choice<Name extends string>(props: ChoiceProps<Name>): JSX.Element {
   const { label, options, chosen, onChoose, titleOf = (name) => name } = props;
   return (

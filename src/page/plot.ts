@@ -1,4 +1,4 @@
-/** How a chart is drawn: uPlot's options, with colors from the style sheet and times as the browser writes them. */
+/** Configures uPlot, with colors from the style sheet and times in the browser's locale. */
 import uPlot from "uplot";
 import { day, time, timeOfDay } from "./format.ts";
 import { alone, bandsOf, stacked, type StackedSeries } from "./stack.ts";
@@ -13,15 +13,15 @@ export interface ChartSeries extends StackedSeries {
 export interface PlotOptions {
   readonly series: readonly ChartSeries[];
   readonly height: number;
-  /** Writes a value with its unit. */
+  /** Formats a value with its unit. */
   readonly show: (value: number) => string;
-  /** The index under the pointer, and where that is; none if it has left. */
+  /** Receives the index under the pointer and its position; undefined if the pointer has left. */
   readonly onPoint: (index: number | undefined, left: number) => void;
-  /** Epoch milliseconds of a part that was dragged over. */
+  /** Receives the range dragged over, in epoch milliseconds. */
   readonly onSelect?: ((since: number, until: number) => void) | undefined;
 }
 
-/** Draws into `place`, as wide as that is. Whoever creates it destroys it. */
+/** Creates a plot in `place`, at its width. The caller destroys it. */
 export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot.AlignedData): uPlot {
   const { series, height, show, onPoint, onSelect } = options;
   const plot = new uPlot(
@@ -32,7 +32,7 @@ export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot
       legend: { show: false },
       cursor: {
         y: false,
-        // All charts show the same moment.
+        // All charts point at the same time.
         sync: { key: "time" },
         points: { size: 6 },
         drag: { x: onSelect !== undefined, y: false, setScale: false },
@@ -71,7 +71,7 @@ export function columnsOf(
   return [[...at], ...stacked(series, at.length, (index) => hidden.has(series[index]?.title ?? ""))];
 }
 
-/** Fills between what is stacked now. */
+/** Fills between the series that are stacked now. */
 export function fillBands(plot: uPlot, series: readonly ChartSeries[], hidden: ReadonlySet<string>): void {
   plot.delBand(null);
   const isHidden = (index: number): boolean => hidden.has(series[index]?.title ?? "");
@@ -81,7 +81,7 @@ export function fillBands(plot: uPlot, series: readonly ChartSeries[], hidden: R
   }
 }
 
-/** Pixels left and right of the drawn part. */
+/** Pixels left and right of the plotting area. */
 export const axisWidth = 72;
 export const rightPadding = 26;
 
@@ -115,7 +115,7 @@ function drawn({ title, color, side }: ChartSeries): uPlot.Series {
     label: title,
     stroke: () => colorValue(color),
     width: 1.25,
-    // A line needs two.
+    // Points only for values that no line can pass through.
     points: { show: false, size: 5, filter: ({ data }, index) => alone(data[index] ?? []) },
     ...(side === "below" && { dash: [4, 2] }),
     fill: () => `${colorValue(color)}59`,
@@ -130,7 +130,7 @@ function spanOf(at: ArrayLike<number>): uPlot.Range.MinMax {
   return [Math.min(at[0] ?? last, last - leastSpanSeconds), last];
 }
 
-/** Zero is always there, and an empty chart has a height. */
+/** Always includes zero; an empty chart still has a range. */
 function rangeOf(least: number | null, most: number | null): uPlot.Range.MinMax {
   const [low, high] = [Math.min(0, least ?? 0), Math.max(0, most ?? 0)];
   const room = (high - low) * 0.06;

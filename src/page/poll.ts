@@ -1,21 +1,21 @@
-/** Data that a view asks for again and again, as long as somebody can see it. */
+/** Polls data for a view while the page is visible. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { session, troubleOf } from "./api.ts";
 import { isVisible, instanceAnswered, reconnections } from "./live.ts";
 
 export interface Polled<Data> {
-  /** The last good answer, even while `error` is set. */
+  /** The last successful answer, even while `error` is set. */
   readonly data: Data | undefined;
   readonly error: string | undefined;
-  /** Nothing has been answered yet for this `key`. */
+  /** True until the first answer for this `key`. */
   readonly isLoading: boolean;
-  /** Asks at once. */
+  /** Sends a request at once. */
   readonly refresh: () => void;
 }
 
 /**
- * Asks at once when `key` or `cause` changes, the page becomes visible again, or the connection comes back. `key` says what is
- * asked for: an error leaves no data of another one. `cause` is a reason to ask for the same again.
+ * Sends a request at once when `key` or `cause` changes, the page becomes visible again, or the connection is restored. `key`
+ * identifies the data, so that an error does not leave data of another key. `cause` is a reason to request the same data again.
  */
 export function usePolled<Data>(
   load: (signal: AbortSignal) => Promise<Data>,

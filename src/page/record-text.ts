@@ -1,24 +1,24 @@
-/** Text of records, made fit to look at: indented if it is JSON, bounded, and with everything visible that could hide something. */
+/** Formats record text for display: indented if it is JSON, bounded, and with hidden or deceptive characters made visible. */
 import { printable } from "../lib/text.ts";
 
 export interface RecordText {
   readonly text: string;
-  /** The rest is left out. */
+  /** True if the rest is omitted. */
   readonly isCut: boolean;
 }
 
-/** UTF-16 units of one item: more would only make the browser slow. */
+/** UTF-16 units shown of one item; more would only slow the browser down. */
 export const maxShown = 100_000;
 
-/** A text of brackets alone would otherwise grow to gigabytes. */
+/** Without a limit, text that consists of brackets would grow to gigabytes. */
 const maxIndent = 30;
 
-/** Nobody reads what is nested more deeply, and a line for each bracket would keep the browser busy for seconds. */
+/** Nobody reads deeper nesting, and one line per bracket would keep the browser busy for seconds. */
 const maxDepth = 200;
 
 /**
- * Indented; what is not JSON, nor the beginning of some, stays as it is, and so does what is nested too deeply. Numbers keep
- * every digit, because they may be what is wrong.
+ * Indents JSON. Text that is neither JSON nor the beginning of it stays as it is, and so does text nested too deeply. Numbers keep
+ * every digit, because they may be the problem.
  */
 export function indented(text: string, isBeginning = false): string {
   if ((!isBeginning && !isJson(text)) || isDeep(text)) return text;
@@ -45,7 +45,7 @@ function isDeep(text: string): boolean {
   return false;
 }
 
-/** Whether the text is an object or a list of JSON. */
+/** True if the text is a JSON object or array. */
 export function isStructured(text: string): boolean {
   return /^\s*[[{]/.test(text) && isJson(text);
 }
@@ -59,7 +59,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** All records of an item, one after the other. `isBeginning`: only the beginning of a text was stored. */
+/** All records of an item, separated by blank lines. `isBeginning`: only the beginning of a text was stored. */
 export function recordText(
   texts: readonly string[],
   { isIndented, isBeginning }: { readonly isIndented: boolean; readonly isBeginning: boolean },
@@ -76,12 +76,12 @@ export function recordText(
   return { text: shown.join("\n\n"), isCut: false };
 }
 
-/** A name on one line: what could hide or reorder text is replaced. The joiners inside of emoji and words stay. */
+/** A name on one line. Characters that could hide or reorder text are replaced, except the joiners within emoji and words. */
 export function visibleName(name: string): string {
   return printable(name, (character) => (character === "\u200c" || character === "\u200d" ? character : "\ufffd"));
 }
 
-/** Characters that cannot be seen or that change the direction of text are written as their escapes. */
+/** Writes characters that are invisible or change the direction of text as escapes. */
 export function visible(text: string): string {
   return printable(text, (character) => {
     if (character === "\n" || character === "\t") return character;

@@ -1,4 +1,4 @@
-/** What the page shows: the view, the chosen nodes, the range of time. It follows the address, and the address follows it. */
+/** What the page shows: the view, the chosen nodes, and the range of time, kept in sync with the address. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { changed, hashOf, type Route, type RouteChange, routeOf } from "./address.ts";
 
@@ -16,12 +16,12 @@ export function hrefOf(change: RouteChange): string {
   return hashOf(changed(current.value, change));
 }
 
-/** The back button leads back. */
+/** Navigates with a history entry, so that the back button returns here. */
 export function go(change: RouteChange): void {
   location.hash = hrefOf(change);
 }
 
-/** The back button does not stop here: for what changes with every key. */
+/** Navigates without a history entry, for changes on every keystroke. */
 export function replace(change: RouteChange): void {
   const hash = hrefOf(change);
   history.replaceState(null, "", hash);

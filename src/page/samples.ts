@@ -1,4 +1,4 @@
-/** The last hour of traffic in columns: what the server has by minute, what it has by five seconds, and what comes in live. */
+/** The last hour of traffic in columns, combined from minutes, five-second samples and live samples. */
 import type { RecentTraffic, Traffic, TrafficSample } from "../admin/traffic/index.ts";
 import { type Kind, kinds } from "./kinds.ts";
 
@@ -6,25 +6,25 @@ export type Sums = TrafficSample["series"][Kind];
 
 export const sumNames = ["entries", "txBytes", "rxBytes"] as const satisfies readonly (keyof Sums)[];
 
-/** Per second. The arrays grow at their end and are cut at their beginning. */
+/** Rates per second. The arrays grow at the end and are cut at the beginning. */
 export interface Samples {
   /** Epoch seconds. */
   readonly at: number[];
   readonly series: Readonly<Record<Kind, { readonly [Name in keyof Sums]: number[] }>>;
 }
 
-/** As far back as anything is shown live. */
+/** How far back live data is shown. */
 export const keptSeconds = 3600;
 
-/** Columns without a row. */
+/** Columns without rows. */
 export function noSamples(): Samples {
   const series = kinds.map((kind) => [kind, { entries: [], txBytes: [], rxBytes: [] }] as const);
   return { at: [], series: Object.fromEntries(series) as unknown as Samples["series"] };
 }
 
 /**
- * Minutes as rates, with a zero for each in which nothing was received, from the first one with anything in it. Finer samples
- * replace them; the minute in which they begin keeps what is not in them. `now`: epoch milliseconds by the instance's clock.
+ * Minutes as rates, from the first one with data and with zeros for minutes in which nothing was received. Finer samples replace
+ * them; the minute in which those begin keeps the rest of its traffic. `now`: epoch milliseconds by the instance's clock.
  */
 export function samplesOf(minutes: Traffic | undefined, recent: RecentTraffic | undefined, now: number): Samples {
   const samples = noSamples();
@@ -40,13 +40,13 @@ export function samplesOf(minutes: Traffic | undefined, recent: RecentTraffic | 
   return samples;
 }
 
-/** One that is there already, or is older than the last, changes nothing. */
+/** Adds a sample; one that is not newer than the last is ignored. */
 export function addSample(samples: Samples, { at, seconds, series }: TrafficSample): void {
   addRow(samples, at / 1000, (kind, name) => perSecond(series[kind][name], seconds));
   cutBefore(samples, at / 1000 - keptSeconds);
 }
 
-/** The mean of the last `seconds`; 0 without any sample. */
+/** The mean of the last `seconds`; 0 without samples. */
 export function meanOf(samples: Samples, values: readonly number[], seconds: number): number {
   const { at } = samples;
   const end = at.at(-1);
@@ -57,10 +57,10 @@ export function meanOf(samples: Samples, values: readonly number[], seconds: num
   return sum / Math.max(1, found);
 }
 
-/** Nodes report in gusts: a minute that has just begun says nothing yet. */
+/** Nodes report in bursts, so a minute that has just begun is not representative yet. */
 const leastSeconds = 15;
 
-/** Minutes that begin before `until`, epoch seconds, each at its middle, without what is in `recent`. */
+/** Adds the minutes that begin before `until` (epoch seconds), each at its middle and without the traffic that is in `recent`. */
 function addMinutes(samples: Samples, traffic: Traffic, until: number, recent: RecentTraffic | undefined): void {
   const { at, series, stepSeconds } = traffic;
   at.forEach((beginMs, index) => {
@@ -79,7 +79,7 @@ function addMinutes(samples: Samples, traffic: Traffic, until: number, recent: R
   fillZeros(samples, Math.floor(until / stepSeconds) * stepSeconds, stepSeconds);
 }
 
-/** Minutes in which nothing was received, between the last one and one that begins at `begin`. */
+/** Adds zeros for minutes in which nothing was received, from the last row up to the minute that begins at `begin`. */
 function fillZeros(samples: Samples, begin: number, stepSeconds: number): void {
   for (;;) {
     const next = (samples.at.at(-1) ?? Number.POSITIVE_INFINITY) + stepSeconds;

@@ -1,4 +1,4 @@
-/** The form for the admin token, shown instead of the views while the instance wants one. */
+/** The form for the admin token, shown instead of the views while the instance requires one. */
 import type { JSX, TargetedSubmitEvent } from "preact";
 import { useState } from "preact/hooks";
 import { ApiError, signIn, troubleOf } from "./api.ts";

@@ -1,15 +1,15 @@
-/** Series laid on top of each other, those above zero and those below it apart. */
+/** Stacks series on top of each other, separately above and below zero. */
 
 export interface StackedSeries {
   readonly values: readonly (number | null)[];
-  /** `below`: drawn downwards from zero, as what is received beside what is sent. */
+  /** `below`: drawn downwards from zero, like received traffic below sent. */
   readonly side?: "above" | "below";
 }
 
-/** Two series between which is filled, by their number; the first is further from zero. */
+/** Indexes of two series with a fill between them; the first is further from zero. */
 export type StackedBand = readonly [outer: number, inner: number];
 
-/** The heights at which each series is drawn. Hidden ones are left out of the sum, and are drawn nowhere. */
+/** The height at which each series is drawn. Hidden ones are excluded from the sum and not drawn. */
 export function stacked(
   series: readonly StackedSeries[],
   length: number,
@@ -27,7 +27,7 @@ export function stacked(
   });
 }
 
-/** A series is filled down to the one before it on its side that is not hidden; the first one down to zero. */
+/** Fills each series down to the previous visible one on its side; the first one, filled down to zero, needs no band. */
 export function bandsOf(series: readonly StackedSeries[], isHidden: (index: number) => boolean): StackedBand[] {
   const last: { above?: number; below?: number } = {};
   return series.flatMap(({ side = "above" }, index): StackedBand[] => {
@@ -38,7 +38,7 @@ export function bandsOf(series: readonly StackedSeries[], isHidden: (index: numb
   });
 }
 
-/** The indices of values that have none beside them, through which no line can be drawn. */
+/** Indexes of values without neighbors, through which no line can be drawn. */
 export function alone(values: ArrayLike<number | null | undefined>): number[] {
   const isGap = (at: number): boolean => typeof values[at] !== "number";
   return Array.from(values, (_, at) => at).filter((at) => !isGap(at) && isGap(at - 1) && isGap(at + 1));

@@ -1,29 +1,29 @@
-/** A table that is sorted by a click on a heading. It scrolls inside itself. */
+/** A table that is sorted by clicking on a heading, and scrolls within itself. */
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useMemo, useState } from "preact/hooks";
 
 export interface Column<Row> {
   readonly title: string;
-  /** What is sorted by; without it, the column is not. */
+  /** The value to sort by; without it, the column is not sortable. */
   readonly value?: (row: Row) => number | string;
-  /** What is shown; without it, the value. */
+  /** What to show; defaults to the value. */
   readonly cell?: (row: Row) => ComponentChildren;
-  /** Numbers stand at the right, and are sorted greatest first. */
+  /** Numbers are right-aligned, and sorted in descending order first. */
   readonly align?: "left" | "right";
 }
 
 export interface TableProps<Row> {
-  /** For those who cannot see what is around it. */
+  /** Label for screen readers. */
   readonly caption: string;
   readonly columns: readonly Column<Row>[];
   readonly rows: readonly Row[];
   readonly keyOf: (row: Row) => string | number;
-  /** The title of the column that the table is sorted by at first; without it, rows keep their order. */
+  /** Title of the initially sorted column; without it, rows keep their order. */
   readonly sortedBy?: string;
-  /** Rows to show until all are asked for. */
+  /** Rows shown until all are requested. */
   readonly limit?: number;
   readonly isChosen?: (row: Row) => boolean;
-  /** For the pointer only: what a row does must be in a link or a button of one of its cells too. */
+  /** For pointers only: the action must also be a link or button in one of the row's cells. */
   readonly onPoint?: (row: Row) => void;
 }
 
@@ -80,7 +80,7 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
   );
 }
 
-/** Neither in a link or a button, nor the end of selecting text. */
+/** True unless the click is on a link or button, or ends a text selection. */
 function isPlain(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest("a, button") === null && getSelection()?.type !== "Range";
 }
@@ -112,7 +112,7 @@ function Heading<Row>({ column, sorting, onSort }: HeadingProps<Row>): JSX.Eleme
   );
 }
 
-/** A new array; equal rows keep their order. */
+/** Sorts into a new array; equal rows keep their order. */
 export function sortedRows<Row>(
   rows: readonly Row[],
   columns: readonly Column<Row>[],
@@ -129,7 +129,7 @@ function compared(left: number | string, right: number | string): number {
   return collator.compare(String(left), String(right));
 }
 
-/** Numbers inside of names by their value. */
+/** Sorts numbers within names by value. */
 const collator = new Intl.Collator(undefined, { numeric: true });
 
 function firstDirection<Row>({ align }: Column<Row>): Sorting["direction"] {

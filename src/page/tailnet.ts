@@ -1,30 +1,30 @@
-/** Which tailnet is shown, of an instance that serves several: it stands in the page's address. */
+/** Which tailnet the page shows, if the instance serves several; its name is kept in the page's address. */
 import { signal } from "@preact/signals";
 
-/** Names of all, the first one first; empty if there is one, without a name. Absent until they are known. */
+/** Names of all tailnets, the default first; empty if there is only one, without a name. Undefined until known. */
 export const tailnets = signal<readonly string[] | undefined>(undefined);
 
-/** What the address names, which may not be there; the first one if it names none. */
+/** The tailnet named in the address, even if it does not exist; otherwise the first one. */
 export function shownTailnet(): string | undefined {
   return chosen() ?? tailnets.value?.[0];
 }
 
-/** Loads the page anew: nothing of one tailnet may be left beside another. */
+/** Reloads the page, so that no data of one tailnet is left beside another's. */
 export function showTailnet(name: string): void {
   location.search = new URLSearchParams({ tailnet: name }).toString();
 }
 
-/** What belongs to the whole process. */
+/** Paths that belong to the whole process. */
 const shared = /^\/api\/v1\/(?:session|instance)\b/;
 
-/** A path of the API with its parameters, for the tailnet that is shown. */
+/** An API path with its parameters, for the shown tailnet. */
 export function ofTailnet(path: string): string {
   const name = chosen();
   if (name === null || shared.test(path)) return path;
   return `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams({ tailnet: name }).toString()}`;
 }
 
-/** Absent: the first one. */
+/** The tailnet named in the address; null for the first one. */
 function chosen(): string | null {
   return new URLSearchParams(location.search).get("tailnet");
 }

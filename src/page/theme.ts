@@ -1,4 +1,4 @@
-/** Light or dark: as the system has it, or as was chosen in this browser. */
+/** The color scheme, light or dark: that of the system, or the one chosen in this browser. */
 import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 
 export const themes = ["auto", "light", "dark"] as const;
@@ -15,12 +15,12 @@ systemScheme.addEventListener("change", ({ matches }) => {
 
 export const theme: ReadonlySignal<Theme> = chosen;
 
-/** What draws on a canvas draws again when this changes. */
+/** Canvas drawings are redrawn when this changes. */
 export const scheme: ReadonlySignal<"light" | "dark"> = computed(() =>
   chosen.value === "auto" ? (isSystemDark.value ? "dark" : "light") : chosen.value,
 );
 
-/** Values of variables by name, as long as the scheme stays. */
+/** Cached values of variables by name, valid for the current scheme. */
 const values = new Map<string, string>();
 
 effect(() => {
@@ -30,17 +30,17 @@ effect(() => {
   if (scheme.value !== undefined) values.clear();
 });
 
-/** From now on, and in this browser also after a reload. */
+/** Takes effect at once and, in this browser, after a reload. */
 export function chooseTheme(next: Theme): void {
   chosen.value = next;
   try {
     localStorage.setItem(key, next);
   } catch {
-    // A browser that keeps nothing: the choice lasts as long as the page.
+    // The browser stores nothing, so the choice lasts until the page is closed.
   }
 }
 
-/** The value that a variable of `style.css`, such as `--kind-virtual`, has in the current scheme: a color, since bundling replaces `light-dark()`. */
+/** Value of a variable of `style.css`, such as `--kind-virtual`, in the current scheme: a color, since bundling replaces `light-dark()`. */
 export function colorValue(variable: string): string {
   let value = values.get(variable);
   if (value === undefined) {

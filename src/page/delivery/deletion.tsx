@@ -1,4 +1,4 @@
-/** Asks before items of quarantine are deleted: what is lost, and whether dead letters are deleted too. Escape means no. */
+/** Asks for confirmation before quarantine items are deleted: what is lost, and whether to delete dead letters too. Escape cancels. */
 import type { JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { ItemList } from "../../admin/operations.ts";
@@ -6,10 +6,10 @@ import { counted } from "../format.ts";
 import { itemsOf, lossOf } from "./words.ts";
 
 export interface DeletionDialogProps {
-  /** Of what is selected. */
+  /** Counts of the selected items. */
   readonly counts: ItemList["counts"];
   readonly onConfirm: (deadLetters: "keep" | "delete") => void;
-  /** Always called in the end; focus is back where it was. */
+  /** Always called when the dialog closes, after focus has returned to where it was. */
   readonly onClose: () => void;
 }
 

@@ -1,4 +1,4 @@
-/** Where telemetry goes: how each signal fares at each destination, in the words of `status`. */
+/** The destinations of telemetry and the state of each signal there, worded as in `status`. */
 import type { JSX } from "preact";
 import type { DestinationStatus } from "../../admin/destinations.ts";
 import type { RunningStatus } from "../../admin/status.ts";

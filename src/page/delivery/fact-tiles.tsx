@@ -1,4 +1,4 @@
-/** The few numbers to look at first: the oldest undelivered record, the backlog, the last success, and the journal's space. */
+/** The key figures of delivery: the oldest undelivered record, the backlog, the last success, and the journal's size. */
 import type { JSX } from "preact";
 import type { RunningStatus } from "../../admin/status.ts";
 import { spaceText } from "../../screen/status-text.ts";
@@ -10,7 +10,7 @@ export interface FactTilesProps {
   readonly status: RunningStatus | undefined;
 }
 
-/** A record that has just come is no backlog. */
+/** A record received just now is not a backlog yet. */
 const slowMs = 60_000;
 
 export function FactTiles({ status }: FactTilesProps): JSX.Element {
@@ -53,7 +53,7 @@ function logsNote(isSent: boolean, last: string | undefined): string {
   return last === undefined ? "no log records since the program started" : "log records";
 }
 
-/** Where senders are about to be refused. */
+/** Above this share of the limit, senders will soon be refused. */
 const nearlyFull = 0.9;
 
 function Space({ status }: Pick<FactTilesProps, "status">): JSX.Element {

@@ -1,16 +1,16 @@
-/** The geometry of the flow picture: how thick each branch is drawn, and where it runs. A branch a millionth of another stays visible. */
+/** The geometry of the flow picture: how thick each branch is and where it runs. A branch stays visible even at a millionth of another. */
 
 export interface Branch {
   readonly name: string;
   readonly amount: number;
 }
 
-/** Three columns: what comes in, what is made of it, and what becomes of the first of those. */
+/** Three columns: the source, what it splits into, and what the first of those splits into. */
 export interface Flow {
   readonly source: Branch;
-  /** They add up to the source. The first one flows on. */
+  /** They add up to the source. The first one flows on into `second`. */
   readonly first: readonly Branch[];
-  /** What flows into the first of them besides; left out if it is nothing. */
+  /** Flows into the first one in addition to the source; omitted if zero. */
   readonly extra: Branch;
   readonly second: readonly Branch[];
 }
@@ -19,7 +19,7 @@ export interface Bar extends Branch {
   readonly x: number;
   readonly y: number;
   readonly height: number;
-  /** The middle of its label, which never overlaps another. */
+  /** Center of the label; labels never overlap. */
   readonly labelY: number;
 }
 
@@ -37,17 +37,17 @@ export interface Picture {
 
 export const barWidth = 10;
 
-/** Of all bars of a column together, as long as the thinnest ones leave room for it. */
+/** Total height of the bars in a column, unless the thinnest ones need more. */
 const flowHeight = 130;
 const leastThickness = 3;
 const labelHeight = 38;
 
-/** Where columns begin, as parts of the width. The labels of the last one need the same room, however wide the picture is. */
+/** Where columns begin, as fractions of the width that the labels of the last column leave; these need a similar width in any picture. */
 const columns = [0, 0.5, 1] as const;
 const lastLabels = 0.32;
 const [minLastLabels, maxLastLabels] = [100, 190];
 
-/** Bars and ribbons for a picture of that width, in CSS pixels. */
+/** Bars and ribbons for a picture of the given width, in CSS pixels. */
 export function pictureOf({ source, first, extra, second }: Flow, width: number): Picture {
   const room = width - Math.max(minLastLabels, Math.min(width * lastLabels, maxLastLabels));
   const x = columns.map((part) => Math.round(part * room)) as [number, number, number];
@@ -82,7 +82,7 @@ export function pictureOf({ source, first, extra, second }: Flow, width: number)
   };
 }
 
-/** Proportional, but no branch with anything in it is thinner than can be seen. They grow beyond `available` if they must. */
+/** Thicknesses in proportion to the amounts, with a visible minimum for non-zero branches; their total may exceed `available`. */
 export function thicknesses(branches: readonly Branch[], available: number): readonly number[] {
   const amounts = branches.map(({ amount }) => (amount > 0 ? amount : 0));
   const thin = new Set<number>();
@@ -96,7 +96,7 @@ export function thicknesses(branches: readonly Branch[], available: number): rea
   }
 }
 
-/** One below the other, each with room for its label. */
+/** Bars stacked vertically, each with room for its label. */
 function column(branches: readonly Branch[], heights: readonly number[], x: number): readonly Bar[] {
   let top = 0;
   return branches.map((branch, index) => {
@@ -117,7 +117,7 @@ function lowered(bars: readonly Bar[], by: number): readonly Bar[] {
   return bars.map((bar) => ({ ...bar, y: bar.y + by, labelY: bar.labelY + by }));
 }
 
-/** From one bar to several, side by side where they leave it. */
+/** Ribbons from one bar to several, adjacent where they leave it. */
 function fanned(
   from: Bar,
   to: readonly Bar[],

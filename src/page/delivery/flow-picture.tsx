@@ -1,4 +1,4 @@
-/** What became of every record, as a picture of flows, as sums that add up, and as a table. */
+/** What became of every record: as a flow picture, as sums, and as a table. */
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { CounterState, Status } from "../../admin/status.ts";
@@ -14,7 +14,7 @@ export interface FlowPictureProps {
 
 const initialWidth = 720;
 
-/** Narrower than this, long numbers are shortened; the sums below have them whole. */
+/** Below this width, long numbers are shortened; the sums below the picture show them in full. */
 const narrowWidth = 460;
 
 export function FlowPicture({ conservation, counters }: FlowPictureProps): JSX.Element {
@@ -80,7 +80,7 @@ export const marks = { ok: "✓", warn: "!", bad: "✗" } as const;
 
 interface LabelledProps {
   readonly bar: Bar;
-  /** Absent: no share is shown. */
+  /** The amount that is 100%; if absent, no share is shown. */
   readonly whole: number | undefined;
   readonly isNarrow: boolean;
 }

@@ -22,10 +22,10 @@ import { TailscalePanel } from "./tailscale.tsx";
 const statusMs = 5000;
 const instanceMs = 30_000;
 
-/** What is wrong is asked for again when it has changed. */
+/** When the reasons change, the status and the warnings are fetched again. */
 const reasons = computed(() => [...(overview.value?.notReady ?? []), ...(overview.value?.degraded ?? [])].join("\n"));
 
-/** Of an instance that leads: another one knows no sums. @throws {ApiError} */
+/** The status of a leading instance; others do not know the sums. @throws {ApiError} */
 async function readStatus(stop: AbortSignal): Promise<RunningStatus> {
   const status = await get<Partial<RunningStatus>>("/api/v1/status", {}, stop);
   if (status.conservation === undefined) throw new ApiError(503, "Another instance leads and knows the sums");
@@ -71,7 +71,7 @@ export function DeliveryView(): JSX.Element {
   );
 }
 
-/** Drawn every second, alone. */
+/** A component of its own, because it is redrawn every second. */
 function LivePicture({ status }: { readonly status: RunningStatus | undefined }): JSX.Element {
   const now = overview.value ?? status;
   if (now === undefined) return <Empty>Waiting for the instance.</Empty>;
@@ -83,7 +83,7 @@ interface WarningsPanelProps {
   readonly error: string | undefined;
 }
 
-/** What is wrong or probably not intended, each with what to do about it: the first thing on the view. */
+/** Errors and probable mistakes, each with its remedy, at the top of the view. */
 function WarningsPanel({ instance, error }: WarningsPanelProps): JSX.Element {
   const warnings = instance?.warnings ?? [];
   const isFine = instance !== undefined && warnings.length === 0;

@@ -1,4 +1,4 @@
-/** Where the instance listens, until when its certificates are valid, and which build it is. */
+/** Where the instance listens, how long its certificates are valid, and which build it is. */
 import type { JSX } from "preact";
 import type { Instance, ShownListener } from "../../admin/instance.ts";
 import { ageText } from "../../screen/status-text.ts";

@@ -1,4 +1,4 @@
-/** Chooses what of quarantine is shown; the choice stands in the page's address. */
+/** Filters the quarantine list; the choice is kept in the page's address. */
 import type { JSX } from "preact";
 import type { ItemList } from "../../admin/operations.ts";
 import { Select, type SelectProps } from "../panel.tsx";
@@ -10,7 +10,7 @@ import { classes, itemsOf, reasonText } from "./words.ts";
 export interface QuarantineFilterProps {
   readonly filter: QuarantineFilterOf;
   readonly counts: ItemList["counts"];
-  /** The names of further ones. */
+  /** Names of the further destinations. */
   readonly destinations: readonly string[];
 }
 
@@ -49,7 +49,7 @@ export function QuarantineFilter({ filter, counts, destinations }: QuarantineFil
   );
 }
 
-/** With its label before it, and the choice of none. */
+/** A select with its label and the option `any`. */
 function Criterion({ options, ...props }: SelectProps): JSX.Element {
   return (
     <label>

@@ -1,4 +1,4 @@
-/** Retries and deletions in quarantine: page by page until all is done, with what has come of it so far. Goes on behind other views. */
+/** Retries and deletes quarantine items page by page and reports progress; the work continues when the view changes. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { PurgeReport, RetryReport, Selection } from "../../admin/operations.ts";
 import { post, troubleOf } from "../api.ts";
@@ -6,25 +6,25 @@ import { counted } from "../format.ts";
 
 export interface Work {
   readonly isRunning: boolean;
-  /** What has come of it, for a person. */
+  /** The result so far, for people. */
   readonly text: string;
-  /** Items that stay, with the reason. */
+  /** Items that stay in quarantine, with the reason. */
   readonly kept: RetryReport["kept"];
-  /** Why it has ended early. */
+  /** Why the work ended early. */
   readonly trouble?: string;
 }
 
 const current = signal<Work | undefined>(undefined);
 
-/** The last one; one runs at a time. */
+/** The current or last work; only one runs at a time. */
 export const work: ReadonlySignal<Work | undefined> = current;
 
-/** Takes the result away; work that is running stays. */
+/** Clears the result of finished work. */
 export function dismissWork(): void {
   if (current.peek()?.isRunning !== true) current.value = undefined;
 }
 
-/** It ends with the page that is under way. */
+/** Stops after the page in progress. */
 export function stopWork(): void {
   stop.abort();
 }
@@ -35,7 +35,7 @@ type Ask = <Answer>(path: string, body: object) => Promise<Answer>;
 
 const shownKept = 20;
 
-/** Retries one selection after the other. Resolves when all is done; failures are said in `work`. */
+/** Retries the selections in turn. Resolves when all is done; failures are reported in `work`. */
 export async function retryAll(selections: readonly Selection[], ask: Ask = post): Promise<void> {
   const sums = { accepted: 0, duplicate: 0, queued: 0, kept: 0, missing: 0 };
   const kept: RetryReport["kept"][number][] = [];
@@ -63,7 +63,7 @@ export async function retryAll(selections: readonly Selection[], ask: Ask = post
   );
 }
 
-/** Deletes all of the selection, dead letters only if it is said. */
+/** Deletes the whole selection, dead letters only if `deadLetters` says so. */
 export async function purgeAll(selection: Selection, deadLetters: "keep" | "delete", ask: Ask = post): Promise<void> {
   let purged = 0;
   let keptDeadLetters = 0;
@@ -83,7 +83,7 @@ export async function purgeAll(selection: Selection, deadLetters: "keep" | "dele
   );
 }
 
-/** The same words as of the command. */
+/** Worded like the output of the command. */
 export function retryText(
   sums: Readonly<Record<"accepted" | "duplicate" | "queued" | "kept" | "missing", number>>,
 ): string {

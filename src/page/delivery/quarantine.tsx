@@ -1,4 +1,4 @@
-/** Quarantine: what was not accepted or not delivered, why, and what can be done about it. */
+/** The quarantine panel: records that were not accepted or not delivered, why, and what can be done about them. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ItemList, ItemQuery, Selection, ShownItem } from "../../admin/operations.ts";
@@ -20,7 +20,7 @@ import { classes, isRetryable, itemsOf, reasonText } from "./words.ts";
 const pageItems = 50;
 const everyMs = 10_000;
 
-/** What is to be deleted, once that is confirmed. */
+/** A deletion that waits for confirmation. */
 interface Deletion {
   readonly selection: Selection;
   readonly counts: ItemList["counts"];
@@ -29,7 +29,7 @@ interface Deletion {
 export interface QuarantinePanelProps {
   /** The names of further destinations. */
   readonly destinations: readonly string[];
-  /** Something was retried or deleted. */
+  /** Called after a retry or a deletion. */
   readonly onChange: () => void;
 }
 
@@ -51,7 +51,7 @@ export function QuarantinePanel({ destinations, onChange }: QuarantinePanelProps
   );
   const isBusy = work.value?.isRunning === true;
   const { counts = [], items = [] } = data ?? {};
-  // The button that was used may be gone with its row, and focus with it.
+  // The row of the button just used may be gone, and the focus with it.
   useEffect(() => {
     if (isBusy || !hasActed.current) return;
     hasActed.current = false;
@@ -172,7 +172,7 @@ export function QuarantinePanel({ destinations, onChange }: QuarantinePanelProps
   );
 }
 
-/** How a retry or a deletion goes, and what came of it; read out when it is done. */
+/** Progress and result of a retry or deletion; the result is read out by screen readers. */
 function WorkNotice(): JSX.Element {
   const now = work.value;
   return (
@@ -185,7 +185,7 @@ function WorkNotice(): JSX.Element {
           </button>
         </p>
       )}
-      {/* It is there before it says something, or nobody would hear it. */}
+      {/* Rendered even while empty, because screen readers announce only changes of an existing element. */}
       <div role="status">{now?.isRunning === false && <Result />}</div>
     </div>
   );
@@ -223,7 +223,7 @@ function ItemButton({ id, onOpen }: { readonly id: string; readonly onOpen: (id:
   );
 }
 
-/** Only what was accepted has one. */
+/** Only accepted records have a destination. */
 function destinationText({ class: itemClass }: Pick<ShownItem, "class">, name: string): string {
   return itemClass === "dead_letter" || itemClass === "note" ? visible(name) : "–";
 }

@@ -1,4 +1,4 @@
-/** Replays, and retries of dead letters: how far each has come, and the button that ends it. */
+/** Replays and retries of dead letters, with their progress and a button to cancel each. */
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { RedeliveryReport } from "../../admin/redeliveries.ts";

@@ -1,4 +1,4 @@
-/** What of quarantine is shown and selected: the filter in the page's address, and what a retry of all that match asks for. */
+/** The quarantine filter in the page's address, and the selections that a retry of all matching items sends. */
 import type { ItemList, ItemQuery, Selection } from "../../admin/operations.ts";
 import { classes, isRetryable, type ItemClass, itemsOf } from "./words.ts";
 
@@ -7,7 +7,7 @@ export type QuarantineFilterOf = Pick<ItemQuery, "class" | "reason" | "type" | "
 export const itemClasses = Object.keys(classes) as readonly ItemClass[];
 export const itemTypes = ["flow", "audit", "webhook", "unknown"] as const;
 
-/** From parameters of the address, which anybody can write: what is unknown is left out. */
+/** Reads the filter from the address, which anybody can edit; unknown values are ignored. */
 export function chosenFilter(parameters: Readonly<Record<string, string>>): QuarantineFilterOf {
   const { class: wantedClass, type: wantedType, reason, destination } = parameters;
   const itemClass = itemClasses.find((name) => name === wantedClass);
@@ -20,7 +20,7 @@ export function chosenFilter(parameters: Readonly<Record<string, string>>): Quar
   };
 }
 
-/** One selection for each class that can be retried and of which there is something. */
+/** One selection per retryable class that has items. */
 export function retriesOf(filter: QuarantineFilterOf, counts: ItemList["counts"]): readonly Selection[] {
   return itemClasses
     .filter(isRetryable)
@@ -28,13 +28,13 @@ export function retriesOf(filter: QuarantineFilterOf, counts: ItemList["counts"]
     .map((itemClass) => ({ ...filter, class: itemClass }));
 }
 
-/** The reasons to choose from: those that there are, and the chosen one. */
+/** The reasons to choose from: those that occur, and the chosen one. */
 export function reasonsIn(counts: ItemList["counts"], chosen: string | undefined): readonly string[] {
   const all = [...counts.map(({ reason }) => reason), ...(chosen === undefined ? [] : [chosen])];
   return [...new Set(all)].toSorted();
 }
 
-/** The destinations to choose from; the chosen one may be gone. */
+/** The destinations to choose from, including the chosen one, which may no longer exist. */
 export function destinationsIn(further: readonly string[], chosen: string | undefined): readonly string[] {
   return [...new Set(["primary", ...further, ...(chosen === undefined ? [] : [chosen])])];
 }

@@ -1,7 +1,7 @@
-/** Finds settings by what somebody types, and reads the marks of code in their descriptions. */
+/** Searches the settings by text, and splits their descriptions into text and code. */
 import type { ShownSetting } from "../../admin/instance.ts";
 
-/** Every word must be somewhere in the row, whatever its case. */
+/** Settings that contain every word in some column, ignoring case. */
 export function foundSettings(
   settings: readonly ShownSetting[],
   text: string,
@@ -24,7 +24,7 @@ export interface Span {
   readonly text: string;
 }
 
-/** A description in parts, of which those between backticks are code. */
+/** Splits a description into parts; those between backticks are code. */
 export function spansOf(text: string): readonly Span[] {
   return text
     .split("`")

@@ -1,4 +1,4 @@
-/** The effective configuration: every setting with its value and where that comes from. Secrets are never in it. */
+/** The effective configuration: every setting with its value and origin. Secrets are never included. */
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Instance, ShownSetting } from "../../admin/instance.ts";
@@ -68,7 +68,7 @@ export function SettingsPanel({ instance }: { readonly instance: Instance | unde
 
 function Key({ row, onCopy }: { readonly row: ShownSetting; readonly onCopy: (key: string) => void }): JSX.Element {
   const { key, isDefault } = row;
-  // Browsers have it on loopback and with TLS only.
+  // Browsers offer the clipboard only on loopback and with TLS.
   const canCopy = "clipboard" in navigator;
   return (
     <span class={isDefault ? "key" : "key set"}>

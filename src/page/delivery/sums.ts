@@ -11,7 +11,7 @@ export interface Sum {
   readonly holds: boolean;
 }
 
-/** `received = …` and `accepted = …`; terms of a damaged journal only if there are any. */
+/** `received = …` and `accepted = …`; terms that only a damaged journal has are omitted if zero. */
 export function sumsOf(of: Conservation): readonly [Sum, Sum] {
   const inbound: Sum["right"] = [
     { name: "accepted", amount: of.accepted },
@@ -29,7 +29,7 @@ export function sumsOf(of: Conservation): readonly [Sum, Sum] {
   return [sum([{ name: "received", amount: of.received }], inbound), sum(accepted, outbound)];
 }
 
-/** The same as a flow from left to right. */
+/** The same sums as a flow from left to right. */
 export function flowOf(of: Conservation): Flow {
   const [{ left, right: first }, { right: second }] = sumsOf(of);
   const [source = { name: "received", amount: 0 }] = left;
@@ -41,7 +41,7 @@ export interface Verdict {
   readonly text: string;
 }
 
-/** Whether every record is accounted for, in a sentence. */
+/** Says in one sentence whether every record is accounted for. */
 export function verdictOf(of: Conservation, counters: CounterState): Verdict {
   const restoring = countersText(counters);
   if (restoring !== undefined) return { kind: "warn", text: `Counters ${restoring}` };
@@ -65,7 +65,7 @@ function totalOf(terms: readonly Branch[]): number {
   return terms.reduce((total, { amount }) => total + amount, 0);
 }
 
-/** What the words of the sums mean. */
+/** The meaning of each term of the sums. */
 export const meanings: Readonly<Record<string, string>> = {
   received: "records that came in, by stream, webhook or poll",
   accepted: "valid and new: stored, and the sender was answered",

@@ -1,4 +1,4 @@
-/** What is read from Tailscale's API or set up there: polls, and what could not be set up, with what to do. */
+/** What is read from Tailscale's API or set up there: polls, and failed setup with its remedy. */
 import type { JSX } from "preact";
 import type { RunningStatus } from "../../admin/status.ts";
 import { ageText, pollText } from "../../screen/status-text.ts";

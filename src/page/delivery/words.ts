@@ -1,4 +1,4 @@
-/** Words of the view *Delivery* that the command line has no room for: classes, reasons, certificates, and what a deletion loses. */
+/** Texts of the view *Delivery* that the command line does not have: classes, reasons, certificates, and what a deletion loses. */
 import type { DestinationStatus } from "../../admin/destinations.ts";
 import type { ItemList, ShownItem } from "../../admin/operations.ts";
 import type { SignalHealth } from "../../admin/status.ts";
@@ -7,7 +7,7 @@ import { counted } from "../format.ts";
 
 export type ItemClass = ShownItem["class"];
 
-/** How something fares, for a color and a mark; `off`: it is not done here. */
+/** A state, shown by color and mark; `off` means not used here. */
 export type Level = "ok" | "warn" | "bad" | "off";
 
 export const classes: Readonly<Record<ItemClass, { readonly title: string; readonly meaning: string }>> = {
@@ -35,24 +35,24 @@ const reasons: Readonly<Record<string, string>> = {
   unmeasured: "delivered, but not in the counters",
 };
 
-/** In words; a reason of another version stays as it is. */
+/** A reason in words; one from another version is shown as it is. */
 export function reasonText(reason: string): string {
   return Object.hasOwn(reasons, reason) ? (reasons[reason] ?? reason) : printable(reason.slice(0, 60));
 }
 
-/** Whether items of the class can be retried. */
+/** True if items of the class can be retried. */
 export function isRetryable(itemClass: ItemClass): itemClass is "invalid" | "dead_letter" {
   return itemClass === "invalid" || itemClass === "dead_letter";
 }
 
-/** How many items there are, of one class or of all. */
+/** The number of items, of one class or of all. */
 export function itemsOf(counts: ItemList["counts"], itemClass?: ItemClass): number {
   return counts
     .filter((one) => itemClass === undefined || one.class === itemClass)
     .reduce((sum, { items }) => sum + items, 0);
 }
 
-/** What is gone after the deletion of all that is counted: a sentence for each class. */
+/** What is lost if all counted items are deleted, as one sentence per class. */
 export function lossOf(counts: ItemList["counts"], deadLetters: "keep" | "delete"): readonly string[] {
   const sentences: Readonly<Record<ItemClass, (items: number) => string>> = {
     dead_letter: (items) =>
@@ -70,14 +70,14 @@ export function lossOf(counts: ItemList["counts"], deadLetters: "keep" | "delete
   });
 }
 
-/** How the export of a signal fares. */
+/** The state of a signal's export. */
 export function levelOf({ kind, why, leftOut = 0 }: SignalHealth): Level {
   if (why !== undefined) return kind === "refusing" || kind === "dead" ? "bad" : "warn";
   if (leftOut > 0) return "warn";
   return kind === "local" || kind === "disabled" ? "off" : "ok";
 }
 
-/** The worst of a destination. */
+/** The worst level of a destination's signals. */
 export function levelOfDestination({ export: of }: Pick<DestinationStatus, "export">): Level {
   const levels = of === undefined ? [] : [levelOf(of.logs), levelOf(of.metrics)];
   return (["bad", "warn", "ok"] as const).find((level) => levels.includes(level)) ?? "off";
@@ -86,7 +86,7 @@ export function levelOfDestination({ export: of }: Pick<DestinationStatus, "expo
 const dayMs = 86_400_000;
 const warnedDays = 14;
 
-/** How long a certificate is still valid. */
+/** The remaining validity of a certificate. */
 export function certificateText(notAfter: string, now: number): { readonly level: Level; readonly text: string } {
   const days = (Date.parse(notAfter) - now) / dayMs;
   if (days < 0) return { level: "bad", text: `expired ${counted(Math.ceil(-days), "day")} ago` };

@@ -1,18 +1,18 @@
-/** What differs between an old and a new value: inside of a short text, by lines, or, if that takes too long, not at all. */
+/** Compares an old and a new value: within a short text, by lines, or, if that takes too long, not at all. */
 import { diffLines } from "diff";
 import { indented, isStructured } from "../record-text.ts";
 
 export interface LineChange {
   readonly sign: " " | "-" | "+";
   readonly text: string;
-  /** Numbers of the line in either text, from 1. */
+  /** Line numbers in the old and new text, from 1. */
   readonly before: number | undefined;
   readonly after: number | undefined;
-  /** The part that differs from the line in whose place this one is; absent if there is none, or if nothing is alike. */
+  /** The part that differs from the line that this one replaces or is replaced by; absent if there is no such line or nothing in common. */
   readonly part?: readonly [from: number, to: number];
 }
 
-/** Lines that differ and those around them, or a number of equal ones that are left out. */
+/** Changed lines with those around them, or a run of equal lines that is hidden. */
 export type Section =
   | { readonly kind: "lines"; readonly lines: readonly LineChange[] }
   | { readonly kind: "equal"; readonly lines: readonly LineChange[] };
@@ -23,15 +23,15 @@ export type Change =
   /** The texts have too little in common to be compared in time. */
   | { readonly kind: "apart"; readonly before: string; readonly after: string };
 
-/** After so long, texts are not compared any more: 3,000 lines without one in common take six seconds. */
+/** Comparisons are aborted after this time: 3,000 lines without one in common take six seconds. */
 const timeoutMs = 300;
 
 const shortCharacters = 100;
 
-/** Equal lines that are shown around those that differ. */
+/** Equal lines shown around changed ones. */
 const around = 3;
 
-/** An absent value is an empty text. */
+/** An absent value is passed as an empty text. */
 export function changeOf(before: string, after: string): Change {
   const isShort = [before, after].every((text) => text.length <= shortCharacters && !text.includes("\n"));
   if (isShort) return { kind: "short", before, after };
@@ -50,7 +50,7 @@ export function changeOf(before: string, after: string): Change {
   return { kind: "lines", sections: sectionsOf(withParts(lines)), removed: count("-"), added: count("+") };
 }
 
-/** A line, or what is shown of one that is too long: browsers take seconds to lay it out. `left` and `right` are left out. */
+/** A line, or an excerpt of one that browsers would take seconds to lay out. `left` and `right` count the characters omitted. */
 export function excerptOf({ text, part = [0, 0] }: Pick<LineChange, "text" | "part">) {
   const [from, to] = part;
   const start = text.length <= lineCharacters ? 0 : Math.max(0, from - beforePart);
@@ -62,18 +62,18 @@ export function excerptOf({ text, part = [0, 0] }: Pick<LineChange, "text" | "pa
 const lineCharacters = 5000;
 const beforePart = 100;
 
-/** Both as JSON, or both as they are: a comparison of one with the other would show nothing but the form. */
+/** Formats both as JSON or neither: comparing one form with the other would show nothing but formatting. */
 function prettyPair(before: string, after: string): readonly [string, string] {
   const areJson = [before, after].every((text) => text === "" || isStructured(text));
   return areJson ? [indented(before), indented(after)] : [before, after];
 }
 
-/** A last line without a break at its end is not another line. */
+/** Adds the final line break, whose absence would count as a difference. */
 function withEnd(text: string): string {
   return text === "" || text.endsWith("\n") ? text : `${text}\n`;
 }
 
-/** Marks what differs inside of lines that were replaced by as many others. */
+/** Marks the differing parts of lines that were replaced by the same number of lines. */
 function withParts(lines: readonly LineChange[]): readonly LineChange[] {
   const marked = [...lines];
   let at = 0;
@@ -101,7 +101,7 @@ function runOf(lines: readonly LineChange[], from: number, sign: LineChange["sig
 
 type Parts = readonly [readonly [number, number], readonly [number, number]];
 
-/** What is between the equal beginning and the equal end of two lines; nothing if only blanks are equal. */
+/** The range between the common prefix and suffix of two lines; undefined if only whitespace is common. */
 function partsOf(old: string, next: string): Parts | undefined {
   const most = Math.min(old.length, next.length);
   let start = 0;
@@ -126,7 +126,7 @@ function sectionsOf(lines: readonly LineChange[]): readonly Section[] {
   for (let from = 0; from < lines.length;) {
     let to = from;
     while (to < lines.length && near[to] === near[from]) to++;
-    // A single line takes as much room as the note that it is left out.
+    // A single line takes no more room than the note that would replace it.
     const kind = near[from] === 1 || to - from === 1 ? "lines" : "equal";
     sections.push({ kind, lines: lines.slice(from, to) });
     from = to;

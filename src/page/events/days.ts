@@ -1,4 +1,4 @@
-/** Events by the day on which they happened, newest first, as the clock of whoever looks at them says. */
+/** Groups events by the local day on which they happened, newest first. */
 import type { AcceptedEvent } from "../../admin/events/index.ts";
 
 export interface Day {
@@ -10,7 +10,7 @@ export interface Day {
 
 const dayMs = 86_400_000;
 
-/** `received`: newest first, which is the order of those of the same time. An event that came late stands where it belongs. */
+/** `received`: newest first; events with equal times keep this order. An event that arrived late is placed by its own time. */
 export function daysOf(received: readonly AcceptedEvent[], now = Date.now()): readonly Day[] {
   const timed = received.map((event) => ({ event, at: timeOf(event) })).toSorted((left, right) => right.at - left.at);
   const days = new Map<string, Day & { readonly events: AcceptedEvent[] }>();
@@ -24,7 +24,7 @@ export function daysOf(received: readonly AcceptedEvent[], now = Date.now()): re
   return [...days.values()];
 }
 
-/** Epoch milliseconds; what has no time stands last. */
+/** Epoch milliseconds; events without a time sort last. */
 function timeOf({ time }: AcceptedEvent): number {
   const at = Date.parse(time);
   return Number.isNaN(at) ? -Number.MAX_VALUE : at;

@@ -12,17 +12,17 @@ import { visible } from "../record-text.ts";
 import { Difference } from "./difference.tsx";
 import { addressOf, filterOf } from "./query.ts";
 
-/** At the end of a text that the list has only the beginning of. */
+/** Ends a text that the list contains only the beginning of. */
 const cutMark = "…[truncated]";
 
-/** Old and new values, and attributes that repeat them. */
+/** Attributes with old and new values; `tailscale.audit.diff` repeats them. */
 const changes = [
   ["tailscale.audit.old", "tailscale.audit.new"],
   ["tailscale.webhook.old_roles", "tailscale.webhook.new_roles"],
 ] as const;
 const changeNames = new Set<string>([...changes.flat(), "tailscale.audit.diff"]);
 
-/** Attributes that are names of nodes, by the attribute that says so. */
+/** Attributes whose values are node names. */
 const nodeNames = new Set([
   "tailscale.src.node",
   "tailscale.dst.node",
@@ -30,7 +30,7 @@ const nodeNames = new Set([
   "tailscale.webhook.node.device.name",
 ]);
 
-/** An event does not change, so it is asked for once. */
+/** An event does not change, so it is requested only once. */
 const onceMs = 2 ** 31 - 1;
 
 export function EventDetails({ event: listed }: { readonly event: AcceptedEvent }): JSX.Element {
@@ -98,7 +98,7 @@ function Row({ name, children }: { readonly name: string; readonly children: Com
   );
 }
 
-/** Longer ones are opened by a button. */
+/** Longer values are shown in full on request. */
 const shownCharacters = 2000;
 
 export function Value({ text }: { readonly text: string }): JSX.Element {
@@ -123,7 +123,7 @@ function Actions({ event }: { readonly event: AcceptedEvent }): JSX.Element {
   const types = rest.types.includes(event.type) ? rest.types : [...rest.types, event.type];
   const link = hrefOf({ view: "events", more: addressOf({ ...rest, types, id: event.id }) });
   const actor = actorOf(event);
-  // Browsers have no clipboard for pages without TLS that are not of this machine: then the link itself can be copied.
+  // Without TLS, browsers offer the clipboard only on loopback; elsewhere, the link itself can be copied.
   const copy = (): void =>
     void navigator.clipboard.writeText(new URL(link, location.href).href).then(
       () => setCopied(true),

@@ -1,4 +1,4 @@
-/** A value before and after a change. What was removed and added is marked by a sign and its element, not by color alone. */
+/** A value before and after a change, with removals and additions marked by a sign and an element, not by color alone. */
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { count, counted } from "../format.ts";
@@ -6,7 +6,7 @@ import { visible } from "../record-text.ts";
 import { type Change, changeOf, excerptOf, type LineChange, type Section } from "./changes.ts";
 
 export interface DifferenceProps {
-  /** Empty: there was no value. */
+  /** Empty if there was no value. */
   readonly before: string;
   readonly after: string;
 }
@@ -33,7 +33,7 @@ function Short({ before, after }: DifferenceProps): JSX.Element {
   );
 }
 
-/** More lines than these are drawn when somebody asks for them. */
+/** Further lines are drawn on request. */
 const linesAtOnce = 1000;
 
 function Lines({ change }: { readonly change: Extract<Change, { readonly kind: "lines" }> }): JSX.Element {
@@ -116,7 +116,7 @@ function Content({ line }: { readonly line: LineChange }): JSX.Element {
   );
 }
 
-/** Of each text, until all of it is asked for. */
+/** Characters shown of each text until all of it is requested. */
 const apartCharacters = 50_000;
 
 function Apart({ before, after }: DifferenceProps): JSX.Element {

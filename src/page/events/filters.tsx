@@ -1,4 +1,4 @@
-/** The filters of events: types, severity, actor and free text. All of them stand in the address. */
+/** The filters of events: types, severity, actor and free text, all kept in the page's address. */
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
@@ -9,14 +9,14 @@ import { addressOf, type EventFilter, eventTypes, filterOf, maxText, severities 
 
 export interface EventFiltersProps {
   readonly filter: EventFilter;
-  /** Their actors are offered. */
+  /** Source of the actors that are suggested. */
   readonly seen: readonly AcceptedEvent[];
 }
 
 const typeTitles = { audit: "Audit", webhook: "Webhook", flow: "Flow" } as const;
 const severityTitles = { info: "All", warn: "Warnings" } as const;
 
-/** After the last key, so that not every word is searched for while it is typed. */
+/** Waits after the last key, so that partly typed words are not searched for. */
 const typingMs = 400;
 
 const maxOffered = 50;
@@ -24,7 +24,7 @@ const maxOffered = 50;
 export function EventFilters({ filter, seen }: EventFiltersProps): JSX.Element {
   const { types, severity, text, actor } = filter;
   const change = (part: Partial<EventFilter>): void => {
-    // As the address has it now: what is typed is late, and something else may have been chosen since.
+    // Reads the current address, because typed text arrives late and another filter may have changed since.
     const { id: _, ...rest } = filterOf(route.peek());
     replace({ more: addressOf({ ...rest, ...part }) });
   };
@@ -74,7 +74,7 @@ interface TypedTextProps {
   readonly onChange: (text: string) => void;
 }
 
-/** A field that takes effect when somebody stops typing, or presses Enter. */
+/** A field that takes effect when typing pauses or Enter is pressed. */
 function TypedText({ label, value, placeholder, offered, onChange }: TypedTextProps): JSX.Element {
   const [typed, setTyped] = useState(value);
   const sent = useRef(value);
@@ -83,7 +83,7 @@ function TypedText({ label, value, placeholder, offered, onChange }: TypedTextPr
     onChange(text);
   };
   useEffect(() => {
-    // What was sent from here comes back, and meanwhile somebody may have typed on.
+    // The value sent from here comes back, and the user may have typed on meanwhile.
     if (value === sent.current) return;
     sent.current = value;
     setTyped(value);

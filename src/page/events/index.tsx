@@ -11,7 +11,7 @@ import { EventList } from "./list.tsx";
 import { addressOf, type EventFilter, filterOf } from "./query.ts";
 import { maxEvents, Timeline, type TimelineState } from "./timeline.ts";
 
-/** The stream tells of new audit and webhook events; connections are asked for. */
+/** The stream announces new audit and webhook events; connections are polled. */
 const flowsEveryMs = 5000;
 
 export function EventsView(): JSX.Element {
@@ -34,7 +34,7 @@ export function EventsView(): JSX.Element {
   );
 }
 
-/** Says which part is shown if it is not all up to now, and leads back to that. */
+/** Says which part is shown unless it reaches up to now, and offers the way back. */
 function Scope({ filter }: { readonly filter: EventFilter }): JSX.Element | null {
   const { since, until, id, ...rest } = filter;
   if (since === undefined && until === undefined && id === undefined) return null;
@@ -102,7 +102,7 @@ function Shown({ timeline, filter }: ShownProps): JSX.Element {
   );
 }
 
-/** What a screen reader says when it changes: not each step of a search. */
+/** What a screen reader announces: results, but not every step of a search. */
 function saidOf(state: TimelineState): string {
   if (state.waiting.length > 0) return newsOf(state);
   const shown = state.events.length === 1 ? "1 event is shown" : `${state.events.length} events are shown`;
@@ -122,7 +122,7 @@ function newsOf({ waiting }: TimelineState): string {
   return counted(waiting.length, "new event");
 }
 
-/** Nothing moves while somebody reads further down, or has an event open. */
+/** True unless somebody reads further down or has an event open; then nothing may move. */
 function isUnread(place: HTMLElement | null): boolean {
   return place !== null && scrollY < 40 && place.querySelector("details[open]") === null;
 }
@@ -144,7 +144,7 @@ interface OlderProps extends ShownProps {
   readonly state: TimelineState;
 }
 
-/** How far back the search has got, and how it goes on: by itself once this is in sight. */
+/** Shows how far back the search has got, and continues it when scrolled into view. */
 function Older({ timeline, state, filter }: OlderProps): JSX.Element {
   const { phase, trouble, searchedTo, isStart, events } = state;
   const end = useRef<HTMLDivElement>(null);

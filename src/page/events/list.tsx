@@ -1,4 +1,4 @@
-/** The list of events by day. Each is a line that opens. */
+/** The list of events by day, each a line that opens. */
 import { Component, type JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
@@ -10,9 +10,9 @@ import { EventDetails } from "./details.tsx";
 import { wordsOf } from "./words.ts";
 
 export interface EventListProps {
-  /** In the order of their receipt, newest first. They are shown by their own times. */
+  /** In order of receipt, newest first. They are shown by their own time. */
   readonly events: readonly AcceptedEvent[];
-  /** The event that is open at first, and in sight. */
+  /** The event that is initially open and scrolled into view. */
   readonly openId: string | undefined;
 }
 
@@ -38,7 +38,7 @@ interface EventLineProps {
   readonly isLinked: boolean;
 }
 
-/** Of the thousand that there may be, only those that change are drawn. An element kept for that would keep all that was ever beside it. */
+/** Redraws only items that change, of up to a thousand. A memoized element would keep all its former siblings in memory. */
 class EventItem extends Component<EventLineProps> {
   override shouldComponentUpdate({ event, isLinked }: EventLineProps): boolean {
     return event !== this.props.event || isLinked !== this.props.isLinked;

@@ -1,4 +1,4 @@
-/** Which events are asked for, as the page's address says it, and as the instance is asked. */
+/** The event filter, as stored in the page's address and as sent to the instance. */
 import type { AcceptedEvent } from "../../admin/events/index.ts";
 import { actorOf } from "../../catalogue/event-words.ts";
 import type { RecordType } from "../../records/types.ts";
@@ -7,7 +7,7 @@ import type { Route } from "../route.ts";
 
 export const eventTypes = ["audit", "webhook", "flow"] as const satisfies readonly RecordType[];
 
-/** Connections are many, so they are shown if asked for. */
+/** Connections are numerous, so they are shown only on request. */
 const usualTypes: readonly RecordType[] = ["audit", "webhook"];
 
 export const severities = ["info", "warn"] as const;
@@ -16,20 +16,20 @@ export interface EventFilter {
   readonly types: readonly RecordType[];
   readonly severity: (typeof severities)[number];
   readonly text: string;
-  /** Empty: anybody. */
+  /** Empty: any actor. */
   readonly actor: string;
   readonly nodes: readonly string[];
-  /** When they were received, epoch milliseconds. */
+  /** Range of the time of receipt, epoch milliseconds. */
   readonly since?: number;
   readonly until?: number;
   /** The event to show with its neighbors. */
   readonly id?: string;
 }
 
-/** What the instance accepts as `text`. */
+/** The longest `text` that the instance accepts. */
 export const maxText = 256;
 
-/** Whatever somebody has typed into the address: what makes no sense is left out. */
+/** Reads the filter from the address, which a person may have edited; invalid values are ignored. */
 export function filterOf({ nodes, more }: Pick<Route, "nodes" | "more">): EventFilter {
   const asked = (more["types"] ?? "").split(",");
   const types = eventTypes.filter((type) => asked.includes(type));
@@ -48,7 +48,7 @@ export function filterOf({ nodes, more }: Pick<Route, "nodes" | "more">): EventF
   };
 }
 
-/** A filter's parameters in the address. What is usual is left out. */
+/** A filter's parameters in the address; defaults are omitted. */
 export function addressOf({ types, severity, text, actor, since, until, id }: EventFilter): Record<string, string> {
   return {
     types: eventTypes.every((type) => types.includes(type) === usualTypes.includes(type)) ? "" : types.join(","),
@@ -61,7 +61,7 @@ export function addressOf({ types, severity, text, actor, since, until, id }: Ev
   };
 }
 
-/** The parameters of `/api/v1/events`. An actor is a text there; which of the answers are the actor's, `isShown` decides. */
+/** The parameters of `/api/v1/events`, which searches for the actor as text; `isShown` then drops events of other actors. */
 export function parametersOf({ types, severity, text, actor, nodes }: EventFilter): Parameters {
   const words = `${text} ${actor}`.trim();
   return {
@@ -72,7 +72,7 @@ export function parametersOf({ types, severity, text, actor, nodes }: EventFilte
   };
 }
 
-/** Whether an event that the instance has found is one that was asked for. */
+/** True if an event found by the instance also matches `actor` and `since`. */
 export function isShown(event: AcceptedEvent, { actor, since }: EventFilter): boolean {
   if (since !== undefined && Date.parse(event.acceptedAt) < since) return false;
   return actor === "" || actorOf(event).toLowerCase().includes(actor.toLowerCase());

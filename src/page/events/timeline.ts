@@ -1,28 +1,28 @@
-/** The events that are shown, in the order of their receipt, newest first: searched backwards in steps, followed forwards, and never more than a thousand. */
+/** The events shown, in order of receipt, newest first: searched backwards in steps, followed forwards, and capped at a thousand. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { AcceptedEvent, EventPage } from "../../admin/events/index.ts";
 import { type get, troubleOf } from "../api.ts";
 import { type EventFilter, isShown, parametersOf } from "./query.ts";
 
-/** `stopped`: by a person; the search can go on. */
+/** `stopped`: by the user; the search can be resumed. */
 export type Phase = "searching" | "idle" | "stopped" | "failed";
 
 export interface TimelineState {
   /** Newest first. */
   readonly events: readonly AcceptedEvent[];
-  /** Have come since, and are not among `events` yet. */
+  /** Arrived later, and not yet among `events`. */
   readonly waiting: readonly AcceptedEvent[];
   readonly phase: Phase;
   readonly trouble?: string | undefined;
-  /** Why newer events than those of a link could not be read. */
+  /** Why events newer than a linked one could not be read. */
   readonly newerTrouble?: string | undefined;
-  /** When what was searched last was received, RFC 3339. */
+  /** Time of receipt of the last event searched, RFC 3339. */
   readonly searchedTo?: string | undefined;
-  /** There is nothing older. */
+  /** Nothing older exists. */
   readonly isStart: boolean;
-  /** There is nothing newer that is not here or waiting. */
+  /** Everything newer is in `events` or `waiting`. */
   readonly isEnd: boolean;
-  /** The event of the link is gone. */
+  /** The linked event no longer exists. */
   readonly isLost: boolean;
   /** Something is missing between these events. */
   readonly hasGap: boolean;
@@ -30,16 +30,16 @@ export interface TimelineState {
 
 export const maxEvents = 1000;
 
-/** How many more are searched for at once, and the neighbors of an event. */
+/** Events per search, and neighbors shown on each side of a linked event. */
 const searchedAtOnce = 50;
 const neighbors = 15;
 
-/** What is read to catch up. If that is not enough, the newest events replace all that are shown. */
+/** Limits of catching up. If they do not suffice, the newest events replace all that are shown. */
 const followed = { events: maxEvents, ms: 20_000 };
-/** After an answer that is none. */
+/** Wait after a failed request. */
 const retryMs = 5000;
 
-/** A page may end early, so several are read for the neighbors of an event. */
+/** A page may end early, so the neighbors of an event may take several. */
 const newerPages = 10;
 
 const nothing: TimelineState = {
@@ -58,13 +58,13 @@ export class Timeline {
   readonly #state = signal(nothing);
   readonly #closing = new AbortController();
   #searching = new AbortController();
-  /** Where to search on, and where to follow on. */
+  /** Where to continue searching backwards, and following forwards. */
   #before: string | undefined;
   #next: string | undefined;
   #isFollowing = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #isAskedAgain = false;
-  /** The events that wait do not follow on those that are shown: where to search on once they have replaced them. */
+  /** Set if the waiting events do not adjoin the shown ones: where to continue searching once they have replaced them. */
   #leapt: string | undefined;
 
   constructor(filter: EventFilter, ask: typeof get) {
@@ -82,7 +82,7 @@ export class Timeline {
     await this.older();
   }
 
-  /** Searches for some more. */
+  /** Searches for more older events. */
   async older(): Promise<void> {
     const { events, isStart } = this.#state.peek();
     this.#searching.abort();
@@ -109,7 +109,7 @@ export class Timeline {
     if (this.#state.peek().phase === "searching") this.#change({ phase: "stopped" });
   }
 
-  /** Reads what has come since; it waits until it is asked for. */
+  /** Reads newer events into `waiting`, where they stay until the user asks for them. */
   async follow(): Promise<void> {
     this.#isAskedAgain = true;
     if (this.#isFollowing || this.#closing.signal.aborted || this.#filter.until !== undefined) return;
@@ -120,7 +120,7 @@ export class Timeline {
         if (!(await this.#catchUp())) await this.#leap();
       }
     } catch {
-      // The frame of the page says so if the instance does not answer.
+      // The page's frame reports that the instance does not answer.
       this.#retry ??= setTimeout(() => {
         this.#retry = undefined;
         void this.follow();
@@ -130,7 +130,7 @@ export class Timeline {
     }
   }
 
-  /** Shows some of what comes after the events of a link. */
+  /** Shows some of the events after a linked one. */
   async newer(most = searchedAtOnce): Promise<void> {
     const wanted = this.#state.peek().events.length + most;
     this.#change({ newerTrouble: undefined });
@@ -138,7 +138,7 @@ export class Timeline {
       for (let pages = 0; pages < newerPages && !this.#state.peek().isEnd; pages++) {
         const missing = wanted - this.#state.peek().events.length;
         if (missing <= 0) break;
-        // The event of the link comes once more.
+        // The linked event is returned once more.
         const limit = this.#next === this.#filter.id ? missing + 1 : missing;
         const { isEnd } = await this.#readNewer("events", limit);
         this.#change({ isEnd });
@@ -164,7 +164,7 @@ export class Timeline {
     this.#searching.abort();
   }
 
-  /** The event of a link and its neighbors. Returns whether it is still there. */
+  /** Loads a linked event and its neighbors. Returns false if the event no longer exists. */
   async #openAt(id: string): Promise<boolean> {
     try {
       const event = await this.#find(id);
@@ -183,7 +183,7 @@ export class Timeline {
     return true;
   }
 
-  /** The event, whether it matches the filter or not. */
+  /** Finds an event by its id, even if it does not match the filter. */
   async #find(id: string): Promise<AcceptedEvent | undefined> {
     if (!/^[0-9a-z]{1,11}(?:\.\d{1,15}){3}$/.test(id)) return undefined;
     const { events } = await this.#get<EventPage>("/api/v1/events", { from: id, limit: 1 }, this.#closing.signal);
@@ -207,7 +207,7 @@ export class Timeline {
     if (this.#next === undefined) {
       this.#next = next;
       this.#change({ isEnd: isEnd || this.#filter.until === undefined });
-      // A first page that was cut is followed to its end, and what has come since it was made was not read.
+      // Follows up if the first page was cut, or if a request to follow came before the first page was read.
       if (!isEnd || this.#isAskedAgain) void this.follow();
     }
     this.#before = back?.before;
@@ -231,7 +231,7 @@ export class Timeline {
     return page;
   }
 
-  /** Returns whether all that has come could be read. */
+  /** Returns true if everything new could be read. */
   async #catchUp(): Promise<boolean> {
     const beganAt = performance.now();
     for (let events = 0; events < followed.events && performance.now() - beganAt < followed.ms;) {
@@ -242,7 +242,7 @@ export class Timeline {
     return false;
   }
 
-  /** More comes than can be read, so what is between is left to the search. */
+  /** More arrives than can be read, so this skips to the newest events and leaves the rest to the search. */
   async #leap(): Promise<void> {
     const page = await this.#ask({ last: searchedAtOnce });
     this.#next = page.next;
@@ -250,7 +250,7 @@ export class Timeline {
     this.#change({ waiting: page.events.toReversed().filter((event) => isShown(event, this.#filter)) });
   }
 
-  /** If there are too many, the oldest leave, and can be searched for again. */
+  /** Drops the oldest events beyond the maximum; they can be searched for again. */
   #bounded(events: readonly AcceptedEvent[]): Partial<TimelineState> {
     if (events.length <= maxEvents) return { events };
     const kept = events.slice(0, maxEvents);

@@ -1,4 +1,4 @@
-/** The view *History*: what the journal still knows by minute, and who talked to whom in a chosen part of it. */
+/** The view *History*: the traffic by minute that the journal still has, and who talked to whom in a chosen part of it. */
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import type { Traffic, TrafficMap } from "../../admin/traffic/index.ts";
@@ -24,7 +24,7 @@ const maxPairs = 1000;
 const [nonePairs, noneNodes] = [[], []] as const;
 
 interface Answers {
-  /** The length up to now, if that was asked for. */
+  /** The chosen length up to now, if the range is not fixed. */
   readonly named: Span | undefined;
   readonly span: TimeSpan;
   readonly traffic: Traffic;
@@ -175,7 +175,7 @@ function NothingThen({ named }: { readonly named: Span | undefined }): JSX.Eleme
   return <Empty>Nothing was received in this range. Choose another one, or see Now for what is coming in.</Empty>;
 }
 
-/** What is shown, how far it reaches, and what is missing. */
+/** Describes what is shown, how far it reaches, and what is missing. */
 function noteOf(answers: Answers | undefined, history: History | undefined, isLoading: boolean): string {
   if (answers === undefined || history === undefined) return isLoading ? "Loading…" : "";
   const { named, traffic, span } = answers;

@@ -1,4 +1,4 @@
-/** Audit and webhook events on the time axis of the charts. Each mark leads to its events. */
+/** Audit and webhook events as marks on the time axis of the charts, each a link to its events. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Traffic } from "../../admin/traffic/index.ts";
@@ -11,11 +11,11 @@ import type { TimeSpan } from "./span.ts";
 
 export interface EventMarksProps {
   readonly traffic: Traffic;
-  /** What the axis of the charts spans. */
+  /** The range of the charts' time axis. */
   readonly axis: TimeSpan;
 }
 
-/** As wide as a chart without what stands beside it. */
+/** As wide as the plotting area of a chart. */
 const asWideAsPlot = { marginLeft: `${axisWidth}px`, marginRight: `${rightPadding}px` };
 
 /** Wide enough for a finger. */

@@ -1,4 +1,4 @@
-/** Minutes of the past as columns of a chart: zero where nothing was received, a gap where that is not known. */
+/** Past minutes as columns of a chart: zero where nothing was received, a gap where that is unknown. */
 import type { Traffic } from "../../admin/traffic/index.ts";
 import { type Kind, kinds } from "../kinds.ts";
 import { sumNames, type Sums } from "../samples.ts";
@@ -10,23 +10,23 @@ export interface History {
   readonly stepSeconds: number;
   /** Per second; `null` in a gap. */
   readonly series: Readonly<Record<Kind, { readonly [Name in keyof Sums]: readonly (number | null)[] }>>;
-  /** There is a gap behind the first minute with anything in it. */
+  /** True if there is a gap after the first minute with data. */
   readonly hasGap: boolean;
-  /** The first minute with anything in it, epoch milliseconds. */
+  /** The first minute with data, epoch milliseconds. */
   readonly first: number | undefined;
 }
 
 const minuteMs = 60_000;
 
-/** So many minutes without a record may be a quiet tailnet; more of them look like a program that did not run. */
+/** Up to this many minutes without a record may be a quiet tailnet; more of them suggest that the program was not running. */
 const quietMinutes = 5;
 
-/** More points than these are not seen on any screen. */
+/** No screen can show more points. */
 const maxPoints = 1500;
 
 /**
- * `startedAt`: when the program started, epoch milliseconds. It has run since then, so that a minute without records is a
- * quiet one; what was before is not known.
+ * `startedAt`: when the program started, epoch milliseconds. It has been running since, so later minutes without records are
+ * quiet ones; earlier ones are unknown.
  */
 export function historyOf(traffic: Traffic, { since, until }: TimeSpan, startedAt: number): History {
   const begin = Math.floor(since / minuteMs);
@@ -73,13 +73,13 @@ function knownMinutes(places: ReadonlyMap<number, number>, minutes: number, star
   return known;
 }
 
-/** Audit and webhook events of a part of the range. */
+/** Audit and webhook events in a part of the range. */
 export interface EventMark extends TimeSpan {
   readonly audit: number;
   readonly webhook: number;
 }
 
-/** The range in equal parts of whole minutes, at most so many; those without events are left out. */
+/** Sums events over equal parts of whole minutes, about `most` in the range; parts without events are omitted. */
 export function marksOf(
   { at, audit, webhook }: Pick<Traffic, "at" | "audit" | "webhook">,
   span: TimeSpan,

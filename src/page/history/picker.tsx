@@ -7,9 +7,9 @@ import { go } from "../route.ts";
 import { addressOf, inputOf, moved, type Span, spans, type TimeSpan, timeOfInput } from "./span.ts";
 
 export interface RangePickerProps {
-  /** Absent while it is not known how far back all reaches. */
+  /** Absent while the extent of the history is unknown. */
   readonly span: TimeSpan | undefined;
-  /** The length up to now, if that is what is shown. */
+  /** The length up to now, if the range is not fixed. */
   readonly chosen: Span | undefined;
 }
 
@@ -54,12 +54,12 @@ export function RangePicker({ span, chosen }: RangePickerProps): JSX.Element {
 
 interface CustomRangeProps {
   readonly span: TimeSpan | undefined;
-  /** What was chosen: a new choice replaces what somebody has typed. */
+  /** Identifies the choice; a new one replaces what the user has typed. */
   readonly of: string;
   readonly onChoose: (span: TimeSpan) => void;
 }
 
-/** Both times in fields. They follow the time until somebody types. */
+/** Fields for both times, which follow the shown range until the user types. */
 function CustomRange({ span, of, onChoose }: CustomRangeProps): JSX.Element {
   const [typed, setTyped] = useState<{ readonly from?: string; readonly to?: string }>({});
   const [trouble, setTrouble] = useState("");

@@ -1,4 +1,4 @@
-/** The range of time that *History* shows, as the page's address says it: up to now, or between two times. */
+/** The range of time that *History* shows, as kept in the page's address: up to now, or between two times. */
 import type { Route } from "../route.ts";
 
 export const spans = ["1h", "6h", "24h", "all"] as const;
@@ -13,10 +13,10 @@ export interface TimeSpan {
   readonly until: number;
 }
 
-/** Of shorter ones, a chart by minute would show next to nothing. */
+/** In a shorter range, a chart by minute would show next to nothing. */
 const shortestMs = 360_000;
 
-/** The range between two times that the address names; nothing if it names none that make sense. */
+/** The range between two times in the address; undefined if there is no valid one. */
 export function fixedSpanOf({ more }: Pick<Route, "more">): TimeSpan | undefined {
   const [since, until] = [more["since"], more["until"]].map((text) => Number(text || Number.NaN));
   const isValid = Number.isSafeInteger(since) && Number.isSafeInteger(until) && (since as number) >= 0;
@@ -25,31 +25,31 @@ export function fixedSpanOf({ more }: Pick<Route, "more">): TimeSpan | undefined
     : undefined;
 }
 
-/** The length up to now that the address names; all of the history if it names none. */
+/** The length up to now in the address; `all` if there is none. */
 export function spanOf({ more }: Pick<Route, "more">): Span {
   return spans.find((name) => name === more["span"]) ?? "all";
 }
 
-/** A range up to now, of all its length whether there are records or not. */
+/** A range up to now in its full length, even if it starts before the first record. */
 export function spanUpTo(until: number, name: Span): TimeSpan {
   return { since: Math.max(0, until - hours[name] * hourMs), until };
 }
 
-/** From the first record on, so that what there is fills a chart: at least some minutes. */
+/** The range from the first record up to `until`, so that the data fills a chart, but at least `leastShownMs`. */
 export function spanFrom(first: number | undefined, until: number): TimeSpan {
   return { since: Math.min(first ?? until, until - leastShownMs), until };
 }
 
 const leastShownMs = 600_000;
 
-/** The address of a range; times in whole minutes, and not after now. */
+/** The address of a range, with times in whole minutes and not after now. */
 export function addressOf({ since, until }: TimeSpan, now: number): Record<string, string> {
   const end = Math.min(until, now);
   const begin = Math.max(0, Math.min(since, end - shortestMs));
   return { since: String(minuteOf(begin)), until: String(minuteOf(end + 59_999)) };
 }
 
-/** A range of the same length before or after, half of it already seen; or twice as long around the same middle. */
+/** The range moved by half its length, or twice as long around the same middle. */
 export function moved({ since, until }: TimeSpan, how: "earlier" | "later" | "wider", now: number): TimeSpan {
   const half = (until - since) / 2;
   if (how === "wider") return { since: since - half, until: Math.min(until + half, now) };
@@ -57,14 +57,14 @@ export function moved({ since, until }: TimeSpan, how: "earlier" | "later" | "wi
   return { since: since + by, until: until + by };
 }
 
-/** What an `<input type="datetime-local">` shows, in local time. */
+/** The value of an `<input type="datetime-local">`, in local time. */
 export function inputOf(at: number | undefined): string {
   if (at === undefined) return "";
   const date = new Date(at);
   return new Date(at - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
-/** Epoch milliseconds of what is typed there; nothing if it is no time. */
+/** Epoch milliseconds of such a value; undefined if it is not a time. */
 export function timeOfInput(text: string): number | undefined {
   const at = new Date(text).getTime();
   return Number.isNaN(at) ? undefined : at;

@@ -1,8 +1,8 @@
-/** Lets one element fill the window, with everything else out of reach. */
+/** Expands one element to fill the window and makes everything else inert. */
 import { type RefObject } from "preact";
 import { useLayoutEffect, useState } from "preact/hooks";
 
-/** Whether it is expanded, and how to change that. */
+/** Returns whether the element is expanded, and a function to change that. */
 export function useExpansion(
   element: RefObject<HTMLElement | null>,
 ): readonly [boolean, (isExpanded: boolean) => void] {
@@ -11,7 +11,7 @@ export function useExpansion(
   return [isExpanded, setExpanded];
 }
 
-/** Makes all that is not the element, around it or in it inert, and stops the page from scrolling. @returns what undoes it */
+/** Makes everything outside the element inert, and stops the page from scrolling. @returns a function that undoes it */
 function isolate(element: HTMLElement): () => void {
   const silenced: HTMLElement[] = [];
   for (

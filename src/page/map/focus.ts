@@ -1,10 +1,10 @@
-/** What the map stresses: the chosen nodes, what the pointer is on, and the place of the keyboard. */
+/** What the map emphasizes: the chosen nodes, the target under the pointer, and the keyboard cursor. */
 import type { Target } from "./geometry.ts";
 import type { Graph } from "./graph.ts";
 import type { SceneEdge, SceneNode } from "./scene.ts";
 
 export interface Focus {
-  /** Names. If any of them is on the map, all that does not belong to one is dim. */
+  /** Node names. If any of them is on the map, everything unrelated to the chosen ones is dimmed. */
   readonly chosen: ReadonlySet<string>;
   readonly hovered: Target | undefined;
   /** The node that the arrow keys start from. */
@@ -13,7 +13,7 @@ export interface Focus {
 
 export type Emphasis = "dim" | "normal" | "strong";
 
-/** Asked for every edge and node of a picture. */
+/** Looks up the emphasis of every edge and node of a frame. */
 export interface Emphases {
   ofEdge(edge: SceneEdge): Emphasis;
   ofNode(node: SceneNode): Emphasis;
@@ -36,7 +36,7 @@ export function emphasesOf(graph: Graph, { chosen, hovered }: Focus): Emphases {
       if (edge === hoveredEdge || edge.from === hoveredNode || edge.to === hoveredNode) return "strong";
       if (centers.size === 0) return "normal";
       const ends = Number(chosen.has(edge.from.node.name)) + Number(chosen.has(edge.to.node.name));
-      // Of several chosen nodes, what they say to each other stands out.
+      // With several chosen nodes, the traffic between them stands out.
       return ends === 2 || (ends === 1 && centers.size === 1) ? "strong" : ends === 1 ? "normal" : "dim";
     },
     ofNode(node) {

@@ -1,7 +1,7 @@
 /** Distances on the map: what is under the pointer, what lies in a direction, and which part of the plane to show. */
 import type { Scene, SceneEdge, SceneNode } from "./scene.ts";
 
-/** From the layout to the screen, in CSS pixels: `x * k + view.x`. */
+/** Transforms layout units to CSS pixels on the screen: `x * k + view.x`. */
 export interface View {
   readonly k: number;
   readonly x: number;
@@ -19,12 +19,12 @@ export type Target =
 export const minZoom = 0.05;
 export const maxZoom = 8;
 
-/** On the screen. Grows more slowly than the plane, so that nodes stay apart when zoomed in and visible when zoomed out. */
+/** The radius on the screen. It grows more slowly than the plane, so that nodes stay apart when zoomed in and visible when zoomed out. */
 export function radiusOf({ node }: SceneNode, { k }: View): number {
   return Math.max(2, node.radius * (k < 1 ? k ** 0.7 : k ** 0.5));
 }
 
-/** A loop of a node with itself: a circle above it, on the screen. */
+/** The edge of a node to itself: a circle above the node, on the screen. */
 export function loopOf({ from }: SceneEdge, view: View): { x: number; y: number; radius: number } {
   const radius = radiusOf(from, view);
   return { x: from.x * view.k + view.x, y: from.y * view.k + view.y - radius * 1.2, radius: radius * 0.9 };
@@ -35,14 +35,14 @@ export interface Line {
   readonly fromY: number;
   readonly toX: number;
   readonly toY: number;
-  /** How much of it was cut off at its begin. */
+  /** Length cut off at the start. */
   readonly skipped: number;
 }
 
-/** So far beyond the frame a thick line may reach into it. */
+/** How far outside the frame a line can be and still reach into it with its thickness. */
 const clipMargin = 10;
 
-/** The part of a line that can be seen in a frame (Liang–Barsky). */
+/** The part of a line that is visible in a frame (Liang–Barsky). */
 export function clippedLine(fromX: number, fromY: number, toX: number, toY: number, frame: Size): Line | undefined {
   const [alongX, alongY] = [toX - fromX, toY - fromY];
   let [begin, end] = [0, 1];
@@ -66,7 +66,7 @@ export function clippedLine(fromX: number, fromY: number, toX: number, toY: numb
   };
 }
 
-/** The node or, if there is none, the edge at a point of the screen. `reach` is how far beside it a pointer may be. */
+/** The node or, if there is none, the edge at a point of the screen, or up to `reach` beside it. */
 export function targetAt(scene: Scene, view: View, x: number, y: number, reach: number): Target | undefined {
   const node = nodeAt(scene, view, x, y, reach);
   if (node !== undefined) return { type: "node", node };
@@ -88,7 +88,7 @@ export function nodeAt(scene: Scene, view: View, x: number, y: number, reach: nu
     if (node.isLeaving || !node.isPlaced) continue;
     const distance = Math.hypot(node.x * view.k + view.x - x, node.y * view.k + view.y - y);
     const radius = radiusOf(node, view);
-    // Inside of several, the one whose center is nearest.
+    // Inside several nodes, the one with the nearest center wins.
     if (distance <= radius + reach && distance < least) [nearest, least] = [node, distance];
   }
   return nearest;
@@ -107,7 +107,7 @@ function distanceToEdge(edge: SceneEdge, view: View, x: number, y: number): numb
   return Math.hypot(fromX + alongX * nearest - x, fromY + alongY * nearest - y);
 }
 
-/** Shows all nodes with a margin for their labels. A few nodes are not blown up. */
+/** A view of all nodes, with a margin for their labels. A few nodes are not enlarged to fill it. */
 export function fittingView(nodes: readonly SceneNode[], { width, height }: Size): View {
   const placed = nodes.filter(({ isPlaced, isLeaving }) => isPlaced && !isLeaving);
   if (placed.length === 0) return { k: 1, x: width / 2, y: height / 2 };
@@ -128,7 +128,7 @@ export type Direction = "up" | "down" | "left" | "right";
 
 const angles: Readonly<Record<Direction, number>> = { right: 0, down: Math.PI / 2, left: Math.PI, up: -Math.PI / 2 };
 
-/** Where an arrow key leads: to the neighbor nearest to its direction, or if there is none, to any node that lies there. */
+/** Where an arrow key leads: to the neighbor nearest in its direction or, if there is none, to any node in that direction. */
 export function nodeTowards(scene: Scene, start: SceneNode, direction: Direction): SceneNode | undefined {
   const neighbors = start.node.edges.flatMap((index) => {
     const edge = scene.graph.edges[index];
@@ -139,7 +139,7 @@ export function nodeTowards(scene: Scene, start: SceneNode, direction: Direction
   return towards(neighbors, start, angles[direction]) ?? towards(scene.nodes, start, angles[direction]);
 }
 
-/** Of those within 45° of the direction, the one with the least sum of distance and detour. */
+/** The node within 45° of the direction that has the least sum of distance and detour. */
 function towards(nodes: readonly SceneNode[], start: SceneNode, angle: number): SceneNode | undefined {
   let best: SceneNode | undefined;
   let least = Infinity;

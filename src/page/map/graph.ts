@@ -1,4 +1,4 @@
-/** The graph that the map shows: nodes and the traffic between them, no more of it than can be drawn. */
+/** Builds the graph that the map shows, nodes and the traffic between them, limited to what can be drawn. */
 import type { TrafficNode, TrafficPair } from "../../admin/traffic/answers.ts";
 import { type NodeKind, nodeKindOf } from "./names.ts";
 
@@ -10,16 +10,16 @@ export interface GraphNode {
   readonly bytes: number;
   readonly sentBytes: number;
   readonly receivedBytes: number;
-  /** Of the bytes that peers send it by a known path, the part that is relayed. */
+  /** The relayed share of the bytes that peers send it by a known path. */
   readonly relayedShare: number | undefined;
   readonly peers: number;
-  /** In units of the layout. */
+  /** In layout units. */
   readonly radius: number;
-  /** Indexes of its edges, the busiest first. */
+  /** Indexes of its edges, busiest first. */
   readonly edges: readonly number[];
 }
 
-/** How most bytes of an edge travel, as far as its ends tell: paths are known per node, not per pair. */
+/** How most bytes of an edge travel, as far as its ends reveal: paths are known per node, not per pair. */
 export type Path = "direct" | "relayed" | "unknown";
 
 /** All traffic between two nodes, or of one with itself. */
@@ -34,17 +34,17 @@ export interface GraphEdge {
   readonly entries: number;
   readonly kinds: KindBytes;
   readonly path: Path;
-  /** How thick it is: 0 to `levels` - 1, by the logarithm of its bytes. */
+  /** Thickness level, 0 to `levels` - 1, by the logarithm of its bytes. */
   readonly level: number;
 }
 
 export interface Graph {
-  /** Sorted by name, so that the same nodes have the same order whatever they send. */
+  /** Sorted by name, so that the same nodes keep their order whatever they send. */
   readonly nodes: readonly GraphNode[];
-  /** The busiest first. */
+  /** Busiest first. */
   readonly edges: readonly GraphEdge[];
   readonly indexes: ReadonlyMap<string, number>;
-  /** Everything there is, with what is not drawn. */
+  /** Totals that include what is not drawn. */
   readonly total: { readonly nodes: number; readonly edges: number };
 }
 
@@ -55,7 +55,7 @@ const minRadius = 4;
 const maxRadius = 20;
 const severalRadius = 9;
 
-/** Both directions of a pair become one edge. Of too many, the busiest are kept. */
+/** Merges both directions of a pair into one edge, and keeps the busiest if there are too many. */
 export function buildGraph(pairs: readonly TrafficPair[], reached: readonly TrafficNode[]): Graph {
   const merged = mergedPairs(pairs);
   const busiest = merged.toSorted((left, right) => right.bytes - left.bytes || compare(left.key, right.key));
@@ -89,7 +89,7 @@ function mergedPairs(pairs: readonly TrafficPair[]): MergedPair[] {
   for (const { from, to, entries, txBytes, rxBytes, kinds } of pairs) {
     const isForward = compare(from, to) <= 0;
     const [first, second] = isForward ? [from, to] : [to, from];
-    // The length keeps apart what two names could spell together.
+    // The length keeps apart pairs of names that would otherwise give the same key.
     const key = `${first.length} ${first} ${second}`;
     let pair = merged.get(key);
     if (pair === undefined) {
@@ -105,7 +105,7 @@ function mergedPairs(pairs: readonly TrafficPair[]): MergedPair[] {
   return [...merged.values()];
 }
 
-/** The busiest edges, as long as their ends are among the nodes that there is room for: no node is left without an edge. */
+/** Keeps the busiest edges whose ends fit among the allowed nodes, so that every node has an edge. */
 function bounded(busiest: readonly MergedPair[]): { kept: MergedPair[]; names: Set<string> } {
   const names = new Set<string>();
   const kept: MergedPair[] = [];
@@ -133,13 +133,13 @@ function edgesOf(pairs: readonly MergedPair[], indexes: ReadonlyMap<string, numb
       from: indexes.get(first) ?? 0,
       to: indexes.get(second) ?? 0,
       path: pathBetween(first, second, shares),
-      // Squared: most are thin, so that the busy ones stand out.
+      // Squared, so that most edges are thin and the busy ones stand out.
       level: Math.min(levels - 1, Math.floor(height ** 2 * levels)),
     };
   });
 }
 
-/** A node that is always reached in one way tells the path of all its edges; of two nodes, the one that tells more. */
+/** A node that is always reached in one way determines the path of all its edges; of two nodes, the clearer one decides. */
 function pathBetween(first: string, second: string, shares: Shares): Path {
   if (first === second || nodeKindOf(first) !== "machine" || nodeKindOf(second) !== "machine") return "unknown";
   const [share, other] = [shares.get(first), shares.get(second)];
@@ -189,7 +189,7 @@ function relayedShareOf({ direct = 0, relayed = 0 }: TrafficNode["kinds"]): numb
   return direct + relayed > 0 ? relayed / (direct + relayed) : undefined;
 }
 
-/** By code units: the same everywhere, whatever the language of the browser. */
+/** Compares by code units, so that the order does not depend on the browser's language. */
 function compare(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }

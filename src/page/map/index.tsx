@@ -1,4 +1,4 @@
-/** The map of who talks to whom: nodes are machines, edges are traffic. With the same as a table beneath it. */
+/** The map of who talks to whom, with machines as nodes and traffic as edges, and the same data as a table below. */
 import type { JSX } from "preact";
 import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import type { TrafficNode, TrafficPair } from "../../admin/traffic/answers.ts";
@@ -14,12 +14,12 @@ import { type Hovered, Tooltip } from "./tooltip.tsx";
 import { FindNode, Legend, ZoomButtons } from "./tools.tsx";
 
 export interface TrafficMapProps {
-  /** The first pairs are still on their way. */
+  /** True while the first pairs are loading. */
   readonly isLoading?: boolean;
   readonly pairs: readonly TrafficPair[];
-  /** How nodes are reached: tells direct edges from relayed ones. */
+  /** How nodes are reached, which tells direct edges from relayed ones. */
   readonly nodes: readonly TrafficNode[];
-  /** Names of nodes. */
+  /** Node names. */
   readonly chosen: readonly string[];
   readonly onChoose: (nodes: readonly string[]) => void;
 }
@@ -43,7 +43,7 @@ export function TrafficMapView({ isLoading = false, pairs, nodes, chosen, onChoo
   const stage = useRef<Stage | undefined>(undefined);
 
   const choose = (names: readonly string[], how: "adds" | "replaces"): void => {
-    // What is summed up is no node that one could filter by.
+    // Aggregated nodes cannot be filtered by.
     const real = names.filter(isNamed);
     if (names.length > 0 && real.length === 0) return;
     onChoose(how === "replaces" ? real : toggled(chosen, real));
@@ -88,7 +88,7 @@ export function TrafficMapView({ isLoading = false, pairs, nodes, chosen, onChoo
       event.stopPropagation();
     }
   };
-  // Clears first, closes next.
+  // Escape first clears the cursor and the choice, then closes.
   const onEscape = (event: KeyboardEvent): void => {
     if (event.key === "Escape" && isExpanded && !event.defaultPrevented) setExpanded(false);
   };
@@ -174,7 +174,7 @@ function toggled(chosen: readonly string[], names: readonly string[]): string[] 
   return [...new Set([...chosen, ...names])];
 }
 
-/** The tooltip stands towards the middle of the frame. */
+/** Places the tooltip on the side of the pointer that faces the middle of the frame. */
 function hoveredAt(target: Target, x: number, y: number, { clientWidth, clientHeight }: HTMLElement): Hovered {
   const [isRight, isLow] = [x > clientWidth / 2, y > clientHeight / 2];
   return {
@@ -191,7 +191,7 @@ function isBounded({ nodes, edges, total }: Graph): boolean {
   return nodes.length < total.nodes || edges.length < total.edges;
 }
 
-/** For those who cannot see the map. */
+/** Describes the cursor and the choice to screen readers. */
 function spoken({ nodes, indexes }: Graph, cursor: string | undefined, chosen: readonly string[]): string {
   const node = cursor === undefined ? undefined : nodes[indexes.get(cursor) ?? -1];
   if (node === undefined)
@@ -214,7 +214,7 @@ const columns: readonly Column<GraphNode>[] = [
   },
 ];
 
-/** For everybody who cannot see the map or wants numbers. */
+/** The nodes as a table, for those who cannot see the map or want numbers. */
 function NodeTable({ graph }: { readonly graph: Graph }): JSX.Element {
   return (
     <Table

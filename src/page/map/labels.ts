@@ -1,10 +1,10 @@
-/** Which names are written where, so that none covers another. */
+/** Chooses which labels to draw on the map and where, so that they do not overlap. */
 
 export interface LabelCandidate {
   readonly text: string;
-  /** Of the text, in CSS pixels. */
+  /** Width of the text, in CSS pixels. */
   readonly width: number;
-  /** The node on the screen. */
+  /** Center of the node on the screen. */
   readonly x: number;
   readonly y: number;
   readonly radius: number;
@@ -13,7 +13,7 @@ export interface LabelCandidate {
 
 export interface PlacedLabel<Candidate extends LabelCandidate> {
   readonly candidate: Candidate;
-  /** The middle of the text. */
+  /** Center of the text. */
   readonly x: number;
   readonly y: number;
 }
@@ -28,13 +28,13 @@ interface Box {
 export const lineHeight = 14;
 const gap = 3;
 
-/** The first labels may cover small nodes, so that a crowd of these does not keep the busiest ones nameless. */
+/** The first labels may cover small nodes, so that a crowd of these does not hide the names of the busiest ones. */
 const firstLabels = 15;
 const smallRadius = 5;
 
 /**
- * Goes through the candidates in their order and gives each a place below, above, right or left of its node that is free, or none. At most `max`
- * and those that must be there. All of a label must be inside of the frame.
+ * Places the candidates in order, each at the first free position below, above, right or left of its node, or nowhere. Places at most `max`, plus
+ * those with priority `always`, which may overlap. Every other label lies entirely within the frame.
  */
 export function placeLabels<Candidate extends LabelCandidate>(
   candidates: readonly Candidate[],
@@ -89,7 +89,7 @@ function isInside(
   return left >= 0 && top >= 0 && right <= frame.width && bottom <= frame.height;
 }
 
-/** Boxes by the cells that they touch, so that one is compared only with those near it. */
+/** Indexes boxes by the cells that they touch, so that a box is compared only with those nearby. */
 class Grid {
   static readonly cell = 64;
   readonly #cells = new Map<number, Box[]>();

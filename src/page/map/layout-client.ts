@@ -1,8 +1,8 @@
-/** The layout's worker as the page sees it: asked for positions when a picture is about to be drawn, and never otherwise. */
+/** The page's side of the layout worker, which is asked for positions only when a frame is about to be drawn. */
 import type { Graph } from "./graph.ts";
 import type { LayoutAnswer, LayoutRequest } from "./layout.ts";
 
-/** The address of the worker, set when the page is built. */
+/** URL of the worker, set when the page is built. */
 declare const LAYOUT_WORKER: string;
 
 interface TrustedTypePolicies {
@@ -10,9 +10,9 @@ interface TrustedTypePolicies {
 }
 
 export interface LayoutEvents {
-  /** Gets the x and y of each node of the graph shown last; they are valid until it returns. */
+  /** Receives x and y of each node of the latest graph; the array is valid only during the call. */
   onPositions(positions: Float32Array): void;
-  /** The graph has changed since positions were asked for: to be asked again. */
+  /** The graph has changed since positions were requested, so they must be requested again. */
   onOutdated(): void;
   /** The worker cannot run here. */
   onFailure(): void;
@@ -23,7 +23,7 @@ export class LayoutClient {
   #revision = 0;
   #isAsked = false;
   #isSettled = true;
-  /** Since it was asked. */
+  /** True if something has changed since the last request. */
   #isChanged = false;
   #isFirst = true;
   #askedAt = 0;
@@ -46,7 +46,7 @@ export class LayoutClient {
     this.#worker.addEventListener("error", () => events.onFailure());
   }
 
-  /** @param aspect Width by height of the frame. */
+  /** @param aspect Width of the frame divided by its height. */
   show({ nodes, edges }: Graph, aspect: number): void {
     const names = nodes.map(({ name }) => name);
     const radii = Float32Array.from(nodes, ({ radius }) => radius);
@@ -66,8 +66,8 @@ export class LayoutClient {
   }
 
   /**
-   * The next positions, unless they are asked for already or nothing moves. The first are nearly in place: nobody needs to see how they came there.
-   * @returns whether positions will come
+   * Requests the next positions unless they are pending or nothing moves. The first ones are nearly final, because nobody needs to watch the layout unfold.
+   * @returns true if positions will arrive
    */
   ask(pace: "animated" | "at once"): boolean {
     if (this.#isAsked || this.#isSettled) return this.#isAsked;
@@ -97,13 +97,13 @@ export class LayoutClient {
 
 const whole = { ticks: 1000, maxMs: 10_000 };
 const first = { ticks: 300, maxMs: 350 };
-/** A tick for each frame that has passed: where pictures take long, there are fewer of them and not a longer film. */
+/** One tick per elapsed frame, so that slow drawing lowers the frame rate but does not slow the animation down. */
 const frameMs = 1000 / 60;
 const maxTicks = 12;
 
 let trustedAddress: string | undefined;
 
-/** With Trusted Types enforced, a worker's address needs a policy (`layout-worker` in the Content-Security-Policy). It passes this one address only. */
+/** If Trusted Types are enforced, a worker URL needs a policy (`layout-worker` in the Content-Security-Policy). It accepts only this URL. */
 function workerAddress(): string {
   if (trustedAddress !== undefined) return trustedAddress;
   const { trustedTypes } = globalThis as { readonly trustedTypes?: TrustedTypePolicies };

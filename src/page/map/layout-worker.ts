@@ -1,4 +1,4 @@
-/** Places the nodes of the map in a thread of its own. */
+/** Runs the layout of the map in a worker thread. */
 import { Layout, type LayoutRequest } from "./layout.ts";
 
 const layout = new Layout();

@@ -1,4 +1,4 @@
-/** The layout of the map by forces, driven by messages: it computes only when it is asked for the next positions. */
+/** The force-directed layout of the map, driven by messages: it computes only when asked for the next positions. */
 import {
   type ForceLink,
   forceCollide,
@@ -13,27 +13,27 @@ import {
 } from "d3-force";
 
 export type LayoutRequest =
-  /** Shows other nodes and edges from now on. Known nodes stay where they are. */
+  /** Replaces the nodes and edges. Known nodes stay where they are. */
   | {
       readonly type: "graph";
-      /** Comes back with the positions. */
+      /** Returned with the positions. */
       readonly revision: number;
       readonly names: readonly string[];
       readonly radii: Float32Array;
-      /** Two indexes of nodes per edge. */
+      /** Two node indexes per edge. */
       readonly links: Uint32Array;
-      /** Width by height of the frame that the layout should fill. */
+      /** Width divided by height of the frame that the layout should fill. */
       readonly aspect: number;
     }
-  /** Asks for positions, computed by at most so many steps and not much longer than `maxMs`. Unanswered before a graph. */
+  /** Requests positions after at most `ticks` steps and about `maxMs`. Not answered before the first graph. */
   | {
       readonly type: "step";
       readonly ticks: number;
       readonly maxMs: number;
-      /** Those of an earlier answer, to be filled again. */
+      /** An array from an earlier answer, for reuse. */
       readonly positions: Float32Array | undefined;
     }
-  /** Holds a node at a place until it is released. */
+  /** Holds a node in place until it is released. */
   | { readonly type: "pin"; readonly name: string; readonly x: number; readonly y: number }
   | { readonly type: "release"; readonly name: string };
 
@@ -46,7 +46,7 @@ export interface LayoutAnswer {
 
 interface LayoutNode extends SimulationNodeDatum {
   readonly name: string;
-  /** 0 to 1, by its name. */
+  /** 0 to 1, derived from the name. */
   readonly chance: number;
   radius: number;
   degree: number;
@@ -58,11 +58,11 @@ type LayoutLink = SimulationLinkDatum<LayoutNode> & { source: LayoutNode; target
 
 const settledAlpha = 0.004;
 const gathering = 0.045;
-/** What an edge that comes or goes may stir, against a node: among the least busy pairs there is always some change. */
+/** How much an added or removed edge warms the layout, relative to a node: among the least busy pairs, edges always come and go. */
 const edgeWeight = 0.3;
-/** What a hand that moves a node may stir. */
+/** Alpha to which dragging a node warms the layout. */
 const pinnedAlpha = 0.15;
-/** Nodes that left, so that they come back to where they were. */
+/** Nodes remembered, including those that left, so that they return to where they were. */
 const maxRemembered = 5000;
 
 export class Layout {
@@ -89,7 +89,7 @@ export class Layout {
       .force("y", this.#gatherY);
   }
 
-  /** Positions for a `step`; nothing for a request that only changes what will be computed. */
+  /** Positions for a `step`; undefined for requests that only change what will be computed. */
   answer(request: LayoutRequest): LayoutAnswer | undefined {
     switch (request.type) {
       case "graph":
@@ -145,7 +145,7 @@ export class Layout {
     const nodes = names.map((name, index) => {
       const node = this.#nodes.get(name) ?? newNode(name, names.length);
       [node.radius, node.degree] = [radii[index] ?? 1, 0];
-      // The newest last, so that the oldest can be forgotten.
+      // Moves the node to the end, so that the oldest are forgotten first.
       this.#nodes.delete(name);
       this.#nodes.set(name, node);
       return node;
@@ -171,7 +171,7 @@ export class Layout {
   }
 }
 
-/** Edges between different nodes. Counts the degrees. */
+/** Edges between different nodes. Also counts the degrees. */
 function linksOf(nodes: readonly LayoutNode[], links: Uint32Array): LayoutLink[] {
   const found: LayoutLink[] = [];
   for (let at = 0; at + 1 < links.length; at += 2) {
@@ -184,7 +184,7 @@ function linksOf(nodes: readonly LayoutNode[], links: Uint32Array): LayoutLink[]
   return found;
 }
 
-/** Leaves of a hub stand in rings around it, not all at one distance. */
+/** Leaves of a hub lie in rings around it rather than all at one distance. */
 function distanceOf({ source, target }: LayoutLink): number {
   const hub = Math.max(source.degree, target.degree);
   const leaf = source.degree < target.degree ? source : target;
@@ -196,7 +196,7 @@ function chargeOf({ radius, degree }: LayoutNode): number {
   return -40 - radius * 4 - Math.min(degree, 20) * 3;
 }
 
-/** The same name begins at the same place: a tailnet looks the same after a reload. */
+/** A name always starts at the same place, so that a tailnet looks the same after a reload. */
 function newNode(name: string, count: number): LayoutNode {
   const chance = chanceOf(name, 1);
   const angle = 2 * Math.PI * chanceOf(name, 2);
@@ -204,7 +204,7 @@ function newNode(name: string, count: number): LayoutNode {
   return { name, chance, radius: 1, degree: 0, x: distance * Math.cos(angle), y: distance * Math.sin(angle) * 0.7 };
 }
 
-/** New nodes begin beside those that they talk to. */
+/** Places new nodes next to their known peers. */
 function placeNearPeers(links: readonly LayoutLink[], known: ReadonlySet<string>): void {
   const sums = new Map<LayoutNode, { x: number; y: number; count: number }>();
   for (const { source, target } of links) {
@@ -227,7 +227,7 @@ function differences(before: ReadonlySet<string>, after: ReadonlySet<string>): n
   return before.symmetricDifference(after).size;
 }
 
-/** 0 to 1 by the text (FNV-1a, with a last mixing because short names differ little). */
+/** 0 to 1, derived from the text (FNV-1a with a final mix, because short names differ little). */
 function chanceOf(text: string, seed: number): number {
   let hash = 0x811c9dc5 ^ seed;
   for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);

@@ -11,9 +11,9 @@ export type Colors = Readonly<Record<Path | "machine" | "outside" | "text" | "ba
 
 const font = "12px system-ui, sans-serif";
 const labelLength = 24;
-/** While nodes move, labels stay on the same side of theirs for so long. */
+/** While nodes move, labels stay on the same side of their nodes for this long. */
 const labelsMs = 300;
-/** One label on so many square pixels, and not more than can be read. */
+/** One label per this many square pixels, up to a readable maximum. */
 const pixelsPerLabel = 7000;
 const maxLabels = 150;
 
@@ -24,7 +24,7 @@ interface NodeLabel extends LabelCandidate {
 interface Label {
   readonly node: SceneNode;
   readonly text: string;
-  /** From the middle of the node. */
+  /** Offset from the center of the node. */
   readonly right: number;
   readonly down: number;
 }
@@ -39,7 +39,7 @@ export class Painter {
     this.#context = context;
   }
 
-  /** @param density Pixels of the canvas per CSS pixel. */
+  /** @param density Canvas pixels per CSS pixel. */
   paint(scene: Scene, view: View, size: Size, density: number, colors: Colors, focus: Focus, now: number): void {
     const context = this.#context;
     context.setTransform(density, 0, 0, density, 0, 0);
@@ -111,7 +111,7 @@ export class Painter {
     }
   }
 
-  /** The next picture places all labels anew. */
+  /** Places all labels anew in the next frame. */
   forgetLabels(): void {
     this.#labelsFor = undefined;
     this.#texts.clear();

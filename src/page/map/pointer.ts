@@ -1,4 +1,4 @@
-/** Mouse, fingers and wheel on the map. The page keeps its own scrolling until the map is in use. */
+/** Handles mouse, touch and wheel on the map, and leaves scrolling to the page until the map is in use. */
 import { type D3DragEvent, drag } from "d3-drag";
 import { pointer, select } from "d3-selection";
 import { type D3ZoomEvent, zoom, zoomIdentity } from "d3-zoom";
@@ -7,17 +7,17 @@ import type { SceneNode } from "./scene.ts";
 
 export interface PointerEvents {
   nodeAt(x: number, y: number): SceneNode | undefined;
-  /** Whether a wheel without a key zooms. */
+  /** True if the wheel zooms without a modifier key. */
   isInUse(): boolean;
-  /** Whether one finger moves the map instead of the page. */
+  /** True if one finger moves the map instead of the page. */
   isExpanded(): boolean;
   onView(view: View, by: "hand" | "program"): void;
   onDrag(node: SceneNode, x: number, y: number): void;
   onRelease(node: SceneNode): void;
-  /** `undefined`: the pointer left. */
+  /** `undefined`: the pointer has left. */
   onHover(place: { readonly x: number; readonly y: number; readonly reach: number } | undefined): void;
   onClick(x: number, y: number, reach: number, adds: "adds" | "replaces"): void;
-  /** The wheel was turned and is the page's. */
+  /** The wheel was turned, but the page scrolls instead. */
   onIgnoredWheel(): void;
 }
 
@@ -26,7 +26,7 @@ export interface PointerControl {
   close(): void;
 }
 
-/** How far beside something a pointer may be, in CSS pixels. */
+/** How far from a target the pointer may be, in CSS pixels. */
 const reaches = { mouse: 5, touch: 14 } as const;
 
 interface Held {
@@ -35,7 +35,7 @@ interface Held {
   readonly y: number;
 }
 
-/** Turns what mouse, fingers and wheel do on the canvas into events, until it is closed. */
+/** Turns mouse, touch and wheel input on the canvas into events until it is closed. */
 export function followPointer(canvas: HTMLCanvasElement, events: PointerEvents): PointerControl {
   const isMine = (event: MouseEvent | TouchEvent): boolean => {
     if ("touches" in event) return events.isExpanded() || event.touches.length > 1;
@@ -53,7 +53,7 @@ export function followPointer(canvas: HTMLCanvasElement, events: PointerEvents):
     .filter(
       (event: MouseEvent | TouchEvent) => isMine(event) && (event.type !== "dblclick" || under(event) === undefined),
     )
-    // A pinch on a touchpad comes in small steps with the control key, a wheel in large ones.
+    // A touchpad pinch arrives in small steps with the control key, a wheel in large ones.
     .wheelDelta(({ deltaY, deltaMode, ctrlKey }: WheelEvent) => {
       const zoomed = -deltaY * (deltaMode === 1 ? 0.05 : deltaMode === 2 ? 1 : 0.002) * (ctrlKey ? 5 : 1);
       return Math.max(-0.4, Math.min(0.4, zoomed));
@@ -71,7 +71,7 @@ export function followPointer(canvas: HTMLCanvasElement, events: PointerEvents):
     .on("drag", ({ subject, x, y }: D3DragEvent<HTMLCanvasElement, unknown, Held>) => {
       events.onDrag(subject.node, x, y);
     });
-  // Dragging takes all touches to itself; the style sheet says which are the page's.
+  // d3 claims all touches for dragging; the style sheet says which ones belong to the page.
   const selection = select(canvas).call(dragging).call(zooming).style("touch-action", null);
 
   const listening = new AbortController();

@@ -1,19 +1,19 @@
-/** What stands where on the map at this moment: nodes on their way to the places of the layout, and what fades in and out. */
+/** The current positions on the map: nodes moving to their places in the layout, and nodes and edges fading in and out. */
 import type { Graph, GraphEdge, GraphNode } from "./graph.ts";
 
 export interface SceneNode {
   node: GraphNode;
-  /** In units of the layout. */
+  /** In layout units. */
   x: number;
   y: number;
   fromX: number;
   fromY: number;
   toX: number;
   toY: number;
-  /** Without a place it is not drawn. */
+  /** A node without a place is not drawn. */
   isPlaced: boolean;
   isLeaving: boolean;
-  /** Held by hand. */
+  /** Held in place by the user. */
   isPinned: boolean;
   /** 0 to 1. */
   opacity: number;
@@ -28,7 +28,7 @@ export interface SceneEdge {
 }
 
 export class Scene {
-  /** In the order of the graph; then those that leave. */
+  /** In the order of the graph, followed by those that are leaving. */
   nodes: SceneNode[] = [];
   edges: SceneEdge[] = [];
   graph: Graph = { nodes: [], edges: [], indexes: new Map(), total: { nodes: 0, edges: 0 } };
@@ -39,7 +39,7 @@ export class Scene {
   #advancedAt: number | undefined;
   readonly #fadeMs: number;
 
-  /** @param fadeMs How long something takes to appear or to leave; 0: no time. */
+  /** @param fadeMs How long something takes to fade in or out; 0 for no animation. */
   constructor(fadeMs: number) {
     this.#fadeMs = fadeMs;
   }
@@ -65,7 +65,7 @@ export class Scene {
     this.#startFading();
   }
 
-  /** Nodes of the graph go to these places (x and y of each) within `durationMs`. */
+  /** Moves the nodes of the graph to these positions (x and y of each) within `durationMs`. */
   move(positions: Float32Array, now: number, durationMs: number): void {
     let isMoving = false;
     for (let index = 0; index < this.graph.nodes.length; index++) {
@@ -81,12 +81,12 @@ export class Scene {
     [this.#movedAt, this.#moveMs, this.#isMoving] = [now, durationMs, isMoving];
   }
 
-  /** Puts a node to where the hand is, ahead of the layout. */
+  /** Moves a node to the pointer, ahead of the layout. */
   place(node: SceneNode, x: number, y: number): void {
     Object.assign(node, { x, y, fromX: x, fromY: y, toX: x, toY: y });
   }
 
-  /** Brings everything to this moment. Whether anything will be different a moment later. */
+  /** Advances everything to `now`. Returns true if the next frame will differ. */
   advance(now: number): boolean {
     if (this.#isMoving) {
       const part = this.#moveMs <= 0 ? 1 : Math.min(1, Math.max(0, now - this.#movedAt) / this.#moveMs);
@@ -102,7 +102,7 @@ export class Scene {
     return this.#isMoving || this.#isFading;
   }
 
-  /** What has no place yet waits. */
+  /** Fades everything but nodes and edges that have no place yet. */
   #fade(part: number): void {
     const fade = (one: SceneNode | SceneEdge): boolean => {
       if (isPlaced(one)) one.opacity = Math.min(1, Math.max(0, one.opacity + (one.isLeaving ? -part : part)));
@@ -114,7 +114,7 @@ export class Scene {
     this.#isFading = !this.nodes.every(isDone) || !this.edges.every(isDone);
   }
 
-  /** Time counts from the next picture. */
+  /** Starts fading; time counts from the next frame. */
   #startFading(): void {
     if (!this.#isFading) this.#advancedAt = undefined;
     this.#isFading = true;

@@ -1,4 +1,4 @@
-/** The map on its canvas: brings layout, drawing and pointer together, one picture per frame and only while something changes and can be seen. */
+/** The map on its canvas: brings layout, drawing and pointer together, and draws only while something changes and can be seen. */
 import { effect } from "@preact/signals";
 import { colorValue, scheme } from "../theme.ts";
 import type { Focus } from "./focus.ts";
@@ -21,21 +21,21 @@ import { followPointer, type PointerControl } from "./pointer.ts";
 import { Scene, type SceneNode } from "./scene.ts";
 
 export interface StageEvents {
-  /** Names of nodes: one, both ends of an edge, or none. */
+  /** Node names: one, both ends of an edge, or none. */
   onChoose(names: readonly string[], how: "adds" | "replaces"): void;
-  /** What is under the pointer, for a tooltip at a place of the canvas. */
+  /** The target under the pointer, with a position on the canvas for its tooltip. */
   onHover(target: Target | undefined, x: number, y: number): void;
   onCursor(name: string | undefined): void;
   onIgnoredWheel(): void;
-  /** The nodes have places, and new ones may be to come. */
+  /** The nodes have positions; more may follow. */
   onPlaced(): void;
-  /** There is no layout, and so nothing to see. */
+  /** There is no layout, so nothing to see. */
   onFailure(): void;
   isInUse(): boolean;
   isExpanded(): boolean;
 }
 
-/** Of the way to a wanted view, the part that is gone in a frame. */
+/** The fraction of the way to the wanted view covered per frame. */
 const easing = 0.18;
 
 export class Stage {
@@ -50,7 +50,7 @@ export class Stage {
   #colors: Colors;
   #size: Size = { width: 0, height: 0 };
   #view: View = { k: 1, x: 0, y: 0 };
-  /** Where the view goes by itself: nowhere, to a place, or along with the layout. */
+  /** Where the view is moving by itself: nowhere, to a view, or along with the layout. */
   #goal: View | "fit" | undefined = "fit";
   #isFirstView = true;
   #focus: Focus = { chosen: new Set(), hovered: undefined, cursor: undefined };
@@ -115,7 +115,7 @@ export class Stage {
     this.#draw();
   }
 
-  /** Shows everything, and goes on doing so while the layout moves. */
+  /** Shows everything, and keeps doing so while the layout moves. */
   fit(): void {
     this.#goal = "fit";
     this.#hover(undefined, undefined);
@@ -131,7 +131,7 @@ export class Stage {
     this.#draw();
   }
 
-  /** Puts the cursor on a node and brings it to the middle. */
+  /** Puts the cursor on a node and centers it. */
   visit(name: string): void {
     const node = this.#nodeNamed(name);
     if (node === undefined) return;
@@ -140,7 +140,7 @@ export class Stage {
     this.#setCursor(node);
   }
 
-  /** Moves the cursor as an arrow key says; the first key puts it on a chosen node or the busiest. */
+  /** Moves the cursor in a direction; the first time, from a chosen node or to the busiest. */
   step(direction: Direction): void {
     const { nodes, indexes } = this.#scene.graph;
     const { cursor, chosen } = this.#focus;
@@ -174,7 +174,7 @@ export class Stage {
     this.#draw();
   }
 
-  /** Moves the view if the node is outside of it. */
+  /** Moves the view if the node is outside it. */
   #reveal({ toX, toY }: SceneNode): void {
     const { k, x, y } = this.#view;
     const inside = (place: number, length: number): number => Math.min(length - 40, Math.max(40, place)) - place;
@@ -207,14 +207,14 @@ export class Stage {
   #onPositions(positions: Float32Array): void {
     this.#events.onPlaced();
     const now = performance.now();
-    // As long as the last took: when the next arrive, the nodes are just there.
+    // As long as the last positions took, so that the nodes arrive when the next ones do.
     const duration = this.#motion.matches ? 0 : Math.min(250, now - this.#answeredAt);
     this.#answeredAt = now;
     this.#scene.move(positions, now, this.#isFirstView ? 0 : duration);
     this.#draw();
   }
 
-  /** Draws in the next frame. While the page is hidden there is none. */
+  /** Schedules a frame; while the page is hidden there is none. */
   #draw(): void {
     if (!this.#isSeen || this.#frame !== undefined) return;
     this.#frame = requestAnimationFrame((now) => {
@@ -232,7 +232,7 @@ export class Stage {
     if (isMoving || isGoing) this.#draw();
   }
 
-  /** Whether the view is still on its way. */
+  /** Moves the view towards its goal. Returns true while it has not arrived. */
   #moveView(): boolean {
     if (this.#goal === undefined || this.#size.width === 0) return false;
     const isFitting = this.#goal === "fit";

@@ -7,7 +7,7 @@ import { isNamed, shownName } from "./names.ts";
 export interface FindNodeProps {
   readonly graph: Graph;
   readonly onFind: (name: string) => void;
-  /** After Enter. */
+  /** Called after Enter. */
   readonly onDone: () => void;
 }
 
@@ -59,7 +59,7 @@ export function FindNode({ graph, onFind, onDone }: FindNodeProps): JSX.Element 
   );
 }
 
-/** What begins with the text, or else contains it, in their order. Case does not matter. */
+/** The first name that begins with the text or, failing that, contains it. Case does not matter. */
 function bestMatch(names: readonly string[], text: string): string | undefined {
   if (text === "") return undefined;
   const wanted = text.toLowerCase();
@@ -117,7 +117,7 @@ const entries = [
   ["chosen", "disc", "Chosen"],
 ] as const;
 
-/** What there is on the map. */
+/** Explains what is on the map. */
 export function Legend({ graph }: { readonly graph: Graph }): JSX.Element {
   const present = new Set<string>(["machine", "chosen", ...graph.nodes.map(({ kind }) => kind)]);
   for (const { path } of graph.edges) present.add(path);

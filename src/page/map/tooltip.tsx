@@ -1,18 +1,18 @@
-/** What the pointer is on, in words. */
+/** The tooltip of the map: figures of the node or edge under the pointer. */
 import { Fragment, type JSX } from "preact";
 import { bytes, count, share } from "../format.ts";
 import { kinds, kindTitles } from "../kinds.ts";
 import type { Graph, GraphEdge, GraphNode } from "./graph.ts";
 import { shownName } from "./names.ts";
 
-/** By name, so that it stays true when the data changes. */
+/** Identified by name, so that it stays valid when the data changes. */
 export interface Hovered {
   readonly type: "node" | "edge";
   /** The name of the node, or the key of the edge. */
   readonly key: string;
-  /** A node that was dragged. */
+  /** True if the node was dragged and is held in place. */
   readonly isHeld: boolean;
-  /** In the frame of the map, in CSS pixels. */
+  /** Position in the frame of the map, in CSS pixels. */
   readonly x: number;
   readonly y: number;
   readonly side: { readonly x: "left" | "right"; readonly y: "top" | "bottom" };

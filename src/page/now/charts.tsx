@@ -1,4 +1,4 @@
-/** Traffic of the last hour as charts: of all nodes live, or of the chosen ones by minute. */
+/** Traffic of the last hour as charts: all nodes live, or the chosen ones by minute. */
 import type { JSX } from "preact";
 import type { Traffic } from "../../admin/traffic/index.ts";
 import { get } from "../api.ts";
@@ -56,7 +56,7 @@ function Charts({ columns, note, error }: ChartsProps): JSX.Element {
   );
 }
 
-/** How packets travel, beside the shares of nodes. */
+/** How packets travel, shown beside the shares of nodes. */
 export function PathChart(): JSX.Element {
   return (
     <KindChart

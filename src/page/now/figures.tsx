@@ -1,4 +1,4 @@
-/** The headline figures. */
+/** The headline figures of the view *Now*. */
 import type { ComponentChildren, JSX } from "preact";
 import { age, bytes, count, frequency, rate, share } from "../format.ts";
 import { type Kind, kinds, trafficKinds } from "../kinds.ts";
@@ -6,12 +6,12 @@ import { overview, samples } from "../live.ts";
 import { meanOf, type Sums } from "../samples.ts";
 import type { NodePaths } from "./reduce.ts";
 
-/** Rates are means over this time: Tailscale sends what it has in gusts. */
+/** Rates are averaged over this time, because Tailscale sends its records in bursts. */
 const meanSeconds = 60;
 
 export interface FiguresProps {
   readonly paths: Omit<NodePaths, "name"> | undefined;
-  /** Said before what the filter does not touch. */
+  /** Prefix for figures that the filter does not affect. */
   readonly scope: string;
 }
 
@@ -41,7 +41,7 @@ export function Figures({ paths, scope }: FiguresProps): JSX.Element {
   );
 }
 
-/** Draws itself again with each sample, not with each second. */
+/** A component of its own, redrawn with each sample and not with each second. */
 function Rates({ scope }: Pick<FiguresProps, "scope">): JSX.Element {
   const { columns } = samples.value;
   const mean = (name: keyof Sums, of: readonly Kind[]): number =>

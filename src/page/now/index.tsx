@@ -1,4 +1,4 @@
-/** The view *Now*: what the tailnet does at the moment. */
+/** The view *Now*: what is happening in the tailnet at the moment. */
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
@@ -19,7 +19,7 @@ import { Figures } from "./figures.tsx";
 import { isAbout, nodesOf, pairsWith, pathsOf, sumOfPaths } from "./reduce.ts";
 import { PairsTable, PathsTable, ServicesTable } from "./tables.tsx";
 
-/** Whoever has just begun to send waits for the first nodes. */
+/** Polls faster until the first pairs arrive, because a new user is waiting for them. */
 const firstPollMs = 2000;
 const pollMs = 10_000;
 const maxPairs = 1000;
@@ -116,7 +116,7 @@ interface AbsentProps {
   readonly known: readonly string[];
 }
 
-/** Why everything is empty: most often, half a name was typed. */
+/** Explains why everything is empty: most often, only part of a name was typed. */
 function Absent({ nodes, known }: AbsentProps): JSX.Element {
   return (
     <>
@@ -168,7 +168,7 @@ function LatestEvents({ nodes }: { readonly nodes: readonly string[] }): JSX.Ele
   );
 }
 
-/** In the words of the view *Events*; the text of a webhook event names all who take part. */
+/** Worded as in the view *Events*; the text of a webhook event names everyone involved. */
 function sentenceOf(event: AcceptedEvent): string {
   const { actor, what, target } = wordsOf(event);
   if (event.type === "webhook") return visible(what);

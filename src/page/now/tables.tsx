@@ -124,7 +124,7 @@ interface ShareProps {
   readonly color?: string;
 }
 
-/** A percentage, and a bar as long as it. */
+/** A percentage with a proportional bar. */
 function Share({ part, whole, color = "--accent" }: ShareProps): JSX.Element {
   return (
     <span class="share">
