@@ -1,4 +1,4 @@
-/** Accepted events as text for a person, on one line and safe to show: who did what, or who talked to whom. */
+/** Formats accepted events as text on one line that is safe to print: who did what, or who talked to whom. */
 import type { AcceptedEvent } from "../admin/events/index.ts";
 import { eventWords } from "../catalogue/event-words.ts";
 import type { LogAttributes } from "../catalogue/log-event.ts";
@@ -16,7 +16,7 @@ export function eventText(event: AcceptedEvent): string {
   }
 }
 
-/** Lines that were removed and added, if the event is a change of the policy file. */
+/** The removed and added lines, if the event is a change of the policy file. */
 export function diffOf({ attributes }: AcceptedEvent): readonly string[] {
   const diff = attributes["tailscale.audit.diff"];
   return typeof diff === "string" ? diff.split("\n").map((line) => shown(line, 160)) : [];
@@ -28,7 +28,7 @@ export function count(amount: number): string {
 
 const units = ["B", "kB", "MB", "GB", "TB", "PB"];
 
-/** Decimal units, three digits. */
+/** Decimal units with three digits. */
 export function bytes(amount: number): string {
   let scaled = amount;
   let power = 0;
@@ -40,7 +40,7 @@ const nameColumns = 64;
 const valueColumns = 120;
 const messageColumns = 400;
 
-/** Safe on a terminal, and cut. */
+/** A value made safe for a terminal and cut to `columns`. */
 function shown(value: unknown, columns = nameColumns): string {
   return cutColumns(printable([value].flat().join(", ")), columns);
 }
@@ -63,7 +63,7 @@ function wordsOf(words: readonly unknown[], separator: string): string {
   return shown(words.filter((word) => word !== undefined).join(separator));
 }
 
-/** A name if there is one of its own, else the address. */
+/** The node's own name if it has one, otherwise the address. */
 function endText(node: unknown, address: unknown, port: unknown): string {
   const isNamed = typeof node === "string" && node !== "unknown" && node !== "external";
   const name = isNamed || address === undefined ? (node ?? "?") : address;
@@ -79,7 +79,7 @@ function auditText(event: AcceptedEvent): string {
   return `${shown(actor || "Tailscale")}: ${words}${failed}${changeText(event.attributes)}`;
 }
 
-/** Old and new value; a policy file is shown as a diff instead. */
+/** Old and new value; empty for a policy file, which is shown as a diff instead. */
 function changeText(attributes: LogAttributes): string {
   const [old, next] = [attributes["tailscale.audit.old"], attributes["tailscale.audit.new"]];
   if (attributes["tailscale.audit.diff"] !== undefined || (old === undefined && next === undefined)) return "";

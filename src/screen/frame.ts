@@ -1,4 +1,4 @@
-/** What a moment of a running instance looks like: a frame for a terminal, or lines for a pipe. */
+/** Renders one moment of a running instance as a frame for a terminal or as lines for a pipe. */
 import type { AcceptedEvent } from "../admin/events/index.ts";
 import { columnsOf, cutColumns, printable } from "../lib/text.ts";
 import { bytes, count, eventText } from "./event-text.ts";
@@ -8,9 +8,9 @@ export interface FrameOptions {
   readonly columns: number;
   readonly rows: number;
   readonly hasColor: boolean;
-  /** Lines before all others, such as what is shown. */
+  /** Lines above all others, for example what is being watched. */
   readonly head: readonly string[];
-  /** What is wrong, for a person. */
+  /** Problems, worded for people. */
   readonly notices: readonly string[];
 }
 
@@ -26,10 +26,10 @@ const yellow = 33;
 
 const roomyRows = 16;
 
-/** Widths below this are treated as this; lines are cut to the real one. */
+/** Smaller widths are treated as this one; lines are then cut to the real width. */
 const minColumns = 40;
 
-/** Lines that are cut to the size of the terminal. Of few rows, the sums keep theirs longest. */
+/** Lines cut to the size of the terminal. If there are few rows, the sums are dropped last. */
 export function frameOf(moment: Moment, { columns, rows, hasColor, head, notices }: FrameOptions): readonly string[] {
   const width = Math.max(minColumns, columns) - 3;
   const wrapped = (lines: readonly string[], style?: number): Line[] =>
@@ -41,7 +41,7 @@ export function frameOf(moment: Moment, { columns, rows, hasColor, head, notices
     [...notReady.map((why) => `not accepting: ${why}`), ...degraded, ...notices].map((text) => `! ${text}`),
     yellow,
   );
-  // Empty lines between sections, and all of the head, if there is room.
+  // If there is room, sections are separated by blank lines and the whole head is shown.
   const gap = rows >= roomyRows ? 1 : 0;
   const heads =
     gap === 1 ? wrapped(head, dim) : head.slice(0, 1).map((text) => ({ text: printable(text), style: dim }));
@@ -68,7 +68,7 @@ export function frameOf(moment: Moment, { columns, rows, hasColor, head, notices
     });
 }
 
-/** What a pipe gets at each look. */
+/** The lines printed to a pipe per look. */
 export function linesOf({ overview, entriesPerSecond, fresh }: Moment, notices: readonly string[] = []): string[] {
   const { conservation: sums, destinations = [] } = overview;
   const others = destinations.map(
@@ -85,7 +85,7 @@ export function linesOf({ overview, entriesPerSecond, fresh }: Moment, notices: 
   return lines.map((line) => `${uptime(overview)} ${printable(line)}`);
 }
 
-/** The two conservation sums and that of each further destination, each with its verdict. */
+/** The two conservation sums and that of each further destination, with `=` or `≠` to show whether they hold. */
 export function sumsOf({ overview: { conservation: sums, destinations = [] } }: Pick<Moment, "overview">): string[] {
   const { received, accepted, duplicate, skipped, quarantined, delivered, pending, deadLettered } = sums;
   const { uncounted, lost } = sums;
@@ -122,7 +122,7 @@ function summaryOf(moment: Moment): readonly string[] {
 }
 
 function talkerLines({ overview: { talkers } }: Moment, most: number, width: number): readonly Line[] {
-  // Of two names and an amount, the names are cut.
+  // If a line is too narrow, the names are cut, not the amount.
   const namesWidth = Math.max(8, Math.min(48, width - 12));
   const barWidth = Math.max(0, Math.min(24, width - namesWidth - 12));
   const greatest = talkers[0]?.bytes ?? 1;
@@ -139,7 +139,7 @@ function eventLine(event: AcceptedEvent): Line {
   return event.severity === "WARN" ? { text, style: yellow } : { text };
 }
 
-/** Breaks a line at spaces; what follows the first row is indented. */
+/** Breaks a line at spaces and indents continuation rows. */
 function wrap(line: string, width: number): readonly string[] {
   const rows: string[] = [];
   for (const word of line.split(" ")) {
@@ -154,7 +154,7 @@ function uptime({ at, startedAt }: Moment["overview"]): string {
   return duration(Date.parse(at) - Date.parse(startedAt));
 }
 
-/** `1:05`, `2:00:00`, `3d 4:00:00`. */
+/** For example `1:05`, `2:00:00`, `3d 4:00:00`. */
 function duration(millis: number): string {
   const seconds = Math.max(0, Math.floor(millis / 1000));
   const [days, hours, minutes] = [

@@ -1,8 +1,8 @@
-/** Looks at a running instance again and again, and keeps what is needed to show rates and the latest events. */
+/** Polls a running instance and keeps what is needed to show rates and the latest events. */
 import type { AcceptedEvent, EventPage, EventQuery } from "../admin/events/index.ts";
 import type { Overview } from "../admin/overview.ts";
 
-/** An instance: in this process, or behind its admin listener. */
+/** An instance, either in this process or behind its admin listener. */
 export interface Watched {
   overview(): Promise<Overview>;
   events(query: EventQuery): Promise<EventPage>;
@@ -12,18 +12,18 @@ export interface Moment {
   readonly overview: Overview;
   readonly entriesPerSecond: number;
   readonly recordsPerSecond: number;
-  /** The latest audit events and the latest webhook events, oldest first, and those of them that are new since the last look. */
+  /** The latest audit and the latest webhook events, oldest first, and those of them that are new since the last look. */
   readonly events: readonly AcceptedEvent[];
   readonly fresh: readonly AcceptedEvent[];
 }
 
-/** Of a kind: all of it fits on a terminal of 24 lines, and a pipe is not flooded. */
+/** Events shown per type, so that everything fits on a terminal of 24 lines and a pipe is not flooded. */
 const shownEvents = 3;
 
 /** Rates are averages over this time. */
 const rateMs = 20_000;
 
-/** Pages of events to read in one look; the rest is read at the next. */
+/** Maximum pages of events read per look; the rest is read at the next one. */
 const pagesPerLook = 10;
 
 const eventTypes = ["audit", "webhook"] as const;
@@ -34,7 +34,7 @@ interface Sample {
   readonly records: number;
 }
 
-/** Returns a function that takes a look; call it about once a second. It throws what the instance does. */
+/** Returns a function that takes one look, to be called about once a second. It throws what the instance throws. */
 export function createLook(): (watched: Watched) => Promise<Moment> {
   let samples: Sample[] = [];
   let startedAt = "";

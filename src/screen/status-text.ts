@@ -1,4 +1,4 @@
-/** The words of `status` for the parts of an instance, which the live page shows too. */
+/** Words the parts of an instance's status, for `status` and the live page. */
 import type { ClusterStatus, ShownMember } from "../admin/cluster.ts";
 import type { DestinationStatus } from "../admin/destinations.ts";
 import type { RedeliveryReport } from "../admin/redeliveries.ts";
@@ -14,7 +14,7 @@ export function sumTexts(sums: Status["conservation"]): readonly [received: stri
   ];
 }
 
-/** What the sums do not say: a row that is gone may have taken the counts of its records along. */
+/** What the sums cannot show: a lost row may have taken the counts of its records with it. */
 export function lostText(rows: number): string {
   return `${rows} ${rows === 1 ? "row" : "rows"} of the journal; records whose counts were lost with them are in neither sum`;
 }
@@ -33,7 +33,7 @@ export function spaceText({ usedBytes, limitBytes }: Pick<Status["space"], "used
   return `${used} of ${limit}`;
 }
 
-/** The progress of a replay, or of a retry of dead letters, on one line for a person. */
+/** The progress of a replay or of a retry of dead letters, on one line. */
 export function redeliveryText(report: RedeliveryReport): string {
   const { name, destination, state, since, until, total, delivered, rejected, trouble } = report;
   const of = name === "replay" ? `replay of ${since ?? ""} to ${until ?? ""}` : "retry of dead letters";
@@ -44,7 +44,7 @@ export function redeliveryText(report: RedeliveryReport): string {
   return `${what}: ${state}, ${delivered} of ${total} records delivered (${percent}%)${again}${why}`;
 }
 
-/** Only after a start: the sums lack the rows that are still to be counted. */
+/** Undefined unless counters are being restored after a start, while the sums still lack rows. */
 export function countersText(counters: CounterState): string | undefined {
   if (counters.kind === "current") return undefined;
   return `restoring, row ${counters.measuredRow} of ${counters.lastRow}; the sums are incomplete`;
@@ -72,7 +72,7 @@ export function signalText(
 ): string {
   const last = lastSuccess === undefined ? "" : ` (last success ${ageText(now - Date.parse(lastSuccess))} ago)`;
   const { kind, why, since, leftOut = 0 } = health;
-  // The state is that since the start of the exporter, the success that since the start of the program.
+  // The state dates from the start of the exporter, the last success from the start of the program.
   const isSent = kind === "untried" && lastSuccess !== undefined;
   if (why === undefined)
     return `${isSent ? "ok" : (unsent[kind] ?? "ok")}${leftOut > 0 ? `, but the backend rejects ${leftOut} series` : ""}${last}`;
@@ -81,7 +81,7 @@ export function signalText(
   return `${failures[kind] ?? kind}${begun}: ${printable(why)}${kind === "refusing" ? waiting : ""}${last}`;
 }
 
-/** Words for the states in which export does not work. */
+/** Texts for states in which export fails. */
 const failures: Readonly<Record<string, string>> = {
   waiting: "failing, retrying",
   failing: "failing, retrying",
@@ -89,7 +89,7 @@ const failures: Readonly<Record<string, string>> = {
   dead: "the export worker died, restarting",
 };
 
-/** Words for the states in which nothing was sent. */
+/** Texts for states in which nothing was sent. */
 const unsent: Readonly<Record<string, string>> = {
   untried: "not sent yet",
   local: "local mode: not sent (otlp.endpoint is empty)",
@@ -97,7 +97,7 @@ const unsent: Readonly<Record<string, string>> = {
   following: "not sent by this instance: the leader delivers",
 };
 
-/** In whole units, the way people say it. */
+/** A duration in whole units, as people say it. */
 export function ageText(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 120) return `${seconds}s`;
@@ -105,13 +105,13 @@ export function ageText(ms: number): string {
   return formatDuration(Math.floor(seconds / 3600) * 3_600_000);
 }
 
-/** To the nearest unit that people can read. */
+/** Rounds to whole KiB or MiB. */
 function roughly(bytes: number): number {
   const unit = bytes >= 1024 ** 2 ? 1024 ** 2 : 1024;
   return Math.round(bytes / unit) * unit;
 }
 
-/** One row for each member, then the lease and how far the leader is behind. `now`: epoch milliseconds. */
+/** One row per member, then the lease and the leader's lag. `now`: epoch milliseconds. */
 export function clusterRows(cluster: ClusterStatus, now: number): readonly (readonly [name: string, text: string])[] {
   const { members = [], lease, rows, roundTripMs, trouble } = cluster;
   const names = members.map(nameOf);
@@ -133,7 +133,7 @@ export function clusterRows(cluster: ClusterStatus, now: number): readonly (read
   ];
 }
 
-/** An instance shows a sign of life at least every 20 s: every third of a lease. */
+/** Members report at least every 20 s, a third of a lease; one not seen for this long is silent. */
 const lifeMs = 30_000;
 
 function memberText(one: ShownMember, { member }: ClusterStatus, name: string, now: number): string {

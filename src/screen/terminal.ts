@@ -1,27 +1,27 @@
-/** The alternate screen of the terminal: frames without ghosts, and a terminal that is left as it was, however the program ends. */
+/** Draws frames on the terminal's alternate screen without leftovers, and restores the terminal however the program ends. */
 import { writeSync } from "node:fs";
 import process from "node:process";
 
-/** Makes the lines for a terminal of that size. */
+/** Makes the lines for a terminal of the given size. */
 type Render = (columns: number, rows: number) => readonly string[];
 
-/** Alternate screen, cursor hidden, no wrapping; and back. */
+/** Switches to the alternate screen, hides the cursor and turns wrapping off; and the reverse. */
 const enter = "\u001b[?1049h\u001b[?25l\u001b[?7l\u001b[2J";
 const leave = "\u001b[?7h\u001b[?25h\u001b[?1049l";
 
-/** Some terminals do not know their size and say 0. */
+/** Some terminals report a size of 0. */
 const usual = { columns: 80, rows: 24 };
 
 const interrupt = "\u0003";
 
-/** Whether frames can be drawn: on a terminal that can move its cursor. */
+/** True if frames can be drawn, which requires a terminal that can move its cursor. */
 export function canDraw(environment: Readonly<Record<string, string | undefined>>): boolean {
   return process.stdout.isTTY === true && environment["TERM"] !== "dumb";
 }
 
 /**
- * Takes the terminal. `quit` is called for `q` and Ctrl-C, which is no signal while the keyboard is read; `keys` has what
- * further letters do.
+ * Takes over the terminal. `quit` is called for `q` and for Ctrl-C, which sends no signal while the keyboard is read; `keys` maps
+ * further letters to actions.
  */
 export function openScreen(quit: () => void, keys: Readonly<Record<string, () => void>> = {}) {
   const { stdout, stdin } = process;
@@ -52,7 +52,7 @@ export function openScreen(quit: () => void, keys: Readonly<Record<string, () =>
     stdin.off("data", onKeys);
     try {
       if (stdin.isTTY) stdin.setRawMode(false);
-      // Not by the stream: the process may be ending.
+      // Written synchronously, not through the stream, because the process may be exiting.
       writeSync(stdout.fd, leave);
     } catch {
       // The terminal is gone.
@@ -70,12 +70,12 @@ export function openScreen(quit: () => void, keys: Readonly<Record<string, () =>
     stdin.resume();
   }
   return {
-    /** Shows what it makes now, and again whenever the size changes. */
+    /** Draws the frame now, and again whenever the size changes. */
     draw(render: Render): void {
       last = render;
       show();
     },
-    /** Leaves the terminal as it was. Safe twice. */
+    /** Restores the terminal. Can be called twice. */
     close,
   };
 }
