@@ -1,10 +1,10 @@
-/** The demo's own OTLP backend, for those who have none: it counts nothing, keeps nothing, and refuses what no backend would take. */
+/** The OTLP backend built into the demo, which accepts and discards everything but the log records that it is meant to refuse. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { unwelcome } from "./mishaps.ts";
 
-/** Its bodies must not be compressed: it looks for a name in them. */
+/** Request bodies must be uncompressed, because they are searched for a name. */
 export async function startBackend() {
   const server = createServer(async (request, response) => {
     const isRefused = (await buffer(request)).includes(unwelcome);

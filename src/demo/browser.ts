@@ -1,17 +1,17 @@
-/** Shows an address in the desktop's browser. */
+/** Opens an address in the desktop's browser. */
 import { spawn } from "node:child_process";
 import process from "node:process";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The program that opens addresses, and its arguments before the address. None of them is a shell. */
+/** Programs that open an address, with the arguments before it. None of them is a shell. */
 const openers: Partial<Record<NodeJS.Platform, readonly [program: string, ...args: string[]]>> = {
   darwin: ["open"],
   win32: ["rundll32", "url.dll,FileProtocolHandler"],
   linux: ["xdg-open"],
 };
 
-/** Why no browser can be seen from here; undefined if one can. */
+/** Why no browser can be opened here; undefined if one can. */
 export function whyNoBrowser(
   environment: Environment,
   platform: NodeJS.Platform = process.platform,
@@ -25,7 +25,7 @@ export function whyNoBrowser(
   return process.stdout.isTTY === true ? undefined : "no browser is opened from a pipe";
 }
 
-/** `onTrouble`: why the browser did not open. */
+/** `onTrouble` receives the reason if the browser does not open. */
 export function openBrowser(url: string, onTrouble: (why: string) => void): void {
   const [program, ...args] = openers[process.platform] ?? [];
   if (program === undefined) return;

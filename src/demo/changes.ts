@@ -1,4 +1,4 @@
-/** The audit records of one window: people, programs and Tailscale itself change the tailnet. */
+/** Generates the audit records of one window: people, programs and Tailscale itself change the tailnet. */
 import { windowMs } from "./flows.ts";
 import { policyChange } from "./policy.ts";
 import { createRandom, type Random } from "./random.ts";
@@ -20,7 +20,7 @@ export function changesIn(tailnet: Tailnet, window: number): readonly Envelope<W
 
 type Change = Omit<WireAudit, "eventGroupID">;
 
-/** What each operation leaves in the audit log: its records share a group. */
+/** What each operation writes to the audit log; its records share an event group. */
 const operations: readonly ((tailnet: Tailnet, random: Random) => readonly Change[])[] = [
   (tailnet, random) => {
     const [before, after] = policyChange(random);

@@ -1,13 +1,13 @@
-/** The webhook events of one window: visitors' devices join and leave, people come and go, the policy changes. */
+/** Generates the webhook events of one window: visitors' devices join and leave, people come and go, the policy changes. */
 import { windowMs } from "./flows.ts";
 import { createRandom, type Random } from "./random.ts";
 import { type Tailnet, tailnetDomain } from "./tailnet.ts";
 import { timeText, type WireEvent } from "./wire.ts";
 
-/** Every so many windows there is another visitor. */
+/** A new visitor arrives every this many windows. */
 const windowsPerVisit = 6;
 
-/** What happens so many windows after the beginning of a visit; what happens together comes in one delivery. */
+/** What happens this many windows after a visit begins; events of one step arrive in one delivery. */
 const steps: readonly (readonly [windows: number, types: readonly (keyof typeof messages)[]])[] = [
   [0, ["nodeCreated", "nodeNeedsApproval"]],
   [1, ["nodeApproved"]],
@@ -23,7 +23,7 @@ const messages = {
   nodeDeleted: "was removed",
 } as const;
 
-/** The webhook deliveries of a window, each a list of events. */
+/** The webhook deliveries of a window about visitors, each a list of events. */
 export function visitsIn(tailnet: Tailnet, window: number): readonly (readonly WireEvent[])[] {
   return steps.flatMap(([windows, types]) => {
     const visit = (window - windows) / windowsPerVisit;
@@ -49,10 +49,10 @@ export function visitsIn(tailnet: Tailnet, window: number): readonly (readonly W
   });
 }
 
-/** Of so many windows, one has a notice. */
+/** One window in this many has a notice. */
 const windowsPerNotice = 4;
 
-/** What else Tailscale reports: each is one event of one delivery. */
+/** Other events that Tailscale reports, each the only one of its delivery. */
 const notices: readonly ((tailnet: Tailnet, random: Random) => Pick<WireEvent, "type" | "message" | "data">)[] = [
   () => ({ type: "policyUpdate", message: "alice@example.com changed the policy file", data: byAlice }),
   ({ people }, random) => {
@@ -71,7 +71,7 @@ const notices: readonly ((tailnet: Tailnet, random: Random) => Pick<WireEvent, "
 
 const byAlice = { actor: "alice@example.com", url: "https://login.example.com/admin/acls" };
 
-/** The further deliveries of a window. */
+/** The other deliveries of a window. */
 export function noticesIn(tailnet: Tailnet, window: number): readonly (readonly WireEvent[])[] {
   if (window % windowsPerNotice !== 0) return [];
   const random = createRandom(tailnet.seed, 9, window);

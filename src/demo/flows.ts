@@ -1,4 +1,4 @@
-/** The flow records of one window: every flow is reported by both of its ends, with mirrored counters. */
+/** Generates the flow records of one window; every flow is reported by both of its ends, with mirrored counters. */
 import { createRandom, type Random } from "./random.ts";
 import { maxPhaseMs, nodesOf, type SimulatedNode, type Tailnet } from "./tailnet.ts";
 import { type Envelope, envelope, timeText, type trafficArrays, type WireConnection, type WireFlow } from "./wire.ts";
@@ -6,10 +6,10 @@ import { type Envelope, envelope, timeText, type trafficArrays, type WireConnect
 /** Windows are numbered since the epoch; number `n` begins at `n * windowMs`. */
 export const windowMs = 5000;
 
-/** A window's records exist once this much time has passed since it began: nothing they say lies in the future. */
+/** A window's records are available this long after it began, so that no time in them is in the future. */
 export const windowSettledMs = 2 * windowMs + maxPhaseMs;
 
-/** Gives the records of any window, in any order; the same for the same tailnet and number. */
+/** Returns the records of any window, in any order; they depend only on the tailnet and the window's number. */
 export type Traffic = (window: number) => readonly Envelope<WireFlow>[];
 
 export function createTraffic(tailnet: Tailnet): Traffic {
@@ -33,26 +33,26 @@ export function createTraffic(tailnet: Tailnet): Traffic {
   };
 }
 
-/** Waves of 7 and of 43 minutes, so that a chart of any range has a shape. At most 1. */
+/** Waves of 7 and 43 minutes, so that a chart of any range has a shape. At most 1. */
 function busynessOf(window: number): number {
   return 0.7 + 0.18 * Math.sin((2 * Math.PI * window) / 84) + 0.12 * Math.sin((2 * Math.PI * window) / 516);
 }
 
-/** A habit of two nodes, from which each window's traffic is drawn. */
+/** A pattern of traffic between two nodes, from which each window's traffic is drawn. */
 interface Habit {
-  /** IANA number; 99 is how Tailscale reports its own rejection notices. */
+  /** IANA protocol number; Tailscale reports its own rejection notices as 99. */
   readonly protocol: number;
-  /** 0: the protocol has no ports. */
+  /** 0 if the protocol has no ports. */
   readonly port: number;
-  /** Connections that are open side by side. */
+  /** Number of parallel connections. */
   readonly connections: number;
-  /** The probability that there is traffic in a window. */
+  /** Probability of traffic in a window. */
   readonly activity: number;
-  /** Typical bytes in a window that the client sends, and that it receives, on each connection. */
+  /** Typical bytes per connection and window that the client sends and receives. */
   readonly request: number;
   readonly response: number;
   readonly overIpv6?: boolean;
-  /** The network behind the server, for traffic that a subnet router passes on. */
+  /** The network behind the server, for traffic that a subnet router forwards. */
   readonly subnet?: string;
 }
 
@@ -70,7 +70,7 @@ const habit = (port: number, connections: number, activity: number, request: num
   response,
 });
 
-/** Every client with some of the servers: all of its site, or one that differs from client to client. */
+/** Connects every client with servers of its site: with all of them, or with one that varies by client. */
 const habits: readonly (readonly [client: string, server: string, which: "all" | "one", Habit])[] = [
   ["web", "database", "all", habit(5432, 5, 0.95, 9_000, 160_000)],
   ["web", "cache", "all", { ...habit(6379, 3, 0.9, 4_000, 26_000), overIpv6: true }],
@@ -84,11 +84,11 @@ const habits: readonly (readonly [client: string, server: string, which: "all" |
   ["laptop", "git", "one", habit(22, 1, 0.25, 7_000, 90_000)],
   ["laptop", "router", "one", { ...habit(443, 1, 0.35, 2_500, 21_000), subnet: "10.20.0." }],
   ["phone", "web", "one", { ...habit(443, 2, 0.3, 2_000, 60_000), overIpv6: true }],
-  // What the policy forbids: the database answers with a rejection notice and nothing else.
+  // Traffic that the policy forbids: the database answers only with a rejection notice.
   ["database", "phone", "one", { ...habit(0, 1, 0.1, 48, 0), protocol: 99 }],
 ];
 
-/** One of so many clients talks to another site. */
+/** One client in this many talks to another site. */
 const farClients = 5;
 
 function conversationsOf(tailnet: Tailnet): readonly Conversation[] {
@@ -112,7 +112,7 @@ const mirrored = ([txPkts, txBytes, rxPkts, rxBytes]: Counters): Counters => [rx
 
 type TrafficArray = (typeof trafficArrays)[number];
 
-/** What a node has to report about one window: one entry per array, protocol and ends. */
+/** What a node reports about one window: one entry per array, protocol and pair of ends. */
 interface Report {
   readonly peers: Set<SimulatedNode>;
   readonly entries: Map<string, { readonly array: TrafficArray; readonly ends: Ends; readonly counters: Counters }>;
@@ -142,7 +142,7 @@ function report(
 /** WireGuard, UDP and IP headers around each packet. */
 const overheadBytesPerPacket = 60;
 
-/** The same traffic around the tunnel, reported by both ends: the peer's overlay address, and where the packets for it went. */
+/** Reports the same traffic outside the tunnel, at both ends: the peer's overlay address, and the endpoint that packets to it went to. */
 function reportPhysical(
   seed: number,
   client: SimulatedNode,
@@ -164,7 +164,7 @@ function reportPhysical(
   report(reports, server, client, "physicalTraffic", ends(client), mirrored(outer));
 }
 
-/** Payload of a full packet, and what the headers inside the tunnel add to every one. */
+/** Payload of a full packet, and header bytes inside the tunnel per packet. */
 const bytesPerPacket = 1180;
 const headerBytesPerPacket = 40;
 
@@ -190,11 +190,11 @@ function converse(seed: number, talk: Conversation, window: number, random: Rand
 interface Leaving {
   readonly device: SimulatedNode;
   readonly exit: SimulatedNode;
-  /** Whether the exit node logs where packets go. */
+  /** True if the exit node logs destinations. */
   readonly hasDestinations: boolean;
 }
 
-/** Exit traffic is reported by the exit node alone. Without destination logging, each direction is an entry of its own. */
+/** Only the exit node reports exit traffic. Without destination logging, each direction is a separate entry. */
 function leave(seed: number, { device, exit, hasDestinations }: Leaving, random: Random, reports: Reports): void {
   const counters = exchange({ request: 12_000, response: 260_000 }, random);
   const [txPkts, txBytes, rxPkts, rxBytes] = counters;
@@ -227,7 +227,7 @@ function recordOf(node: SimulatedNode, { peers, entries }: Report, window: numbe
   return envelope(flow, [recordedMs + 400, recordedMs, random.below(1_000_000)]);
 }
 
-/** A connection's counters in one window, as its client counts them; unanswered traffic has no receive side. */
+/** A connection's counters in one window as the client counts them; unanswered traffic has no receive side. */
 function exchange({ request, response }: Pick<Habit, "request" | "response">, random: Random): Counters {
   const sent = random.around(request);
   const received = response === 0 ? 0 : random.around(response);

@@ -36,17 +36,17 @@ import { buildTailnet } from "./tailnet.ts";
 export interface DemoOptions {
   /** Base address of an OTLP backend; without it, nothing leaves this machine. */
   readonly endpoint: string | undefined;
-  /** Ends the demo by itself; without it, Ctrl-C does. */
+  /** Duration of the demo; without it, the demo runs until Ctrl-C. */
   readonly durationMs: number | undefined;
   readonly entriesPerSecond: number;
-  /** Another seed gives another tailnet. */
+  /** A different seed gives a different tailnet. */
   readonly seed: number;
   readonly nodeCount: number;
-  /** How much has happened already when the page opens, milliseconds. */
+  /** Simulated time before the page opens, in milliseconds. */
   readonly pastMs: number;
-  /** Opens the page in a browser, if one can be seen from here. */
+  /** Opens the page in a browser if possible. */
   readonly opensBrowser: boolean;
-  /** For headers and protocol of the backend, and `TERM`. */
+  /** Provides headers and protocol for the backend, and `TERM`. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly hasColor: boolean;
   /** The module that starts the export worker when it runs in a worker thread. */
@@ -54,22 +54,22 @@ export interface DemoOptions {
 }
 
 const lookMs = 1000;
-/** A longer past takes so long that silence would look like a fault. */
+/** Simulating a longer past takes so long that silence would look like a hang. */
 const announcedPastMs = 300_000;
 const stopDeadlineMs = 10_000;
 
-/** At the end, the longest wait for delivery. */
+/** Longest wait for delivery at the end. */
 const settleMs = 3000;
 
 const shownNotices = 3;
 
-/** Where the page is, if the port is free: the same as of a real instance. */
+/** Address of the page, the same as for a real instance, unless its port is taken. */
 const usualAdminListen = "127.0.0.1:9091";
 const anyAdminListen = "127.0.0.1:0";
 
 /**
- * Runs until Ctrl-C or the end of its duration, and leaves nothing behind. Uses loopback only, except for `endpoint`.
- * @throws {ConfigError} if the endpoint, or a variable about it, cannot be used.
+ * Runs until Ctrl-C or the end of its duration, and leaves nothing behind. Uses only loopback, except for `endpoint`.
+ * @throws {ConfigError} if the endpoint, or a variable for it, is invalid.
  */
 export async function demo(options: DemoOptions): Promise<void> {
   const directory = createTemporaryDirectory("tailscale2otel-demo-");
@@ -80,7 +80,7 @@ export async function demo(options: DemoOptions): Promise<void> {
   const note = (message: string, fields: LogFields = {}): void => {
     const details = Object.entries(fields).filter(([, value]) => value !== undefined);
     const text = details.length === 0 ? message : `${message} (${details.map((pair) => pair.join(": ")).join(", ")})`;
-    // What the demo stages is no news.
+    // A refusal that the demo stages is not reported.
     if (text.includes(unwelcome)) return;
     notices.push(printable(text));
     if (notices.length > shownNotices) notices.shift();
@@ -198,7 +198,7 @@ async function present(
   writeLines([...(screen === undefined ? linesOf(moment) : []), sentText(totals), ...sumsOf(moment)]);
 }
 
-/** What was sent, and how fast it was answered. */
+/** What was sent, and how fast it was acknowledged. */
 function sentText({ requests, records, bytes: size, retries, acknowledgementMs }: SenderTotals): string {
   const times = acknowledgementMs.toSorted((left, right) => left - right);
   const quantile = (share: number) => times[Math.floor(times.length * share)] ?? 0;
@@ -209,12 +209,12 @@ function writeLines(lines: readonly string[]): void {
   process.stdout.write(lines.map((line) => `${line}\n`).join(""));
 }
 
-/** `npx` and `bun run` pass on a Ctrl-C that the terminal has sent to every process: signals so close together are one. */
+/** `npx` and `bun run` forward a Ctrl-C that the terminal has already sent to every process, so signals this close together count as one. */
 const sameSignalMs = 1000;
 
 type Interruption = ReturnType<typeof listenForInterruption>;
 
-/** Turns Ctrl-C, a request to end, a closed terminal and a closed pipe into one signal; a second Ctrl-C exits at once. */
+/** Turns Ctrl-C, a termination request, a closed terminal and a closed pipe into one signal; a second Ctrl-C exits at once. */
 function listenForInterruption(cleanUp: () => void) {
   const end = new AbortController();
   const interrupt = (): void => end.abort();
@@ -227,7 +227,7 @@ function listenForInterruption(cleanUp: () => void) {
     process.exit(130);
   };
   const releases = (["SIGINT", "SIGTERM", "SIGHUP"] as const).map((name) => onSignal(name, onEnd));
-  // A broken pipe can be noticed late, so this handler stays.
+  // Never removed, because a broken pipe may be noticed late.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
     interrupt();

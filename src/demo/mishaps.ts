@@ -1,16 +1,16 @@
-/** What goes wrong in every real tailnet, so that there is something to see of it: records that cannot be read, unknown ones, and one that the backend refuses. */
+/** Generates what goes wrong in every real tailnet: records that cannot be parsed, records of unknown kinds, and one that the backend refuses. */
 import { timeText } from "./wire.ts";
 import { windowMs } from "./flows.ts";
 import { type Tailnet, tailnetDomain } from "./tailnet.ts";
 
-/** Who acts in the log records that the demo's own backend refuses. */
+/** The actor of the log records that the demo's own backend refuses. */
 export const unwelcome = "unwelcome@example.com";
 
-/** Of so many windows, one has a mishap, and one a record that the backend refuses. */
+/** One window in this many has a broken record, and one in this many a record that the backend refuses. */
 const windowsPerMishap = 12;
 const windowsPerRefusal = 60;
 
-/** The values of a stream body that belong to a window; most have none. */
+/** The mishaps of a window, as values of a stream body; most windows have none. */
 export function mishapsIn({ nodes }: Tailnet, window: number): readonly object[] {
   const at = window * windowMs;
   const mishaps: object[] = [];
@@ -26,16 +26,16 @@ export function mishapsIn({ nodes }: Tailnet, window: number): readonly object[]
 const broken: readonly ((at: number, node: { readonly nodeId?: string; readonly name?: string }) => object)[] = [
   // A clock that is not set.
   (at, { nodeId }) => ({ nodeId, start: "yesterday", end: timeText(at, 0), virtualTraffic: [entry(1200)] }),
-  // Another version of the format.
+  // A different version of the format.
   (at) => ({ eventGroupID: `g${at}`, origin: "CONFIG_API", actor: "alice@example.com", target: {}, action: "UPDATE" }),
-  // A counter that has run over.
+  // A counter that has overflowed.
   (at, { nodeId }) => ({
     nodeId,
     start: timeText(at, 0),
     end: timeText(at + windowMs, 0),
     virtualTraffic: [entry(-2_147_483_648)],
   }),
-  // Something that is no log of Tailscale's.
+  // Something that is not a Tailscale log.
   (at, { name }) => ({ kind: "ssh-session", host: name ?? tailnetDomain, begun: timeText(at, 0), seconds: 42 }),
 ];
 

@@ -1,7 +1,7 @@
-/** The policy file of the simulated tailnet, before and after one of its usual changes. */
+/** The policy file of the simulated tailnet, before and after a typical change. */
 import type { Random } from "./random.ts";
 
-/** The whole file each, as the audit log has them. */
+/** Both complete files, as in the audit log. */
 export function policyChange(random: Random): readonly [before: string, after: string] {
   const lines = policy.split("\n");
   const [line, ...others] = random.pick(edits);
@@ -33,7 +33,7 @@ const policy = `{
   ],
 }`;
 
-/** A line of it, and what comes in its place. */
+/** A line of the policy, and its possible replacements. */
 const edits: readonly (readonly [line: string, ...after: (readonly string[])[]])[] = [
   [
     `    {"src": ["group:dev"], "dst": ["tag:web"], "ip": ["tcp:443"]},`,

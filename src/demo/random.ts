@@ -1,8 +1,8 @@
-/** A seeded random source: the same seed gives the same tailnet and the same traffic on every machine. */
+/** A seeded random source, which gives the same tailnet and the same traffic on every machine. */
 
 export type Random = ReturnType<typeof createRandom>;
 
-/** A source of its own for each combination of numbers, so that any window can be made without those before it. */
+/** Each combination of numbers seeds an independent source, so that any window can be generated without those before it. */
 export function createRandom(...seed: readonly number[]) {
   let state = seed.reduce((mixed, part) => scramble(mixed ^ scramble(part)), 0x9e3779b9);
 
@@ -14,7 +14,7 @@ export function createRandom(...seed: readonly number[]) {
 
   return {
     next,
-    /** A whole number, at least 0 and below `limit`. */
+    /** An integer, at least 0 and below `limit`. */
     below: (limit: number): number => Math.floor(next() * limit),
     /** True with the given probability. */
     chance: (probability: number): boolean => next() < probability,
@@ -24,7 +24,7 @@ export function createRandom(...seed: readonly number[]) {
       if (item === undefined) throw new RangeError("nothing to pick from");
       return item;
     },
-    /** A positive amount around `typical`: mostly within a factor of three, now and then ten times as much. */
+    /** A positive amount around `typical`: mostly within a factor of three, occasionally ten times as much. */
     around: (typical: number): number =>
       Math.max(1, Math.round(typical * Math.exp((next() + next() + next() - 1.5) * 1.8))),
   };

@@ -1,4 +1,4 @@
-/** Sends what the simulated tailnet has to send, as Tailscale does: stream bodies in zstd, signed webhooks, retries until a 2xx. */
+/** Sends what the simulated tailnet generates as Tailscale does: stream bodies in zstd, signed webhooks, retries until a 2xx. */
 import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { zstdCompress } from "node:zlib";
@@ -12,7 +12,7 @@ import { mishapsIn } from "./mishaps.ts";
 import type { Tailnet } from "./tailnet.ts";
 import { bodyOf, entriesOf, type Envelope, type WireEvent, type WireFlow } from "./wire.ts";
 
-/** What was acknowledged so far. */
+/** What has been acknowledged so far. */
 export interface SenderTotals {
   requests: number;
   /** Records and webhook events. */
@@ -20,21 +20,21 @@ export interface SenderTotals {
   /** Bytes on the wire. */
   bytes: number;
   retries: number;
-  /** Milliseconds from a request to its 200, of the last requests. */
+  /** Milliseconds from request to 2xx response, for the latest requests. */
   readonly acknowledgementMs: number[];
 }
 
 export interface SenderOptions {
-  /** The full address of the receiver's path, and its token or secret. */
+  /** The receiver's full URL, and its token or secret. */
   readonly url: string;
   readonly secret: string;
   readonly clock: Clock;
-  /** Ends the wait for a retry. A request under way is not cut off, so that its answer is known. */
+  /** Ends the wait for a retry. A request in progress is not aborted, so that its response is known. */
   readonly signal: AbortSignal;
   readonly totals: SenderTotals;
 }
 
-/** Resolves once the receiver has answered 2xx. Rejects only when the signal ends the wait for a retry. */
+/** Resolves once the receiver has answered 2xx. Rejects only if the signal ends the wait for a retry. */
 export type Push<Item> = (items: readonly Item[]) => Promise<void>;
 
 const rememberedAcknowledgements = 500;
@@ -46,7 +46,6 @@ export function noTotals(): SenderTotals {
   return { requests: 0, records: 0, bytes: 0, retries: 0, acknowledgementMs: [] };
 }
 
-/** Sends stream bodies. */
 export function createStreamSender(options: SenderOptions): Push<object> {
   const headers = { authorization: `Splunk ${options.secret}`, "content-encoding": "zstd" };
   return async (values) => send(options, values.length, await promisify(zstdCompress)(bodyOf(values)), () => headers);
@@ -90,14 +89,14 @@ async function send(
   }
 }
 
-/** The windows of one kind that are due and were not given before; none if there is nothing. */
+/** The items of all due windows that have not been returned before; empty if there are none. */
 export type NextWindow<Item> = () => readonly Item[];
 
 const hourWindows = (60 * 60 * 1000) / windowMs;
 
 export type Schedule = ReturnType<typeof createSchedule>;
 
-/** What to send next, from now on. After the machine has slept, only the last hour is caught up with. */
+/** What to send from now on. After the machine has slept, only the last hour is caught up on. */
 export function createSchedule(tailnet: Tailnet, clock: Clock) {
   const traffic = createTraffic(tailnet);
   const settled = () => Math.floor((clock() - windowSettledMs) / windowMs);
@@ -117,21 +116,21 @@ export function createSchedule(tailnet: Tailnet, clock: Clock) {
     nextFlows: from(settled, traffic, 1),
     nextMishaps: from(settled, (window) => mishapsIn(tailnet, window)),
     nextChanges: from(settled, (window) => changesIn(tailnet, window)),
-    // Webhooks are sent within seconds: no window has to settle.
+    // Webhooks are sent within seconds, so their windows need not settle.
     nextDeliveries: from(begun, (window) => [...visitsIn(tailnet, window), ...noticesIn(tailnet, window)]),
   };
 }
 
 const pollMs = 250;
 
-/** A window's flow records come in so many bodies, spread over the time until the next one. */
+/** A window's flow records are sent in this many bodies, spread over the time until the next window. */
 const bodiesPerWindow = 5;
 const bodyMs = (windowMs / bodiesPerWindow) * 0.9;
 
-/** A window that began longer ago is late, and those after it are sent without a pause. */
+/** A window that began longer ago is late, and the ones after it are sent without a pause. */
 const lateMs = windowSettledMs + 2 * windowMs;
 
-/** Of so many bodies of flow records, one is sent again. */
+/** One body of flow records in this many is sent twice. */
 const bodiesPerRepeat = 20;
 
 export interface Pushes {
@@ -139,7 +138,7 @@ export interface Pushes {
   readonly events: Push<WireEvent>;
 }
 
-/** Sends all that is due, at once. `hasLostAnswer`: what that leads to, the flow records are sent again. */
+/** Sends everything that is due. `hasLostAnswer` simulates a lost response: the flow records are sent again. */
 export async function sendDue(
   schedule: Schedule,
   { records, events }: Pushes,
@@ -154,13 +153,13 @@ export async function sendDue(
   if (hasLostAnswer && flows.length > 0) await records(flows);
 }
 
-/** Streams of flow records, of audit records and of webhooks, as Tailscale has them. Resolves when the signal ends them. */
+/** Sends flow records, audit records and webhooks in streams like Tailscale's. Resolves when the signal ends them. */
 export async function stream(
   { nextFlows, nextChanges, nextMishaps, nextDeliveries }: Schedule,
   { records, events }: Pushes,
   { entriesPerSecond, clock, signal }: { readonly entriesPerSecond: number } & Pick<SenderOptions, "clock" | "signal">,
 ): Promise<void> {
-  /** `step` sends what is due and returns the milliseconds from its beginning to the next. */
+  /** `step` sends what is due and returns the milliseconds from its start to the next step. */
   const repeat = async (step: () => Promise<number>): Promise<void> => {
     while (!signal.aborted) {
       const began = performance.now();
@@ -176,7 +175,7 @@ export async function stream(
       const body = waiting.shift();
       if (body === undefined) return pollMs;
       await records(body);
-      // The answer was lost on the way, as it seems to the sender.
+      // As if the response had been lost on the way.
       if (++bodies % bodiesPerRepeat === 0) await records(body);
       const entries = body.reduce((sum, { event }) => sum + entriesOf(event), 0);
       const isLate = clock() - Date.parse(body[0]?.event.start ?? "") > lateMs;
@@ -201,7 +200,7 @@ function bodiesOf(flows: readonly Envelope<WireFlow>[]): (readonly Envelope<Wire
   );
 }
 
-/** What has happened before somebody looks: the real program lives through it, with a clock that runs as fast as it can. */
+/** The simulated past before the page opens: the real program processes it, with a clock that runs as fast as it can. */
 export type Past = ReturnType<typeof createPast>;
 
 const stopDeadlineMs = 10_000;
@@ -211,11 +210,11 @@ export function createPast(tailnet: Tailnet, pastMs: number) {
   const clock: Clock = () => now ?? systemClock();
   const schedule = createSchedule(tailnet, clock);
   return {
-    /** Where the past begins; afterwards the time of day. */
+    /** Starts in the past; afterwards it is the system clock. */
     clock,
-    /** Goes on in the present where the past has ended. */
+    /** Continues in the present where the past ended. */
     schedule,
-    /** Sends everything from then until now, and stops the app. */
+    /** Sends everything from the start of the past until now, then stops the app. */
     async liveThrough(app: App, pushes: Pushes, signal: AbortSignal): Promise<void> {
       try {
         for (let step = 1; now !== undefined && !signal.aborted; step++) {

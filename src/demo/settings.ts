@@ -1,4 +1,4 @@
-/** The settings of the instance that the demo runs. */
+/** The configuration of the instance that the demo runs. */
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -6,24 +6,24 @@ import { type Inspection, loadConfig } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 
 export interface DemoSettings {
-  /** The backend that the user names. */
+  /** The backend given by the user. */
   readonly endpoint: string | undefined;
-  /** The demo's own, for everybody else. */
+  /** The demo's own backend, used if the user gives none. */
   readonly backendUrl: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** For its file and its state. */
+  /** Directory of its configuration file and its state. */
   readonly directory: string;
-  /** Absent: there is no admin listener. */
+  /** Absent: no admin listener. */
   readonly adminListen: string | undefined;
-  /** What the receivers require of the simulated tailnet. */
+  /** Credentials that the receivers require from the simulated tailnet. */
   readonly token: string;
   readonly secret: string;
 }
 
-/** Variables that say how to reach a backend; all others are the business of a real installation. */
+/** Variables that say how to reach a backend; all others belong to a real installation. */
 const backendVariable = /^(TS2OTEL_OTLP__|OTEL_EXPORTER_OTLP_)/;
 
-/** @throws {ConfigError} in the words of the demo's flags. */
+/** @throws {ConfigError} worded in terms of the demo's flags. */
 export function demoConfig({
   endpoint,
   environment,
@@ -51,7 +51,7 @@ export function demoConfig({
   const lines = Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
   try {
     return loadConfig({
-      // A file of its own keeps those of a real installation out.
+      // An explicit file, so that those of a real installation are not read.
       configPath: "demo.toml",
       configText: lines.join(""),
       environment: Object.fromEntries(backend),
@@ -60,7 +60,7 @@ export function demoConfig({
       system: { platform: process.platform, homeDirectory: homedir(), uid: process.getuid?.() },
     });
   } catch (error) {
-    // In the words of the one flag that its user gives.
+    // Names the demo's flag that the user gave.
     const inFlags = (problem: string): string =>
       problem.replaceAll(/--set otlp\.endpoint(=?)/g, (_, equals) => `--endpoint${equals === "=" ? " " : ""}`);
     throw error instanceof ConfigError ? new ConfigError(error.problems.map(inFlags)) : error;

@@ -3,20 +3,20 @@ import { createRandom } from "./random.ts";
 import type { WireNode } from "./wire.ts";
 
 export interface SimulatedNode {
-  /** Its index in the list of nodes. */
+  /** Index in the list of nodes. */
   readonly index: number;
   readonly role: string;
-  /** Most of its traffic stays inside its site. */
+  /** Most of its traffic stays within its site. */
   readonly site: number;
   readonly ipv4: string;
   readonly ipv6: string;
-  /** Where direct packets to it go. */
+  /** Destination of direct packets to it. */
   readonly publicEndpoint: string;
-  /** Where packets to it go if there is no direct path. */
+  /** Destination of packets to it if there is no direct path. */
   readonly relay: string;
-  /** Milliseconds by which its windows start later than others. */
+  /** Milliseconds by which its windows are shifted. */
   readonly phaseMs: number;
-  /** As flow records describe it. */
+  /** The node as described in flow records. */
   readonly description: WireNode;
 }
 
@@ -27,10 +27,10 @@ export interface Tailnet {
   readonly people: readonly string[];
 }
 
-/** The name behind every node's own. */
+/** Suffix of every node's name. */
 export const tailnetDomain = "tail1234.ts.net";
 
-/** The longest phase of a node, in milliseconds. */
+/** Upper bound of a node's phase, in milliseconds. */
 export const maxPhaseMs = 3000;
 
 const servers: readonly (readonly [role: string, names: string, tags: string])[] = [
@@ -46,7 +46,7 @@ const servers: readonly (readonly [role: string, names: string, tags: string])[]
   ["exit", "exit-ams exit-fra", "tag:exit"],
 ];
 
-/** Those who use each combination of laptop and phone. */
+/** The owners of each combination of laptop and phone. */
 const owners: readonly (readonly [names: string, laptopOs: string, phoneOs?: string])[] = [
   ["alice chiara elif hana kavya", "macOS", "iOS"],
   ["bruno femi", "linux", "android"],
@@ -60,7 +60,7 @@ type Device = Pick<SimulatedNode, "role"> & {
   readonly more: Pick<WireNode, "os" | "user" | "tags">;
 };
 
-/** One site, each role's nodes in their order. */
+/** The devices of one site, grouped by role. */
 const people = owners.flatMap(([names, laptop, phone]) => names.split(" ").map((name) => ({ name, laptop, phone })));
 const families: readonly (readonly Device[])[] = [
   ...servers.map(([role, names, tags]) =>
@@ -72,16 +72,16 @@ const families: readonly (readonly Device[])[] = [
   ),
 ];
 
-/** Mixed, so that the first few are a small tailnet of their own. */
+/** Interleaves the roles, so that the first few devices make up a small tailnet of their own. */
 const siteDevices: readonly Device[] = families
   .flatMap((devices) => devices.map((device, place) => ({ device, share: place / devices.length })))
   .toSorted((left, right) => left.share - right.share)
   .map(({ device }) => device);
 
-/** The nodes of a site: about forty. */
+/** Nodes per site, about forty. */
 export const defaultNodes = siteDevices.length;
 
-/** The same for the same seed and number of nodes. */
+/** The result depends only on the seed and the number of nodes. */
 export function buildTailnet(seed: number, nodeCount: number = defaultNodes): Tailnet {
   const nodes = Array.from({ length: nodeCount }, (_, index) => {
     const site = Math.floor(index / defaultNodes);
@@ -91,7 +91,7 @@ export function buildTailnet(seed: number, nodeCount: number = defaultNodes): Ta
   return { seed, nodes, people: people.map(({ name }) => name) };
 }
 
-/** The device of the same kind at another site: `web-1` is `web-5` at the second one, `alice-laptop` is `alice-2-laptop`. */
+/** The corresponding device at another site: at the second one, `web-1` becomes `web-5` and `alice-laptop` becomes `alice-2-laptop`. */
 function elsewhere({ role, name, more }: Device, site: number): Device {
   const [first = "", rest = ""] = name.split("-");
   if (more.user !== undefined) {
@@ -103,7 +103,7 @@ function elsewhere({ role, name, more }: Device, site: number): Device {
   return { role, name: `${first}-${site * peers.length + place + 1}`, more };
 }
 
-/** The nodes of some roles, in their order. */
+/** The nodes with the given roles, in order. */
 export function nodesOf({ nodes }: Tailnet, ...roles: readonly string[]): readonly SimulatedNode[] {
   return nodes.filter(({ role }) => roles.includes(role));
 }
@@ -112,7 +112,7 @@ function ownedBy(name: string, os: string) {
   return { os, user: `${name}@example.com` };
 }
 
-/** The documentation ranges, so that nothing in the demo is anyone's address. */
+/** Documentation ranges, so that the demo contains nobody's address. */
 const publicNetworks = ["192.0.2.", "198.51.100.", "203.0.113."] as const;
 
 function nodeOf(

@@ -11,7 +11,7 @@ export interface WireNode {
   readonly tags?: readonly string[];
 }
 
-/** Zero and empty members are left out. */
+/** Members that are zero or empty are omitted. */
 export type WireConnection = Readonly<
   Partial<Record<"src" | "dst", string> & Record<"proto" | "txPkts" | "txBytes" | "rxPkts" | "rxBytes", number>>
 >;
@@ -26,7 +26,7 @@ export interface WireFlow extends Readonly<Partial<Record<(typeof trafficArrays)
   readonly dstNodes?: readonly WireNode[];
 }
 
-/** Streamed audit records have neither `eventTime` nor `type`; their time is the envelope's. */
+/** Streamed audit records have neither `eventTime` nor `type`; the envelope has their time. */
 export interface WireAudit {
   readonly eventGroupID: string;
   readonly origin: string;
@@ -45,14 +45,14 @@ export interface WireEvent extends Readonly<Record<"timestamp" | "type" | "tailn
   readonly data: Readonly<Record<string, string>>;
 }
 
-/** One value of a stream body. `time`: seconds since the epoch, to the millisecond. */
+/** One value of a stream body. `time`: seconds since the epoch, with millisecond precision. */
 export interface Envelope<Event extends WireFlow | WireAudit = WireFlow | WireAudit> {
   readonly time: number;
   readonly event: Event;
   readonly fields: { readonly recorded: string };
 }
 
-/** `times`: epoch milliseconds of the envelope and of the recording, and the nanoseconds below the latter. */
+/** `times`: epoch milliseconds of the envelope and of the recording, and nanoseconds to add to the latter. */
 export function envelope<Event extends WireFlow | WireAudit>(
   event: Event,
   [timeMs, recordedMs, nanoseconds]: readonly [number, number, number],
@@ -60,18 +60,18 @@ export function envelope<Event extends WireFlow | WireAudit>(
   return { time: Math.floor(timeMs) / 1000, event, fields: { recorded: timeText(recordedMs, nanoseconds) } };
 }
 
-/** RFC 3339 with nanoseconds: whole milliseconds, and the nanoseconds below them. */
+/** Formats milliseconds, plus nanoseconds below them, as RFC 3339. */
 export function timeText(millis: number, nanoseconds: number): string {
   const seconds = Math.floor(millis / 1000);
   return formatRfc3339([seconds, (Math.floor(millis) - seconds * 1000) * 1_000_000 + nanoseconds]);
 }
 
-/** A stream body: the values one directly after the other, with nothing between them. */
+/** A stream body: the JSON values, concatenated without separators. */
 export function bodyOf(values: readonly object[]): string {
   return values.map((value) => JSON.stringify(value)).join("");
 }
 
-/** Connection entries in one flow record. */
+/** The number of connection entries in a flow record. */
 export function entriesOf(flow: WireFlow): number {
   return trafficArrays.reduce((sum, array) => sum + (flow[array]?.length ?? 0), 0);
 }
