@@ -1,4 +1,4 @@
-/** `docs/api.md` against the program: its paths are all that there are, its commands run, and its parameters are known. */
+/** Tests `docs/api.md` against the program: it lists every path, its commands run, and its parameters exist. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

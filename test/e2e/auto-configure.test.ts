@@ -1,4 +1,4 @@
-/** The released program registers itself at a fake of Tailscale: streams, webhook, rotations, restarts. */
+/** Tests that the released program registers itself at a stand-in for Tailscale: streams, webhook, rotations, restarts. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ import { eventOf, startTailnet, type Tailnet } from "../support/tailnet/index.ts
 import { timeoutMs, until } from "../support/wait.ts";
 import { signedAt } from "../support/webhook-server.ts";
 
-/** Tailscale delivers webhooks to public https addresses only: a reverse proxy passes this one on to the program. */
+/** Tailscale delivers webhooks only to public https URLs; a reverse proxy forwards this one to the program. */
 const publicHooks = "https://hooks.example.com";
 let directory: string;
 let sink: OtlpSink;
@@ -92,7 +92,7 @@ async function run(...args: string[]): Promise<{ code: number; stdout: string; s
 }
 
 let serial = 0;
-/** The status of a delivery that Tailscale would make now. */
+/** The status of a delivery that Tailscale makes now. */
 async function pushed(): Promise<number | undefined> {
   const event = eventOf("nodeCreated", new Date(Date.now() + ++serial).toISOString(), `node ${serial}`, {
     nodeID: `n${serial}`,

@@ -1,4 +1,7 @@
-/** The pages about backends: every configuration on them is valid, and those for backends that can be had here bring a flow to the page's own query. */
+/**
+ * Tests the pages about backends: every configuration is valid, and with backends available here, a flow reaches the page's own
+ * query.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -84,8 +87,8 @@ test("the page about Grafana Cloud has the queries of the backends behind it", (
 });
 
 /**
- * Runs the page's configuration, with the real addresses in place of the page's, and sends a flow of now. Returns the address
- * of the admin listener.
+ * Runs the page's configuration with real addresses in place of the page's, and sends a current flow. Returns the address of
+ * the admin listener.
  */
 async function run(
   page: string,
@@ -121,7 +124,7 @@ async function run(
   return `http://${adminListen}`;
 }
 
-/** Resolves when `status` repeats an error that the page explains. */
+/** Resolves when `status` shows an error that the page explains. */
 async function untilStatusSays(page: string, error: string, admin: string): Promise<void> {
   expect(textOf(page)).toContain(error);
   const command = ["status", "--url", admin];

@@ -1,4 +1,4 @@
-/** The file that users download: what it holds, what it does not read, and that the installer brings it. */
+/** Tests the file that users download: what it contains, what it does not read, and that the installer installs it. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** Two instances with two tailnets each on one database: nothing of one tailnet gets into the other, over a kill of whoever leads. */
+/** Tests two instances with two tailnets each on one database: tailnets stay separate, even after the leader is killed. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -72,7 +72,7 @@ describe.skipIf(!canHavePostgres)("two instances with two tailnets", () => {
   const flows = (tailnet: Name): number =>
     total(sink.points, "tailscale.network.flows", { "tailscale.tailnet": tailnet });
 
-  /** Each has exactly so many, by logs, by counters, and by what its leader says. */
+  /** Each tailnet has exactly that many, by its logs, its counters and its leader's status. */
   async function settled(expected: Readonly<Record<Name, number>>): Promise<void> {
     for (const tailnet of names) {
       const records = expected[tailnet];

@@ -1,4 +1,7 @@
-/** Two instances of the compiled program on one PostgreSQL, one of them through PgBouncer: both receive, one delivers, and neither death nor restart loses or repeats a record. */
+/**
+ * Tests two instances of the compiled program on one PostgreSQL, one of them through PgBouncer: both receive, one delivers, and
+ * no kill or restart loses or repeats a record.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -33,7 +36,7 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
   let one: RunningProgram;
   let two: RunningProgram;
 
-  /** Begins with a lease that nobody could wait for. */
+  /** The first start overrides the lease with one too long to wait for. */
   const settingsOf = (which: "one" | "two"): Readonly<Record<string, string>> => ({
     TS2OTEL_STATE__URL: which === "one" ? database.url(name) : pooler.url(name),
     TS2OTEL_OTLP__LOGS__RECORD_UID: "true",
@@ -45,12 +48,12 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
       settings: { ...settingsOf(which), ...more },
     });
 
-  /** Records sent so far that no one had sent before. */
+  /** Number of distinct records sent so far. */
   let distinct = 0;
   const uids = (): number => new Set(sink.logs.map(({ attributes }) => attributes["log.record.uid"])).size;
   const flows = (): number => total(sink.points, "tailscale.network.flows");
 
-  /** Everything has arrived, and is counted, once. */
+  /** Everything has arrived and is counted exactly once. */
   async function settled(leader: RunningProgram): Promise<void> {
     await until(() => uids() >= distinct && flows() >= distinct);
     await until(async () => (await conservationAt(leader.admin)).pending === 0);
@@ -87,7 +90,7 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
       expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 16 }, () => 200));
       distinct = 300;
       await settled(one);
-      // Sent again to the one that has not seen them, and some that nobody has.
+      // The first 60 again, to the instance that has not seen them, and 20 new ones.
       expect((await post(two, serials(0, 60) + serials(300, 320))).status).toBe(200);
       distinct = 320;
       await settled(one);
@@ -155,7 +158,7 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
     async () => {
       expect((await post(two, serials(320, 340))).status).toBe(200);
       expect(await one.stop()).toBe(0);
-      // It had the lease for another minute.
+      // Its lease would have lasted another minute.
       const [lease] = await database.query<{ isGivenBack: boolean }>(
         `SELECT fence > 1 OR until_at = 0 AS "isGivenBack" FROM tailscale2otel.lease`,
         name,
@@ -182,7 +185,7 @@ describe.skipIf(!canHavePostgres)("two instances on one database", () => {
       await two.kill();
       await sending;
       await untilLeads(one);
-      // What was sent to the dead one may or may not be in the journal.
+      // Requests to the killed instance may or may not be in the journal.
       for (const body of parts) expect((await post(one, body)).status).toBe(200);
       distinct = 450;
       await settled(one);

@@ -1,4 +1,4 @@
-/** The main job from end to end: curl, the compiled program, and an OpenTelemetry Collector that is not ours. */
+/** Tests the main job end to end: curl, the compiled program, and a real OpenTelemetry Collector. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ const body = zstdCompressSync(sampleBody);
 const flowEntries = 22;
 const success = { status: 200, body: { text: "Success", code: 0 } };
 
-/** A machine without Go stands aside; CI may not. */
+/** Without Go, the tests are skipped, except in CI. */
 const canRun = canHaveCollector() || process.env.CI !== undefined;
 
 test("the sums counted by hand are those of the fixture", () => {
@@ -125,7 +125,7 @@ describe.skipIf(!canRun).each(["json", "protobuf"] as const)("a stream body, exp
   );
 });
 
-/** A log can arrive twice when the program is killed while it delivers; its content is then the same. */
+/** A log can arrive twice if the program is killed while it delivers, but then with the same content. */
 function distinct<Log>(logs: readonly Log[]): readonly Log[] {
   const seen = new Map(logs.map((log) => [JSON.stringify(log), log]));
   return [...seen.values()];

@@ -1,4 +1,7 @@
-/** The compiled program with counters as differences, killed and cut off again and again: what the backend has taken adds up to what was sent. */
+/**
+ * Tests the compiled program with delta counters, killed and disconnected repeatedly: the deltas the backend accepted add up to
+ * what was sent.
+ */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,7 +48,7 @@ const launch = (endpoint: string, settings: Readonly<Record<string, string>>): P
 
 const start = (): Promise<RunningProgram> => launch(sink.url, settingsOf("delta"));
 
-/** `loses`: it takes what it gets, and answers nothing. */
+/** `loses`: the backend accepts requests without responding. */
 function backendAnswers(how: "take" | "loses" | "fails" | "refuses"): void {
   const answers: Record<typeof how, Behaviour> = {
     take: { kind: "take" },
@@ -54,7 +57,7 @@ function backendAnswers(how: "take" | "loses" | "fails" | "refuses"): void {
     refuses: { kind: "status", status: 400, body: "invalid label" },
   };
   sink.behave(({ points }) => {
-    // A backend that refuses one series: what holds it is refused as a whole.
+    // A backend that rejects one series: requests that contain it are rejected as a whole.
     const isGuilty = points.some(({ attributes }) => attributes["network.transport"] === "udp");
     const does = how === "refuses" && !isGuilty ? "take" : how;
     if (does === "take" || does === "loses") received.take(points);
@@ -67,7 +70,7 @@ const requests = (more: number): Promise<void> => {
   return until(() => sink.requests.length >= before + more);
 };
 
-/** Sends twenty flows between six nodes, each in a window of its own. */
+/** Sends twenty flows between six nodes, each in its own window. */
 let windows: number;
 let sent: { flows: number; transmit: number; receive: number };
 function send(): void {
@@ -114,7 +117,7 @@ test(
     await requests(2);
     expect(await program.stop()).toBe(0);
     expectAllReceived();
-    // Nothing is left for the next start to send again.
+    // Nothing is left for the next start to resend.
     program = await start();
     await requests(2);
     expectAllReceived();

@@ -1,4 +1,4 @@
-/** The same bundle under Deno: what goes in by HTTP comes out by OTLP, and the live page is served. */
+/** Tests the same bundle under Deno: what comes in by HTTP goes out by OTLP, and the live page is served. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -35,7 +35,7 @@ test.each(["json", "protobuf"] as const)(
       expect([page.status, await page.text()]).toEqual([200, expect.stringContaining("<!doctype html>")]);
       const live = await fetch(`${program.admin}/api/v1/live`);
       expect(await program.stop()).toBe(0);
-      // The stream is open until then, and ends whole.
+      // The stream stays open until then and ends with a complete event.
       expect(await live.text()).toMatch(/^retry: 2000\n\n(?:event: \w+\ndata: \{.*\}\n\n)+$/);
     } finally {
       await program.kill();

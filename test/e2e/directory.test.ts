@@ -1,4 +1,4 @@
-/** Names from the API in what leaves the program: renamed, deleted and re-created nodes, and a start while the API is away. */
+/** Tests names from the API in exported data: renamed, deleted and re-created nodes, and a start while the API is down. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ let sink: OtlpSink;
 let tailnet: Tailnet;
 let program: RunningProgram | undefined;
 
-/** From source: what is tested is the way of the names, not the binary. */
+/** Runs from source, because the test is about names, not the binary. */
 async function start(): Promise<RunningProgram> {
   program = await startProgram({
     command: [process.execPath, join(import.meta.dirname, "../../src/main.ts")],
@@ -54,7 +54,7 @@ const web: TailnetDevice = {
 };
 const database: TailnetDevice = { nodeId: "nDB1CNTRL", name: "db-1.tail1234.ts.net", addresses: ["100.64.1.2"] };
 
-/** Resolves when the directory has been asked for twice from now on: the first answer has been taken by then. */
+/** Resolves after two more requests for the device list, by which time the first response has been processed. */
 async function refreshed(): Promise<void> {
   const asked = (): number => tailnet.requests.filter(({ path }) => path.endsWith("/devices")).length;
   const before = asked();
@@ -83,7 +83,7 @@ async function namesOfFlow(index: number): Promise<readonly unknown[]> {
   return [attributes["tailscale.src.node"], attributes["tailscale.dst.node"]];
 }
 
-/** Whether that is what the newest export says. */
+/** True if the latest export has that value. */
 const success = (value: number) => () =>
   sink.points.findLast(
     ({ metric, attributes }) =>

@@ -1,4 +1,4 @@
-/** The first minute of a new user with the compiled program: init in a terminal, run, a test record, a second terminal. */
+/** Tests a new user's first minute with the compiled program: init in a terminal, run, a test record, a second terminal. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
@@ -19,7 +19,7 @@ const parent = temporaryDirectory();
 
 beforeAll(() => void programBinary(), timeoutMs);
 
-/** An empty home, which is also where the program is started. */
+/** An empty home directory, in which the program is also started. */
 function newUser(name: string) {
   const home = join(parent, name);
   mkdirSync(home);
@@ -41,7 +41,7 @@ function ended(args: readonly string[], cwd: string, env: Readonly<Record<string
   );
 }
 
-/** The words behind the program's name in each line, as the README has them. */
+/** The arguments of the program in each line, as the README has them. */
 function wordsOf(block: string | undefined): string[] {
   const lines = block?.trimEnd().split("\n") ?? [];
   return lines.map((line) => line.replace(/^dist\/tailscale2otel /, ""));
@@ -66,11 +66,11 @@ test(
     expect(await asking.ended).toBe(0);
     const token = /Token: {2}([0-9a-f]{48})\n/.exec(asking.text())?.[1] ?? "";
     expect(readFileSync(join(home, "tailscale2otel.toml"), "utf8")).toContain(`token = "${token}"`);
-    // Its folder is not in PATH.
+    // Its directory is not in PATH.
     expect(asking.text()).toContain(`  ${programBinary()} run `);
     expect(asking.text()).toContain(`URL:    http://${nodeName}:8088/services/collector/event`);
 
-    // Ports of their own, so that tests can run side by side; and an interval that nobody waits for.
+    // Random ports, so that tests can run in parallel, and an interval that does not end during the test.
     const changes = ["streaming.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0", "otlp.metric_interval=24h"];
     const command = [programBinary(), "run", ...changes.flatMap((one) => ["--set", one])];
     const running = startInTerminal(command, { cwd: home, env });
@@ -185,7 +185,7 @@ test(
       await asking.until("nothing was written");
       expect(await asking.ended).toBe(130);
     }
-    // Also while it waits for an answer from elsewhere.
+    // Also while it waits for a response from another host.
     const silent = createServer(() => {}).listen(0, "127.0.0.1");
     const asking = init("--source", "stream", "--reach", "https://logs.example.com");
     await asking.answer("Answer [1]:", `http://127.0.0.1:${(silent.address() as AddressInfo).port}`);

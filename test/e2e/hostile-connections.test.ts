@@ -1,4 +1,4 @@
-/** Connections that mean harm, against the compiled program: a healthy sender does not notice them, and all of them come to an end. */
+/** Tests hostile connections against the compiled program: a healthy sender is not affected, and all of them are closed. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
@@ -12,12 +12,12 @@ import { longTimeoutMs as timeoutMs, until } from "../support/wait.ts";
 
 const path = "/services/collector/event";
 const authorized = { authorization: "Splunk test-token" };
-/** Their answers alone would take some gigabytes if they were kept. */
+/** The responses alone would take some gigabytes if they were buffered. */
 const maxPeakBytes = 1e9;
 
 let attacked: AttackedProgram;
 let descriptorsBefore = 0;
-/** So that each run of the healthy sender has records of its own. */
+/** Gives each run of the healthy sender its own records. */
 let day = 0;
 
 beforeAll(async () => {
@@ -33,7 +33,7 @@ afterAll(async () => {
 interface Client {
   readonly socket: Socket;
   readonly opened: Promise<void>;
-  /** Resolves with what came, when the server has closed the connection. */
+  /** Resolves with the received data when the server has closed the connection. */
   readonly closed: Promise<string>;
 }
 
@@ -49,7 +49,7 @@ function open(text = ""): Client {
 
 const many = (count: number, text?: string): Client[] => Array.from({ length: count }, () => open(text));
 
-/** Sends requests and never reads an answer, until the server ends it or takes nothing more. */
+/** Sends requests without ever reading a response, until the server closes the connection or stops reading. */
 async function neverRead(): Promise<void> {
   const socket = connect(attacked.port, "127.0.0.1").on("error", () => {});
   socket.pause();
@@ -63,7 +63,7 @@ async function neverRead(): Promise<void> {
   socket.destroy();
 }
 
-/** Real bodies one after the other; the times until the answers in milliseconds, in ascending order. */
+/** Sends real bodies one after the other; returns the response times in milliseconds, in ascending order. */
 async function healthySender(requests: number): Promise<number[]> {
   const load = createLoad("stream", requests, Date.UTC(2026, 9, ++day));
   const times: number[] = [];
@@ -80,7 +80,7 @@ async function healthySender(requests: number): Promise<number[]> {
 const at = (times: readonly number[], share: number): string =>
   `${(times[Math.floor(times.length * share)] ?? 0).toFixed(1)} ms`;
 
-/** Where descriptors cannot be counted, at once. */
+/** Resolves immediately if descriptors cannot be counted. */
 async function untilDescriptors(are: (count: number) => boolean): Promise<void> {
   if (!canMeasureMemory) return;
   await until(() => are(attacked.descriptors));
@@ -107,7 +107,7 @@ test(
     expect(result).toHaveLength(300);
 
     const { status, text, code } = hecAnswers.timeout;
-    // Whoever writes while the server closes can lose the answer to a reset.
+    // A client that writes while the server closes can lose the response to a reset.
     const answers = (await Promise.all(dripping.map(({ closed }) => closed))).filter((answer) => answer !== "");
     expect(answers).not.toEqual([]);
     for (const answer of answers) {
@@ -163,7 +163,7 @@ test(
     const whole = [head("POST", path, { ...authorized, "content-length": body.length }), body];
     const accepted = async () => (await conservationAt(attacked.program.admin)).accepted;
     const before = await accepted();
-    // The listener closes a connection whose other side has ended, so the answer may come too late.
+    // The listener closes a connection once the client has ended its side, so the response may come too late.
     const { status: ofWhole } = await sendRaw(attacked.port, whole, { endsAfter: true });
     expect([0, 200]).toContain(ofWhole);
     await until(async () => (await accepted()) > before);

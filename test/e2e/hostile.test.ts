@@ -1,4 +1,4 @@
-/** Bodies and requests that mean harm, against the compiled program: each gets the answer of its row, and what it costs is printed. */
+/** Tests hostile bodies and requests against the compiled program: each gets its row's response, and its cost is printed. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { createLoad } from "../../scripts/bench/bodies.ts";
@@ -29,7 +29,7 @@ async function expectWell(): Promise<void> {
   expect(await attacked.post(attacked.goodBody())).toEqual({ status: 200, body: { text: "Success", code: 0 } });
 }
 
-/** What the row says, with the text or the place if rows leave that open. */
+/** The response of the row, with the text or place if rows leave that open. */
 function rowOf(name: HecAnswerName, more: object = {}): object {
   const { status, text, code } = hecAnswers[name];
   return { status, body: { text, code, ...more } };
@@ -41,7 +41,7 @@ const flow = (members: string): string =>
 const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
 const invalidUtf8 = Buffer.concat([Buffer.from('{"event":{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}}')]);
 
-/** 64 MiB at most of records as they come, all different. */
+/** At most 64 MiB of distinct records as they arrive in reality. */
 function largestBody(): Buffer {
   const load = createLoad("stream", 600, Date.UTC(2026, 9, 1));
   const parts: Buffer[] = [];
@@ -205,7 +205,7 @@ describe("a hostile request", () => {
   );
 });
 
-/** A record of these entries; another record for each number. */
+/** A record with these entries, distinct for each number. */
 const recordOf = (number: number, entries: readonly string[]): string =>
   `{"event":{"nodeId":"n${number}CNTRL","start":"2026-11-02T09:15:00Z","end":"2026-11-02T09:15:05Z","virtualTraffic":[${entries.join(",")}]}}`;
 const ofEach = (count: number, make: (place: number) => string): string[] =>

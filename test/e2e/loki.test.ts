@@ -1,4 +1,4 @@
-/** The compiled program before Loki's rules: what comes too late becomes a dead letter with Loki's reason, and nothing else does. */
+/** Tests the compiled program against Loki's rules: only what arrives too late becomes a dead letter, with Loki's reason. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -33,7 +33,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** One request with a flow per number: how many minutes ago it was. */
+/** Sends one request with a flow per number, which is its age in minutes. */
 function send(...minutesAgo: readonly number[]): void {
   const records = minutesAgo.map((minutes) => {
     const time = Date.now() - minutes * 60_000;

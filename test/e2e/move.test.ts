@@ -1,4 +1,7 @@
-/** A journal that moves from SQLite to PostgreSQL: the compiled program goes on there with equal sums, and what is sent again is known. */
+/**
+ * Tests moving a journal from SQLite to PostgreSQL: the compiled program continues with equal sums, and recognizes repeated
+ * records.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,10 +23,10 @@ import {
 } from "../support/shared-journal.ts";
 import { timeoutMs, until } from "../support/wait.ts";
 
-/** A record whose counter is negative. */
+/** A record with a negative counter. */
 const invalid = serials(900, 901).replace('"txBytes":1000', '"txBytes":-1');
 
-/** What a start needs at least. */
+/** The minimal settings for a start. */
 const received = {
   TS2OTEL_STREAMING__ENABLED: "true",
   TS2OTEL_STREAMING__LISTEN: "127.0.0.1:0",
@@ -62,7 +65,7 @@ describe.skipIf(!canHavePostgres)("a journal that moves to PostgreSQL", () => {
       expect(invalid).toContain("-1");
       expect((await post(program, serials(0, 100))).status).toBe(200);
       await until(() => sink.logs.length === 100 && total(sink.points, "tailscale.network.flows") === 100);
-      // A record that the backend refuses, one that is invalid, and some that nobody takes any more.
+      // A record the backend rejects, an invalid one, and some that stay pending during an outage.
       sink.behave(refusing(({ attributes }) => Object.values(attributes).some((value) => Number(value) === 205)));
       expect((await post(program, serials(100, 110))).status).toBe(200);
       await until(async () => (await conservationAt(program.admin)).deadLettered === 1);

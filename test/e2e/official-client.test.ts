@@ -1,11 +1,11 @@
-/** Tailscale's official client library against the stand-in: what the stand-in answers is what that library expects. */
+/** Tests the stand-in for Tailscale with Tailscale's official client library, which must understand its responses. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { flowValue } from "../support/records.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
 import { buildTailnetClient, canHaveTailnetClient } from "../support/tailnet-client/build.ts";
 
-/** A machine without Go stands aside; CI may not. */
+/** Without Go, the tests are skipped, except in CI. */
 const canRun = canHaveTailnetClient() || process.env.CI !== undefined;
 
 describe.skipIf(!canRun)("the official client", () => {

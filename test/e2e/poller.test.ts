@@ -1,4 +1,7 @@
-/** The released program polls a fake of Tailscale: together with the stream, across kills, and over a week of backlog. */
+/**
+ * Tests that the released program polls a stand-in for Tailscale: together with the stream, across kills, and through a week of
+ * backlog.
+ */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -59,7 +62,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** Logged so many seconds ago. */
+/** A log time that many seconds ago. */
 const secondsAgo = (seconds: number): string => formatRfc3339([Math.floor(Date.now() / 1000) - seconds, 0]);
 
 function addFlow(index: number, seconds: number): TailnetRecord {
@@ -73,7 +76,7 @@ const accepted = () => totalsOf(sink.points, "tailscale2otel.ingest.records", "o
 const repaired = () => totalsOf(sink.points, "tailscale2otel.reconcile.repaired", "type")["flow"];
 const late = () => totalsOf(sink.points, "tailscale2otel.reconcile.late", "type")["flow"];
 const transmitted = () => totalsOf(sink.points, "tailscale.network.io.rollup", "network.io.direction")["transmit"];
-/** Of the flow logs that have arrived; a log that is under way at a kill comes twice. */
+/** Node ids in the flow logs that have arrived; a log in flight at a kill arrives twice. */
 const nodes = () =>
   new Set(
     sink.logs
@@ -115,7 +118,7 @@ test(
 
 const hourSeconds = 3600;
 const backlogHours = 7 * 24;
-/** Hours of 100 MB, and hours of 1 MB. */
+/** These hours have 100 MB, the others 1 MB. */
 const busyHours = new Set([3, 80, 81]);
 const recordsOfSecond = (hour: number, second: number): number => (busyHours.has(hour) ? 28 : second % 4 === 0 ? 1 : 0);
 

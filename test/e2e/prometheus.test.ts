@@ -1,4 +1,7 @@
-/** The compiled program and a real Prometheus, which takes the metrics by OTLP and scrapes `/metrics` as well: the same totals. */
+/**
+ * Tests the compiled program with a real Prometheus, which receives metrics by OTLP and also scrapes `/metrics`: the totals
+ * must be equal.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -55,7 +58,7 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
       expect(curl({ url: program.url, token: program.token, body: Buffer.from(sampleBody) })).toMatchObject({
         status: 200,
       });
-      // A scrape that fails hides its series until the next one.
+      // After a failed scrape, its series are missing until the next one.
       const expectEventually = async (expression: string, wanted: Readonly<Record<string, number>>): Promise<void> =>
         void (await prometheus.until(expression, (samples) => isDeepStrictEqual(byType(samples), wanted)));
       for (const job of Object.values(jobs)) {
@@ -124,7 +127,7 @@ function byHand(sum: keyof (typeof handCounted)["virtual"]): Record<string, numb
   );
 }
 
-/** What is ours: job and instance are the scraper's. */
+/** The program's labels, without job and instance, which the scraper adds. */
 function namesOf({ job: _job, instance: _instance, ...labels }: Sample["labels"]): string {
   return JSON.stringify(Object.entries(labels).toSorted());
 }

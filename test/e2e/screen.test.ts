@@ -1,4 +1,7 @@
-/** `top` and `demo` of the compiled binary in a real pseudo-terminal: what a person sees, and a terminal that is left as it was. */
+/**
+ * Tests `top` and `demo` of the compiled binary in a real pseudo-terminal: what a person sees, and that the terminal is
+ * restored.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,7 +35,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** What a node might call itself to take over a terminal. */
+/** A node name that tries to take over the terminal. */
 const hostile = {
   nodeId: "nONECNTRL",
   name: "\u001b]0;owned\u0007\u001b[999B東京.tail1234.ts.net.",
@@ -59,7 +62,7 @@ function start(args: readonly string[], columns?: number, rows?: number): Screen
 
 const sees = (seen: ScreenProgram, text: string) => (): boolean => seen.lines().join("\n").includes(text);
 
-/** What is on the screen is the last frame and nothing else. */
+/** The screen shows only the last frame. */
 function expectNoGhosts(seen: ScreenProgram, columns: number, rows: number): void {
   const fresh = new Screen(columns, rows);
   fresh.write("\u001b[?1049h");

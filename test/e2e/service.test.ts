@@ -1,4 +1,7 @@
-/** The compiled program as a service: installed, seen and removed, with a strict stand-in for systemctl; and started as its unit says. */
+/**
+ * Tests the compiled program as a service: installed, queried and removed with a strict stand-in for systemctl, and started as
+ * its unit says.
+ */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import {
@@ -53,7 +56,7 @@ function writeConfig(more: string): void {
   );
 }
 
-/** As in a shell of the user whose home it is. */
+/** Runs the command as in a shell of the user with that home directory. */
 function run(args: readonly string[], wrap: readonly string[] = []) {
   const [program = "", ...rest] = [...wrap, programBinary(), "service", ...args];
   const { status, stdout, stderr } = spawnSync(program, rest, {
@@ -149,7 +152,7 @@ describe("for a user", () => {
   });
 });
 
-/** A folder of ours in place of /etc/systemd/system, in a mount namespace of its own. */
+/** True if a temporary folder can replace /etc/systemd/system in a mount namespace. */
 const canUnshare = process.getuid?.() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
 
 describe.skipIf(!canUnshare)("for the machine (needs root and mount namespaces)", () => {
@@ -299,7 +302,7 @@ test(
     await until(() => started.output().includes('"message":"ready"'));
     expect(await (await fetch(`http://${admin}/readyz`)).text()).toContain("ready");
     expect(await started.stop()).toBe(0);
-    // As the state of a dynamic user is to root, who runs the check.
+    // The check runs as root and finds the state owned by another user, like a dynamic user's.
     if (process.getuid?.() === 0) chownSync(`${home}/state`, 65_534, 65_534);
     const [check = "", ...args] = line("ExecReload");
     const checked = spawnSync(check, args, { cwd: "/", env: { ...environment, TS2OTEL_STATE__PATH: `${home}/state` } });

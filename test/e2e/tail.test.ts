@@ -1,4 +1,7 @@
-/** `tail` against a running instance: what is shown, which of it, for how long, and what happens when the instance goes away. */
+/**
+ * Tests `tail` against a running instance: what it shows, its filters, how long it runs, and what happens when the instance
+ * goes away.
+ */
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -105,7 +108,7 @@ function node(name: string): object {
   return { id: "nWEBCNTRL", name, type: "NODE", property: "ACL_TAGS" };
 }
 
-/** What is shown up to the line that holds `last`. */
+/** The output up to the line that contains `last`. */
 async function shownBy(args: readonly string[], last: string): Promise<readonly string[]> {
   const shown = tail(directory, ...args);
   await until(() => shown.out().includes(last));
@@ -160,7 +163,7 @@ describe("shows", () => {
   );
 });
 
-/** Whether the shell has become the program, and that handles Ctrl-C. */
+/** True once the shell has become the program and the program handles Ctrl-C. */
 function catchesInterrupts(pid: number): boolean {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const [, caught = "0"] = /^SigCgt:\s*(\w+)/m.exec(status) ?? [];
@@ -267,7 +270,7 @@ test(
     const own = configure(parent, "own", "", webhooks);
     const file = join(own, "tailscale2otel.toml");
     const settings = readFileSync(file, "utf8");
-    // Without a token: with one, nobody is asked there.
+    // Without a token, because with one, that address would not be queried.
     writeFileSync(
       file,
       settings.replace(/(?<=\[admin\]\n)listen = .*\ntoken = .*/, `listen = ${JSON.stringify(listen)}`),
@@ -378,7 +381,7 @@ test(
     reading.stdout.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
     const ended = new Promise((resolve) => reading.on("close", resolve));
     let port = 10_000;
-    // The end is noticed with the next line.
+    // The end of the reader is noticed only with the next line.
     await until(async () => {
       await send(instance, flow(port++));
       return text.includes("ended");

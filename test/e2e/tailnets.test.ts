@@ -1,4 +1,6 @@
-/** Two tailnets in the compiled program: the same records in both, each counted and delivered as its own, across a restart. */
+/**
+ * Tests two tailnets in the compiled program: the same records in both are counted and delivered separately, across a restart.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -47,7 +49,7 @@ async function send(path: string, token: string, body: string): Promise<number> 
 
 const usual = "/services/collector/event";
 
-/** Log records by tailnet, and the bytes that the newest total of each tailnet says. */
+/** Log records of a tailnet, and the latest total of its bytes. */
 const delivered = (tailnet: string): number =>
   sink.logs.filter(({ attributes }) => attributes["tailscale.tailnet"] === tailnet).length;
 
@@ -62,7 +64,7 @@ function total(metric: string, tailnet: string): number {
 test(
   "each tailnet counts and delivers its own records, also those that the other has too",
   async () => {
-    // 30 records for one, the same and 20 more for the other, and a repeat.
+    // 30 records for one tailnet, the same and 20 more for the other, and a repetition.
     expect(await send(`/acme${usual}`, "token-acme", serials(0, 30))).toBe(200);
     expect(await send(usual, "token-globex", serials(0, 50))).toBe(200);
     expect(await send(usual, "token-acme", serials(0, 30))).toBe(200);

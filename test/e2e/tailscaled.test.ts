@@ -1,4 +1,7 @@
-/** The compiled program with a certificate of tailscaled: closed and explained without one, open with it, renewed by a SIGHUP. */
+/**
+ * Tests the compiled program with a certificate from tailscaled: without one, the listener stays closed with an explanation;
+ * with one, it opens, and SIGHUP renews it.
+ */
 import { afterAll, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

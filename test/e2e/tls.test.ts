@@ -1,4 +1,7 @@
-/** TLS of the compiled program as other programs see it: curl under load while the certificate is replaced, and openssl's handshakes. */
+/**
+ * Tests the compiled program's TLS as other programs see it: curl under load while the certificate is replaced, and openssl's
+ * handshakes.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -41,7 +44,7 @@ interface Ended {
   readonly stdout: string;
 }
 
-/** Runs a program to its end without blocking; what goes wrong is in the code. */
+/** Runs a program to completion without blocking; the exit code reports failures. */
 function run(command: string, args: readonly string[]): Promise<Ended> {
   return new Promise((resolve) => {
     const child = execFile(command, args, (error, stdout) => {
@@ -51,7 +54,7 @@ function run(command: string, args: readonly string[]): Promise<Ended> {
   });
 }
 
-/** Posts so many times over one connection, where the server lets it. The statuses, 000 where there was no answer. */
+/** Sends that many posts, over one connection if the server allows it. Returns the statuses, 000 without a response. */
 async function curl(posts: number): Promise<readonly string[]> {
   const flags = ["--silent", "--show-error", "--max-time", "60", "--noproxy", "*", "--cacert", authority.file];
   const post = ["--header", `Authorization: Splunk ${program.token}`, "--data-binary", `@${body}`];
@@ -65,12 +68,12 @@ async function handshake(...flags: string[]): Promise<string> {
   return (await run("openssl", ["s_client", "-connect", address, "-CAfile", authority.file, ...flags])).stdout;
 }
 
-/** The common name in the certificate that a new connection is shown. */
+/** The common name of the certificate that a new connection gets. */
 async function served(): Promise<string> {
   return /subject=CN ?= ?(\S+)/.exec(await handshake("-verify_return_error"))?.[1] ?? "nobody";
 }
 
-/** Resolves when new connections are shown this certificate and no other, with the time that it took until then. */
+/** Resolves with the elapsed time once every new connection gets this certificate. */
 async function untilAllSee(name: string): Promise<number> {
   const beganMs = performance.now();
   let aloneMs = 0;

@@ -1,4 +1,6 @@
-/** The compiled program and a real VictoriaMetrics: it takes protobuf alone, which is the default, and counts every increase. */
+/**
+ * Tests the compiled program with a real VictoriaMetrics, which accepts only protobuf, the default, and counts every increase.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Webhooks to the program that users download: once counted, whatever comes again, and whatever ends the process. */
+/** Tests webhooks with the program that users download: each is counted once despite repetitions and kills. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -55,7 +55,7 @@ async function deliver(body: string, headers = signedAt(now(), body)): Promise<n
 
 const events = () => totalsOf(sink.points, "tailscale.webhook.events", "tailscale.webhook.type");
 const duplicates = () => totalsOf(sink.points, "tailscale.webhook.duplicates", "")["undefined"] ?? 0;
-/** As committed: what the program knows after a kill. */
+/** The committed value, which survives a kill. */
 const delivered = () => totalsOf(sink.points, "tailscale2otel.export.log_records", "outcome")["delivered"];
 const logs = () => sink.logs.filter(({ eventName }) => eventName?.startsWith("tailscale.webhook."));
 
@@ -124,7 +124,7 @@ test(
     expect(await deliver(event(1))).toBe(200);
     expect(await stream(audit(2, "CREATE"))).toBe(200);
     await sink.until(() => duplicates() === 1);
-    // A kill while a log is under way brings it twice. The last in the journal is the audit record of the second node.
+    // A log in flight at a kill arrives twice. The last record in the journal is the audit record of the second node.
     const audits = () => sink.logs.map(({ attributes }) => attributes["tailscale.audit.event_group_id"]);
     await sink.until(() => audits().includes("group-1") && audits().includes("group-2") && logs().length > 0);
     expect(events()).toEqual({ nodeCreated: 1 });
