@@ -1,15 +1,15 @@
-/** The books of a chaos run: what was sent, what was answered with 200, what has arrived. Kept apart from the program's own. */
+/** The books of a chaos run, kept apart from the program's: what was sent, what got a 200, and what arrived. */
 import type { SunkLog } from "../support/otlp-sink.ts";
 import { type Batch, noTotals, type SentRecord, totalNames, type Totals } from "./traffic.ts";
 
 interface Entry {
   readonly record: SentRecord;
-  /** Events of it that are still to arrive. */
+  /** Its log events that have not arrived yet. */
   readonly missing: Set<string>;
   isAnswered: boolean;
 }
 
-/** Sums of everything that was answered by an instant. */
+/** Sums of everything answered with 200 up to an instant. */
 interface Answered {
   readonly at: number;
   readonly sums: Totals;
@@ -23,11 +23,11 @@ export class Account {
   readonly #sent = noTotals();
   readonly #deadLettered = new Set<string>();
   readonly violations: string[] = [];
-  /** Log events that came in requests which were taken, and those of them that had come before. */
+  /** Log events in accepted requests, and those among them that had arrived before. */
   arrivals = 0;
   repeats = 0;
 
-  /** Everything sent so far: what no counter may pass. */
+  /** Everything sent so far, which no counter may exceed. */
   get sentSums(): Readonly<Totals> {
     return this.#sent;
   }
@@ -37,7 +37,7 @@ export class Account {
     return flows + audits + webhooks;
   }
 
-  /** To be called before the batch's first byte leaves. */
+  /** Must be called before the batch's first byte is sent. */
   sending(batch: Batch): void {
     this.#batches.push({ alone: batch.alone, invalid: batch.invalid });
     for (const record of batch.own) {
@@ -48,7 +48,7 @@ export class Account {
     }
   }
 
-  /** The batch was answered with 200 at that instant. */
+  /** Notes that the batch was answered with 200 at that instant. */
   answered(batch: Batch, at: number): void {
     const sums = { ...(this.#answered.at(-1) as Answered).sums };
     for (const { id } of batch.records) {
@@ -60,17 +60,17 @@ export class Account {
     this.#answered.push({ at, sums });
   }
 
-  /** The batch waits where the program has to fetch it, sooner or later. */
+  /** Notes that the program has to fetch the batch sooner or later. */
   promised({ records }: Pick<Batch, "records">): void {
     for (const { id } of records) (this.#entries.get(id) as Entry).isAnswered = true;
   }
 
-  /** Sums of what was answered before an instant: what every later fold must hold. */
+  /** Sums of what was answered before an instant, which every later fold must contain. */
   answeredBefore(at: number): Readonly<Totals> {
     return (this.#answered.findLast((answered) => answered.at < at) ?? { sums: noTotals() }).sums;
   }
 
-  /** A log event in a request. Whether or not it was taken, it must be one that was sent, and say the same. */
+  /** Checks a log event in a request: accepted or not, it must be one that was sent, with the same content. */
   arrived(log: SunkLog, isTaken: boolean): void {
     const key = eventKey(log);
     const entry = this.#byEvent.get(key);
@@ -81,7 +81,7 @@ export class Account {
     if (!entry.missing.delete(key)) this.repeats++;
   }
 
-  /** A record was found among the dead letters. */
+  /** Notes a record found among the dead letters. */
   deadLettered(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return void this.violations.push(`invented among the dead letters: ${id}`);
@@ -90,7 +90,7 @@ export class Account {
     this.#deadLettered.add(id);
   }
 
-  /** Harmless records that were answered and have not arrived whole. */
+  /** Harmless records that were answered and have not arrived completely. */
   outstanding(): string[] {
     const late: string[] = [];
     for (const [id, { record, missing, isAnswered }] of this.#entries)
@@ -105,7 +105,7 @@ export class Account {
     return sums;
   }
 
-  /** What the program must have accepted, seen from what left it. Batches are whole or absent. */
+  /** What the program must have accepted, judging by what left it. A batch is accepted as a whole or not at all. */
   accepted(): {
     readonly sums: Totals;
     readonly records: number;
@@ -147,7 +147,7 @@ export function addTo(sums: Totals, more: Readonly<Totals>): void {
   for (const name of totalNames) sums[name] += more[name];
 }
 
-/** What tells a log event apart from every other. */
+/** Identifies a log event among all others. */
 export function eventKey({ eventName, attributes }: SunkLog): string {
   switch (eventName) {
     case "tailscale.config.audit":

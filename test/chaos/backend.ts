@@ -1,13 +1,13 @@
-/** A backend in phases of seconds: well, failing, hanging, resetting, refusing, dripping, partial; and never a taker of poison. */
+/** A backend that changes every few moments between healthy and different failures, and always rejects poison. */
 import { createRandom } from "../../src/demo/random.ts";
 import type { Behaviour, SunkLog, SunkRequest } from "../support/otlp-sink.ts";
 import { eventKey } from "./account.ts";
 import { isPoisonId } from "./traffic.ts";
 
 export interface ChaoticBackend {
-  /** What to do with a request. */
+  /** How to handle a request. */
   behave(request: SunkRequest): Behaviour;
-  /** From here on it takes everything but poison. */
+  /** From now on, accepts everything but poison. */
   calm(): void;
   /** How often it did what. */
   readonly deeds: Readonly<Record<string, number>>;
@@ -20,7 +20,7 @@ const status = (code: number, headers: Readonly<Record<string, string>> = {}): B
   headers,
 });
 
-/** Well comes often, so that much is delivered between the kills too. */
+/** The healthy phase is frequent, so that much is delivered between the kills as well. */
 const phases = {
   well: { weight: 12, behaviour: { kind: "take" } },
   partial: { weight: 1, behaviour: { kind: "take", rejected: 1, message: "one is too old" } },
@@ -39,18 +39,18 @@ type Phase = keyof typeof phases;
 
 const names = Object.keys(phases).flatMap((name) => Array<Phase>(phases[name as Phase].weight).fill(name as Phase));
 
-/** Requests of more events than this are refused with 413 in that phase, whatever they hold. */
+/** In that phase, larger requests are rejected with 413 regardless of their content. */
 const maxEventsOf413 = 20;
 
 /**
- * A sender finds a record guilty that was refused, while something later was taken, and is refused again. So a backend
- * that refuses everything for a while must not begin anew before it has taken what it refused the last time: no sender
- * could tell that from a refusal with a cause. Until then it is well instead.
+ * A sender blames a record that was rejected again after something later was accepted. So a backend that rejects everything for
+ * a while must first accept what it rejected the last time, because a sender could not tell that from a rejection with a cause.
+ * Until then, it stays healthy.
  */
 export function createChaoticBackend(seed: number): ChaoticBackend {
   const random = createRandom(seed);
   const deeds: Record<string, number> = {};
-  /** Harmless log records that were refused and not taken since. */
+  /** Harmless log records that were rejected and not accepted since. */
   const suspected = new Set<string>();
   let phase: Phase = "well";
   let phaseEndsAt = 0;

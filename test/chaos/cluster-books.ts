@@ -1,4 +1,4 @@
-/** The books of a cluster's chaos run: what arrived at the backend and what its counters say, against what was sent. */
+/** Compares what arrived at the backend of a cluster's chaos run, and what the counters say, with what was sent. */
 import { setTimeout as wait } from "node:timers/promises";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { Account } from "./account.ts";
@@ -11,16 +11,16 @@ export interface ClusterBooks {
   readonly watch: CounterWatch;
   readonly sink: OtlpSink;
   /**
-   * Resolves once everything that was answered has arrived, and the counters stand at what has. If for a long time nothing
-   * comes any nearer, what is missing is noted, and it resolves as well.
+   * Resolves once everything answered has arrived and the counters match. If nothing changes for a long time, notes what is
+   * missing and resolves as well.
    */
   settled(pending: () => Promise<number>): Promise<void>;
 }
 
-/** Far longer than any back-off of a program that runs; without any arrival it is stuck. */
+/** Far longer than any back-off of a running program; without a change for this long, it is stuck. */
 export const stuckMs = 180_000;
 
-/** Everything is accepted there, and remembered by the books alone. */
+/** Starts a backend that accepts everything and keeps it in the books alone. */
 export async function openBooks(): Promise<ClusterBooks> {
   const account = new Account();
   const watch = new CounterWatch(account, "commits are told later");
@@ -31,7 +31,7 @@ export async function openBooks(): Promise<ClusterBooks> {
     return { kind: "take" };
   });
 
-  /** What is still to come, in words; nothing if all is there. */
+  /** What is still missing, in words; undefined if nothing is. */
   async function missing(pending: () => Promise<number>): Promise<string | undefined> {
     const outstanding = account.outstanding();
     if (outstanding.length > 0) return `${outstanding.length} records have not arrived, such as ${outstanding[0]}`;

@@ -1,31 +1,34 @@
-/** What befalls a cluster in a round of its chaos run. Each fault is over once everything runs again. */
+/** The faults of a cluster's chaos run, one per round; each is over once everything runs again. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Random } from "../../src/demo/random.ts";
 import type { CuttingProxy } from "../support/cutting-proxy.ts";
 import { until } from "../support/wait.ts";
 import type { Instance } from "./cluster-instance.ts";
 
-/** The programs of a run, and what is between them and their database. */
+/** The programs of a run, their database and the proxies in between. */
 export interface Site {
   readonly instances: readonly Instance[];
   readonly database: { kill(): Promise<void>; start(): Promise<void> };
-  /** In front of the database, one for each instance. */
+  /** The instance's own proxy in front of the database. */
   proxyOf(instance: Instance): CuttingProxy;
-  /** By the database's word, while the lease holds. */
+  /** The leader according to the database, while the lease holds. */
   leader(): Promise<Instance | undefined>;
-  /** How many terms there have been. */
+  /** Number of terms so far. */
   terms(): Promise<number>;
 }
 
 export interface Fault {
   readonly name: string;
-  /** Whether the backend may get log records again that it has. If not, it still may if the lease was lost meanwhile. */
+  /**
+   * True if the backend may receive log records it already has. If false, that still may happen if the lease was lost
+   * meanwhile.
+   */
   readonly repeats: boolean;
-  /** `may repeat`: it went otherwise than it should, for want of time. */
+  /** Returns `may repeat` if it ran out of time and did not go as intended. */
   inflict(site: Site, random: Random): Promise<void | "may repeat">;
 }
 
-/** The one that another term follows without anything being repeated. */
+/** The fault after which a new term begins without any repetition. */
 export const cleanStop = "stop of the leader";
 
 export const faults: readonly Fault[] = [
@@ -130,7 +133,7 @@ export const faults: readonly Fault[] = [
   },
 ];
 
-/** The leader, and who does not lead. */
+/** The leader and the follower. */
 async function roles(site: Site): Promise<readonly [Instance, Instance]> {
   let leader: Instance | undefined;
   await until(async () => (leader = await site.leader()) !== undefined);

@@ -1,4 +1,4 @@
-/** One of the programs of a cluster's chaos run: it keeps its addresses and its directory over all its lives. */
+/** One program of a cluster's chaos run, which keeps its addresses and directory across restarts. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../support/port.ts";
@@ -10,9 +10,9 @@ import { webhookSecret } from "./webhooks.ts";
 export interface InstanceOptions {
   readonly name: string;
   readonly command: readonly string[];
-  /** Of the run; its own is in it. */
+  /** The run's directory, which contains the instance's own. */
   readonly directory: string;
-  /** Of the OTLP receiver. */
+  /** The base URL of the OTLP receiver. */
   readonly endpoint: string;
   readonly encoding: OtlpEncoding;
   readonly settings: Readonly<Record<string, string>>;
@@ -20,21 +20,21 @@ export interface InstanceOptions {
 
 export interface Instance {
   readonly name: string;
-  /** Of the stream and of the webhooks. */
+  /** Base URL of the stream and webhook receivers. */
   readonly base: string;
   readonly admin: string;
-  /** Launched and not ended yet, frozen or not. */
+  /** Launched and not ended, even if frozen. */
   readonly isRunning: boolean;
   /** Resolves once it is launched. */
   launch(): Promise<void>;
-  /** Resolves once it accepts records. @throws {Error} if it ends before. */
+  /** Resolves once it accepts records. @throws {Error} if it exits first. */
   ready(): Promise<void>;
   kill(): Promise<void>;
-  /** Gives its exit code. */
+  /** Returns its exit code. */
   stop(): Promise<number | null>;
   freeze(): void;
   thaw(): void;
-  /** What it has written in all its lives. */
+  /** Its output, across all restarts. */
   output(): string;
 }
 

@@ -1,4 +1,7 @@
-/** One life of a cluster: two instances on one database under load, a fault in each round, and the books compared after each. */
+/**
+ * One life of a cluster: two instances on one database under load, with a fault in each round and a check of the books after
+ * it.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,20 +20,20 @@ import { type ClusterSite, openSite } from "./cluster-site.ts";
 import { compareHistory } from "./comparison.ts";
 
 export interface LifeOptions {
-  /** The same one gives the same faults at the same points of the same load. */
+  /** The same seed gives the same faults at the same points of the same load. */
   readonly seed: number;
   readonly rounds: number;
-  /** Called after each round, with a line about it. */
+  /** Called after each round with a line about it. */
   readonly report: (line: string) => void;
 }
 
 export interface LifeResult {
-  /** What must not be; empty if all is well. */
+  /** Violated expectations; empty if all is well. */
   readonly violations: readonly string[];
   readonly figures: Readonly<Record<string, number>>;
 }
 
-/** Requests that are answered before a fault, and by each instance after it. */
+/** Number of requests answered before a fault, and by each instance after it. */
 const requestsBefore = 8;
 const requestsAfter = 3;
 
@@ -52,7 +55,7 @@ export async function runLife(options: LifeOptions): Promise<LifeResult> {
   const pending = async (): Promise<number> => {
     const leader = await site.leader();
     if (leader === undefined) return Number.NaN;
-    // It may have ceased to lead, and knows no sums then.
+    // It may no longer be the leader, and then has no sums.
     return askAdmin<Partial<RunningStatus>>(leader.admin, "status").then(
       ({ conservation }) => conservation?.pending ?? Number.NaN,
       () => Number.NaN,
@@ -75,7 +78,7 @@ export async function runLife(options: LifeOptions): Promise<LifeResult> {
     await books.settled(pending);
     account.violations.push(...(await site.violations()));
     const repeated = account.repeats - before.repeats;
-    // On a busy machine so short a lease may be lost without any fault: the next leader then sends what was under way.
+    // On a busy machine, such a short lease may expire without a fault; the next leader then resends what was in flight.
     const isLost = outcome !== undefined || (await site.terms()) - before.terms > (name === cleanStop ? 1 : 0);
     if (!repeats && !isLost && repeated > 0)
       account.violations.push(`${repeated} log records came twice, for no reason`);
@@ -121,7 +124,7 @@ export async function runLife(options: LifeOptions): Promise<LifeResult> {
   };
 }
 
-/** Every fault equally often, in any order. */
+/** Deals every fault equally often, in random order. */
 function* dealt(random: Random, rounds: number): Generator<Fault> {
   let deck: Fault[] = [];
   for (let round = 0; round < rounds; round++) {
@@ -130,13 +133,13 @@ function* dealt(random: Random, rounds: number): Generator<Fault> {
   }
 }
 
-/** Both stop by themselves, and what they say of the past adds up. */
+/** Stops both instances after checking that their totals and history add up. */
 async function end(site: ClusterSite, { account }: Awaited<ReturnType<typeof openBooks>>): Promise<void> {
   const conservation = await steady(site, async ({ admin }) => {
     const status = await askAdmin<Partial<RunningStatus>>(admin, "status");
     return status.conservation?.pending === 0 ? status.conservation : undefined;
   });
-  // A new leader may still be reading rows that the minutes lack.
+  // A new leader may still be reading rows that are missing in its minutes.
   const history = await steady(site, async ({ admin }) => {
     const traffic = await askAdmin<Traffic>(admin, "traffic?since=0");
     return traffic.isComplete ? traffic : undefined;
@@ -155,7 +158,9 @@ async function end(site: ClusterSite, { account }: Awaited<ReturnType<typeof ope
   }
 }
 
-/** What the leader says, asked again while leadership changes: on a busy machine so short a lease is lost without any fault. */
+/**
+ * The leader's answer, requested again while leadership changes: on a busy machine, such a short lease expires without a fault.
+ */
 async function steady<Answer>(
   site: ClusterSite,
   ask: (leader: Instance) => Promise<Answer | undefined>,

@@ -10,42 +10,42 @@ import { webhookTraffic } from "./webhooks.ts";
 export interface LoadOptions {
   readonly seed: number;
   readonly token: string;
-  /** Base addresses of the instances. */
+  /** Base URLs of the instances. */
   readonly bases: readonly string[];
   readonly account: Account;
   readonly tailnet: Tailnet;
 }
 
-/** What has been sent since `begin`. */
+/** Traffic since `begin`. */
 export interface Load {
-  /** Requests that the instance with that base address answered with 200. */
+  /** Number of requests that the instance at that base URL answered with 200. */
   takenAt(base: string): number;
-  /** Ends once everything that was sent is answered with 200. */
+  /** Stops sending, and resolves once everything sent has been answered with 200. */
   end(): Promise<void>;
 }
 
 export interface ClusterLoad {
   begin(round: number): Load;
-  /** Requests by what was answered; 0: nothing was. */
+  /** Number of requests by response status; 0: no response. */
   readonly statuses: ReadonlyMap<number, number>;
-  /** Records that were polled, and those of them that were streamed too. */
+  /** Polled records, and those among them that were streamed too. */
   readonly polled: { records: number; streamedToo: number };
 }
 
 const streamPath = "/services/collector/event";
 const webhookPath = "/tailscale/webhook";
 
-/** Answers are waited for no longer than a frozen instance is worth. */
+/** Short, so that a frozen instance does not hold up senders for long. */
 const patienceMs = 1500;
 
 const dayMs = 86_400_000;
 
-/** Numbers of polled records, behind all that are streamed alone. */
+/** Polled records are numbered from here, above all records that are only streamed. */
 const firstPolled = 5e8;
 
 export function createClusterLoad({ seed, token, bases, account, tailnet }: LoadOptions): ClusterLoad {
   const now = Date.now();
-  /** Of today, of the days before, and a tenth long ago. */
+  /** Most flows start within the last two days, and a tenth 20 days ago. */
   const startOf = (number: number): number => {
     const random = createRandom(seed, number);
     return (random.chance(0.1) ? now - 20 * dayMs : now - random.below(2 * dayMs)) - (number % 1000) * 5;
@@ -85,7 +85,7 @@ export function createClusterLoad({ seed, token, bases, account, tailnet }: Load
     };
   }
 
-  /** Some of what is polled is streamed too, sooner or later. */
+  /** Fills the polled log, and streams some of its batches too after a while. */
   async function fillLog(random: ReturnType<typeof createRandom>, signal: AbortSignal): Promise<void> {
     const streaming: Promise<void>[] = [];
     while (!signal.aborted) {
@@ -113,11 +113,11 @@ export function createClusterLoad({ seed, token, bases, account, tailnet }: Load
 }
 
 interface PolledTraffic extends TrafficSource {
-  /** Puts a batch into the log. */
+  /** Adds a batch to the log. */
   publish(batch: Batch): void;
 }
 
-/** Batches of 1 to 4 records that a poll finds from now on; as a request, they are what the stream would bring of them. */
+/** Batches of 1 to 4 records that polls find once published; sent as a request, they are what the stream would deliver. */
 function polledTraffic(
   tailnet: Tailnet,
   {

@@ -1,9 +1,9 @@
-/** Many rounds of cluster chaos, a few lives at a time: figures add up, and the first life that goes wrong is the last. */
+/** Runs many rounds of cluster chaos, a few lives at a time, sums their figures, and stops at the first life that fails. */
 import { runLife } from "./cluster-life.ts";
 
 export interface RoundsOptions {
   readonly rounds: number;
-  /** Of the first life; each later one has the next. A life is repeated by its own seed, and as many rounds. */
+  /** Seed of the first life; each later life has the next. A life is reproduced by its own seed and number of rounds. */
   readonly seed: number;
   readonly atOnce: number;
   readonly report: (line: string) => void;

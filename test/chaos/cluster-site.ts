@@ -1,4 +1,7 @@
-/** Two instances of the compiled program on one PostgreSQL, each behind a proxy of its own, and what the database knows of them. */
+/**
+ * Two instances of the compiled program on one PostgreSQL, each behind its own proxy, and their state according to the
+ * database.
+ */
 import { SQL } from "bun";
 import { type CuttingProxy, startCuttingProxy } from "../support/cutting-proxy.ts";
 import { startCluster } from "../support/postgres/cluster.ts";
@@ -13,7 +16,7 @@ import { installWitness, testimony } from "./cluster-witness.ts";
 
 export interface SiteOptions {
   readonly directory: string;
-  /** Of the OTLP receiver. */
+  /** The base URL of the OTLP receiver. */
   readonly endpoint: string;
   readonly tailnet: Tailnet;
   readonly edition: Edition;
@@ -22,15 +25,15 @@ export interface SiteOptions {
 }
 
 export interface ClusterSite extends Site {
-  /** Launches both instances; resolves once they accept records. */
+  /** Launches both instances and resolves once they accept records. */
   start(): Promise<void>;
-  /** What a fenced leader has written although it should not have. */
+  /** Writes by a fenced leader, which must not exist. */
   violations(): Promise<readonly string[]>;
-  /** Gives the directory of the database's files, if they are to be kept. */
+  /** Returns the directory of the database's files if they are kept. */
   end(files: "keep" | "remove"): Promise<string | undefined>;
 }
 
-/** Short, so that rounds are; not so short that a busy machine loses every second one. */
+/** Short, so that rounds are short, but long enough that a busy machine does not lose every second lease. */
 const lease = "2s";
 
 export async function openSite({
@@ -61,7 +64,7 @@ export async function openSite({
   const query = <Row>(sql: string) => cluster.query<Row>(sql, database);
   let connection = new SQL(cluster.url(database), { max: 1, prepare: false });
 
-  /** Nothing while the database is away. */
+  /** Undefined while the database is down. */
   async function ask<Row>(sql: string): Promise<readonly Row[] | undefined> {
     try {
       return (await connection.unsafe(sql)) as readonly Row[];
@@ -106,13 +109,13 @@ export async function openSite({
   };
 }
 
-/** Its default. */
+/** The default of the setting. */
 const schema = "tailscale2otel";
 
 const leaderQuery = `
   SELECT admin_address AS address FROM ${schema}.lease JOIN ${schema}.member ON id = holder WHERE until_at > ${schema}.now_ms()`;
 
-/** Both logs are polled beside the stream, as quickly as it goes. */
+/** Settings that poll both logs in addition to the stream, as fast as possible. */
 function polledFrom(tailnet: Tailnet): Readonly<Record<string, string>> {
   const settings: Record<string, string> = {
     TS2OTEL_TAILSCALE__BASE_URL: tailnet.url,

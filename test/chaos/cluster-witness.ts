@@ -1,20 +1,22 @@
-/** A witness inside the database: triggers that note, in the writer's own transaction, who moved what only a leader may move. */
+/**
+ * A witness inside the database: triggers that note, in the writer's own transaction, every change that only a leader may make.
+ */
 
 /** Runs SQL as the database's owner. */
 type Query = <Row>(sql: string) => Promise<readonly Row[]>;
 
 interface Noted {
   readonly name: string;
-  /** Of cursors alone: JSON. */
+  /** The cursor as JSON; null for anything else. */
   readonly value: string | null;
-  /** The fence that the statement carries; nothing if it carries none. */
+  /** The fence the statement carries, if any. */
   readonly claimed: string | null;
   /** The fence of the lease at that moment. */
   readonly fence: string;
   readonly query: string;
 }
 
-/** To be called once the program has made its tables in the schema. */
+/** Must be called after the program has created its tables in the schema. */
 export async function installWitness(query: Query, schema: string): Promise<void> {
   await query(`
     CREATE SCHEMA witness;
@@ -39,7 +41,7 @@ export async function installWitness(query: Query, schema: string): Promise<void
       EXECUTE FUNCTION witness.note_lease()`);
 }
 
-/** What it has noted that must not be. The order of its notes is that of the commits, for each name. */
+/** Violations among the notes, which are in commit order for each name. */
 export async function testimony(query: Query): Promise<readonly string[]> {
   const notes = await query<Noted>(
     "SELECT name, value, claimed::text, fence::text, query FROM witness.noted ORDER BY id",
@@ -51,7 +53,7 @@ export async function testimony(query: Query): Promise<readonly string[]> {
     if (name === "lease") {
       if (Number(claimed) !== Number(fence) + 1) violations.push(`the fence went from ${fence} to ${claimed}`);
     } else if (isAppend) {
-      // It carries its fence as a parameter, which the database does not tell.
+      // An append passes its fence as a parameter, which the trigger cannot see.
       if (!name.startsWith("poll.")) violations.push(`an append wrote ${name}`);
     } else if (claimed !== fence)
       violations.push(`${name} was written under fence ${claimed}, and ${fence} led: ${text}`);
@@ -64,7 +66,7 @@ export async function testimony(query: Query): Promise<readonly string[]> {
   return violations;
 }
 
-/** Of a delivery's cursor or of a poll's. */
+/** The position of a delivery or poll cursor. */
 function positionOf(value: string): number | undefined {
   const { seq, readUntil } = JSON.parse(value) as { seq?: number; readUntil?: number };
   return seq ?? readUntil;

@@ -1,4 +1,4 @@
-/** The short form of the chaos run over two instances and a database. */
+/** The short form of the chaos run with two instances and a database. */
 import { describe, expect, test } from "bun:test";
 import { canHavePostgres } from "../support/postgres/programs.ts";
 import { longTimeoutMs } from "../support/wait.ts";

@@ -1,4 +1,7 @@
-/** `bun test/chaos/cluster.ts [--rounds 300] [--seed 1] [--at-once 3]`: chaos over two instances and a database. A line for each round, and one of sums at the end; fails when anything was lost, invented or counted twice. */
+/**
+ * The long form of the chaos run with two instances and a database: `bun test/chaos/cluster.ts [--rounds 300] [--seed 1]
+ * [--at-once 3]`. Prints a line per round and the sums at the end; fails if anything was lost, invented or counted twice.
+ */
 import { parseArgs } from "node:util";
 import { runRounds } from "./cluster-rounds.ts";
 

@@ -1,10 +1,10 @@
-/** The books of a chaos run against what the program says of the same: its exported counters, and its history by minute. */
+/** Compares the books of a chaos run with the program's exported counters and its history by minute. */
 import type { Traffic } from "../../src/admin/traffic/index.ts";
 import type { Account } from "./account.ts";
 import { totalNames } from "./traffic.ts";
 import type { CounterWatch } from "./watch.ts";
 
-/** Every exported counter equals, to the byte, the sum over what was accepted. */
+/** Checks that every exported counter equals the sum over everything accepted, to the byte. */
 export function compareCounters(
   account: Account,
   watch: CounterWatch,
@@ -19,7 +19,7 @@ export function compareCounters(
   if (invalid !== accepted.invalid) account.violations.push(`quarantined: ${invalid}, not ${accepted.invalid}`);
 }
 
-/** The history by minute adds up to the same, over all kills. */
+/** Checks that the history by minute adds up to the same sums across all kills. */
 export function compareHistory(account: Account, history: Traffic, { sums }: ReturnType<Account["accepted"]>): void {
   const { entries, txBytes, rxBytes } = history.series.virtual;
   const { audit: audits, webhook: webhooks } = history;

@@ -1,4 +1,7 @@
-/** The compiled program whose database is damaged under it: it says so and ends, and the next start salvages and goes on. */
+/**
+ * Tests that the compiled program reports a database damaged while it runs and exits, and that the next start salvages it and
+ * continues.
+ */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
   closeSync,
@@ -57,16 +60,16 @@ afterEach(async () => {
 
 const databasePath = (): string => join(directory, "state/journal.db");
 
-/** 0 where nobody answers. */
+/** The response status; 0 without a response. */
 const send = async ({ url }: RunningProgram): Promise<number> => (await sendNext(url, source, account)).status;
 
-/** Until rows lie in the database itself, behind which its log is cut. */
+/** Sends until the database file itself contains rows, so that its write-ahead log is cut. */
 async function fill(to: RunningProgram): Promise<void> {
   const bytes = () => statSync(databasePath(), { throwIfNoEntry: false })?.size ?? 0;
   while (bytes() < 2_000_000) expect(await send(to)).toBe(200);
 }
 
-/** What it answers until it is gone. */
+/** The response statuses until the program is gone. */
 async function sendToTheEnd(to: RunningProgram): Promise<Set<number>> {
   const answers = new Set<number>();
   await until(async () => answers.add(await send(to)).has(0));
@@ -100,7 +103,7 @@ test.each(Object.entries(damages))(
     expect([...(await sendToTheEnd(first))].filter((status) => ![0, 200, 503].includes(status))).toEqual([]);
     expect(await first.stop()).toBe(1);
     expect(first.output().match(/the journal is damaged|another process changed the journal's files/g)).toHaveLength(1);
-    // Its stop may take two seconds, in which a busy machine does not get everything done.
+    // Stopping may take two seconds, in which a busy machine does not get everything done.
     expect(first.output()).toMatch(/"stopped"|did not stop within 2 s; everything accepted is in the journal/);
 
     const second = (program = await startProgram(options));
@@ -117,7 +120,7 @@ test.each(Object.entries(damages))(
   timeoutMs,
 );
 
-/** What somebody does to the files, after which everything can still be read through the connection that is open. */
+/** Changes to the files after which everything can still be read through the open connection. */
 const replacements = {
   "write-ahead log is deleted": () => unlinkSync(`${databasePath()}-wal`),
   "database is replaced by a copy": () => {

@@ -1,6 +1,7 @@
 /**
- * The compiled program with three destinations, under load and killed in between: one takes everything, one is down at first,
- * one gets audit records only. Each receives exactly what is for it, and its own sum in `status` is even.
+ * Tests the compiled program with three destinations, under load and with kills: one accepts everything, one is down at first,
+ * one gets audit records only.
+ * Each must receive exactly its own records, and its sums in `status` must add up.
  */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
@@ -69,7 +70,7 @@ async function start(port: number, more: Readonly<Record<string, string>> = {}):
   }));
 }
 
-/** What of a batch is for a destination. */
+/** The part of a batch that is for a destination. */
 function partFor(name: Name, batch: Batch): Batch {
   const only = (records: readonly SentRecord[]) =>
     name === "audits" ? records.filter(({ adds }) => adds.audits > 0) : records;
@@ -91,7 +92,7 @@ async function send(url: string, batch: Batch): Promise<void> {
 
 const statusOf = ({ admin }: RunningProgram) => askAdmin<RunningStatus>(admin, "status");
 
-/** The sums of a further destination. */
+/** The sums of an additional destination. */
 async function sumsOf(running: RunningProgram, name: string) {
   const found = (await statusOf(running)).destinations?.find((one) => one.name === name);
   if (found?.records === undefined) throw new Error(`no destination ${name}`);

@@ -1,4 +1,4 @@
-/** The compiled program on a disk that is slow, and on one that fails: nothing acknowledged is lost, and it needs no restart. */
+/** Tests the compiled program on a slow and on a failing disk: nothing acknowledged is lost, and it needs no restart. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
@@ -44,13 +44,13 @@ async function start({ prefix }: Pick<FaultyDisk, "prefix">): Promise<RunningPro
 
 const send = ({ url }: RunningProgram) => sendNext(url, source, account);
 
-/** Transactions of appends so far. */
+/** Number of append transactions so far. */
 async function commits({ admin }: RunningProgram): Promise<number> {
   const text = await (await fetch(`${admin}/metrics`)).text();
   return Number(/^tailscale2otel_journal_commit_duration_seconds_count(?:\{.*\})? (\d+)/m.exec(text)?.[1] ?? 0);
 }
 
-/** Posts the next batch over a connection of its own: when the system has taken it, and how it was answered. */
+/** Posts the next batch on a new connection; `sent` resolves when the kernel has it, `status` with the response. */
 function post({ url }: RunningProgram): { readonly sent: Promise<void>; readonly status: Promise<string> } {
   const { port, pathname } = new URL(url);
   const batch = source.next();
@@ -88,7 +88,7 @@ test.skipIf(!canHaveFaultyDisk)(
       disk.release();
       expect(new Set(await Promise.all(posts.map(({ status }) => status)))).toEqual(new Set(["HTTP/1.1 200 OK"]));
     }
-    /** Those that arrive during a sync share the next. Reported positions have some, too. */
+    /** Requests that arrive during a sync share the next transaction. Reporting positions adds some transactions. */
     const turns = (await commits(running)) - before;
     expect(turns).toBeGreaterThanOrEqual(rounds);
     expect(turns).toBeLessThan((16 * rounds) / 2);

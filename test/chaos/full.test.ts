@@ -1,4 +1,7 @@
-/** The compiled program whose journal is full: once the backend takes again, it does not wait for the next fold to make room. */
+/**
+ * Tests that the compiled program with a full journal frees space as soon as the backend recovers, without waiting for the next
+ * fold.
+ */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -27,7 +30,7 @@ afterEach(async () => {
 
 let sent = 0;
 
-/** A batch of a mebibyte or so that does not compress. */
+/** A batch of about a mebibyte that does not compress. */
 function batch(): string {
   return Array.from({ length: 8 }, () =>
     JSON.stringify(

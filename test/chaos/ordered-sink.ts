@@ -1,15 +1,18 @@
-/** An OTLP sink for long runs over the bodies of the benchmark: it knows log records by what they send, a byte each, and watches their order. */
+/**
+ * An OTLP sink for long runs with the benchmark's bodies, which identifies log records by the bytes they report, stores one
+ * byte for each, and checks their order.
+ */
 import { gunzipSync } from "node:zlib";
 import { serialLimit, txBytesOf } from "../../scripts/bench/bodies.ts";
 import { eachSerial } from "../../scripts/bench/otlp.ts";
 import { decodeOtlp } from "../support/otlp-sink.ts";
 
 export interface OrderedSinkOptions {
-  /** `loki` refuses a request with an event more than an hour older than the newest that it took, as Loki does by default. */
+  /** `loki` rejects a request with an event more than an hour older than the newest accepted one, as Loki does by default. */
   readonly rule: "plain" | "loki";
-  /** What it answers until `recover` is called. */
+  /** The response status until `recover` is called. */
   readonly status: number;
-  /** When an entry happened, epoch milliseconds. */
+  /** The time of an entry, in epoch milliseconds. */
   readonly timeOf: (entry: number) => number;
 }
 
@@ -24,14 +27,14 @@ export class OrderedSink {
   #isDown = true;
   #newestEntry = 0;
   #newestMs = 0;
-  /** Log records that were taken, and those of them that had come before. */
+  /** Log records accepted, and those among them that had arrived before. */
   taken = 0;
   repeated = 0;
-  /** Log records that nobody sent. */
+  /** Log records that were never sent. */
   foreign = 0;
-  /** Requests that the rule refused. */
+  /** Requests rejected by the rule. */
   refused = 0;
-  /** The most entries by which a log record came, for the first time, behind a later one. */
+  /** The most entries by which a log record first arrived after a later one. */
   stepBack = 0;
 
   constructor(options: OrderedSinkOptions) {
@@ -49,17 +52,17 @@ export class OrderedSink {
     return `http://127.0.0.1:${this.#server.port}`;
   }
 
-  /** From here on it takes what its rule allows. */
+  /** From now on, accepts what its rule allows. */
   recover(): void {
     this.#isDown = false;
   }
 
-  /** How many of the first entries have not come. */
+  /** How many of the first entries have not arrived. */
   missing(entries: number): number {
     return this.#seen.subarray(0, entries).reduce((sum, times) => sum + (times === 0 ? 1 : 0), 0);
   }
 
-  /** The last value of each series of a metric, summed; of one direction, if that is given. */
+  /** The last value of each series of a metric, summed; of one direction, if given. */
   total(metric: string, direction = ""): number {
     let sum = 0;
     for (const series of this.#series.values())
@@ -89,7 +92,7 @@ export class OrderedSink {
     }
   }
 
-  /** The whole request or nothing of it. */
+  /** Accepts the whole request or nothing of it. */
   #takeLogs(body: Uint8Array, isJson: boolean): boolean {
     const { rule, timeOf } = this.#options;
     const entries: number[] = [];

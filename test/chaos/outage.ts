@@ -1,6 +1,6 @@
 /**
- * A backend that takes nothing for long, under load; then it takes again. Prints memory, disk and how fast everything is
- * delivered; fails if anything was lost, refused for good, out of order or counted wrongly, or took too much memory.
+ * Runs the program under load through a long backend outage and the recovery. Prints memory, disk usage and delivery speed;
+ * fails if anything was lost, rejected for good, out of order or miscounted, or if too much memory was used.
  *
  * - `bun test/chaos/outage.ts [--minutes 2] [--rate 5000]`: an outage of that length, with load before and after its end.
  * - `bun test/chaos/outage.ts --backlog 3h`: events of that span, sent as fast as they are accepted.
@@ -31,13 +31,13 @@ const { values } = parseArgs({
   },
 });
 
-/** The bodies of the benchmark: 600 nodes with a record of 8 entries in every 5 s, 73 records a body. */
+/** The benchmark's bodies: 600 nodes, each with a record of 8 entries every 5 s, and 73 records per body. */
 const entriesPerMs = (600 * 8) / 5000;
 const entriesPerBody = 73 * 8;
 const maxBodies = Math.floor(serialLimit / entriesPerBody) - 1;
 
 const maxMemoryBytes = 220e6;
-/** Two requests are under way at once, of 5,000 log records at most: one may overtake another. */
+/** Two requests of at most 5,000 log records are in flight at once, and one may overtake the other. */
 const maxStepBack = 20_000;
 const idleTimeoutMs = 120_000;
 
@@ -84,7 +84,7 @@ interface Status {
 
 const status = () => askAdmin<Status>(program.admin, "status");
 
-/** What is resident now; the peak since the start is noted beside it. */
+/** Current resident memory; also notes the peak since the start. */
 function residentBytes(): number {
   const text = readFileSync(`/proc/${program.pid}/status`, "utf8");
   const read = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? 0) * 1024;
@@ -92,7 +92,7 @@ function residentBytes(): number {
   return read("VmRSS");
 }
 
-/** One sender, so that the journal has the bodies in their order; it repeats a body until it is accepted. */
+/** A single sender, so that the journal has the bodies in order; retries a body until it is accepted. */
 async function sendNext(): Promise<void> {
   const body = zstdCompressSync(load.envelopes(sent).join(""));
   const headers = { authorization: `Splunk ${program.token}`, "content-encoding": "zstd" };
@@ -105,7 +105,7 @@ async function sendNext(): Promise<void> {
   sent++;
 }
 
-/** Keeps the rate, in entries a second, until it is over; without a rate as fast as it is accepted. */
+/** Sends at `rate` entries per second until it is over; without a rate, as fast as they are accepted. */
 async function sendUntil(isOver: () => boolean, rate: number | undefined): Promise<void> {
   const [beganAt, before] = [performance.now(), sent];
   while (!isOver() && sent < maxBodies) {
@@ -116,7 +116,7 @@ async function sendUntil(isOver: () => boolean, rate: number | undefined): Promi
   }
 }
 
-/** Until nothing waits, or nothing has moved for long. */
+/** Waits until nothing is pending, or nothing has been delivered for a long time. */
 async function drained(): Promise<void> {
   let [taken, changedAt] = [sink.taken, performance.now()];
   while ((await status()).conservation.pending > 0) {

@@ -1,4 +1,4 @@
-/** A steady stream of the demo's tailnet to a receiver, timed: how fast each request is answered, and how many entries were accepted. */
+/** Sends a steady stream of the demo's tailnet to a receiver, and measures response times and accepted entries. */
 import { setTimeout as wait } from "node:timers/promises";
 import { zstdCompressSync } from "node:zlib";
 import { changesIn } from "../../src/demo/changes.ts";
@@ -7,12 +7,12 @@ import { buildTailnet } from "../../src/demo/tailnet.ts";
 import { bodyOf, entriesOf, type WireFlow } from "../../src/demo/wire.ts";
 
 export interface LoadTotals {
-  /** Connection entries, of requests answered with 200. */
+  /** Connection entries in requests answered with 200. */
   entries: number;
   requests: number;
-  /** Attempts that were not answered with 200. Each body is sent until it is. */
+  /** Attempts not answered with 200. Each body is retried until it is. */
   failures: number;
-  /** Milliseconds from the request to its 200. */
+  /** Milliseconds from each request to its 200. */
   readonly acknowledgementMs: number[];
 }
 
@@ -20,7 +20,7 @@ export interface Load {
   readonly totals: LoadTotals;
   /** Sends at that rate, in entries per second, until the time is over. */
   steady(rate: number, untilMs: number): Promise<void>;
-  /** Sends so many simulated windows as fast as they are accepted; returns entries per second. */
+  /** Sends that many simulated windows as fast as they are accepted; returns entries per second. */
   burst(windows: number): Promise<number>;
 }
 
@@ -29,16 +29,16 @@ interface Body {
   readonly entries: number;
 }
 
-/** As many as Tailscale puts into one. */
+/** As many as Tailscale puts into one request. */
 const recordsPerBody = 73;
 
-/** At two connections, the receiver is never idle. */
+/** With two connections, the receiver is never idle. */
 const burstConnections = 2;
 
-/** Inside the dedup window of 6 hours with room for its end. */
+/** Within the dedup window of 6 hours, with some margin. */
 const pastMs = 5 * 3_600_000;
 
-/** `onTrouble`: an attempt has failed, once per body. */
+/** `onTrouble`: called once per body if an attempt fails. */
 export function createTailnetLoad(
   { url, token, nodes }: { readonly url: string; readonly token: string; readonly nodes: number },
   onTrouble: (why: string) => void,

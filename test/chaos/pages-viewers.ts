@@ -1,22 +1,22 @@
-/** Those who look at the live page: real pages of a browser, or plain clients that ask for what a page asks for. */
+/** Viewers of the live page: real browser pages, or plain clients that make the same requests as a page. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Browser, CDPSession, Page } from "playwright-core";
 import { startBrowser } from "../support/browser.ts";
 
 export interface Viewers {
-  /** How they are, for a line of the log. */
+  /** Their current figures, for a line of the log. */
   figures(): Promise<string>;
-  /** The same after each page has collected its garbage. */
+  /** The same, after each page has collected its garbage. */
   settledFigures(): Promise<string>;
   stop(): Promise<void>;
 }
 
 type Say = (name: string, text: string) => void;
 
-/** What each view asks for while it is open, and how often, besides the stream of events. */
+/** The requests of each view while it is open, and how often, in addition to the event stream. */
 const views: Readonly<Record<string, readonly (readonly [pathAt: (now: number) => string, everyMs: number])[]>> = {
   now: [[(now) => `/api/v1/map?since=${now - 3_600_000}&until=${now}&limit=1000`, 10_000]],
-  // Asked for whenever the stream tells of new ones.
+  // Requested whenever the stream announces new ones.
   events: [[() => "/api/v1/events?last=50&types=audit,webhook", 2000]],
   delivery: [
     [() => "/api/v1/status", 5000],
@@ -31,7 +31,7 @@ const views: Readonly<Record<string, readonly (readonly [pathAt: (now: number) =
 const names = Object.keys(views);
 const viewOf = (place: number): string => names[place % names.length] ?? "now";
 
-/** Pages of one browser. One that crashes is opened again, as is the browser. */
+/** Opens pages in one browser. A page that crashes is reopened, and so is the browser. */
 export async function openPages(count: number, url: string, say: Say): Promise<Viewers> {
   let browser: Browser | undefined;
   let isEnding = false;
@@ -99,7 +99,7 @@ export async function openPages(count: number, url: string, say: Say): Promise<V
   };
 }
 
-/** Without a browser: a stream each, and the requests of the views in turn. */
+/** Clients without a browser: each has a stream and makes the requests of the views in turn. */
 export function openClients(count: number, url: string, say: Say): Viewers {
   const ending = new AbortController();
   const { signal } = ending;
@@ -132,7 +132,7 @@ export function openClients(count: number, url: string, say: Say): Viewers {
   }
 
   async function poll(pathAt: (now: number) => string, everyMs: number): Promise<void> {
-    // They did not all begin at once.
+    // Spreads the start of the requests.
     await wait(Math.random() * everyMs, undefined, { signal }).catch(() => undefined);
     while (!signal.aborted) {
       const path = pathAt(Date.now());

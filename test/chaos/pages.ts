@@ -1,11 +1,12 @@
 /**
- * The compiled binary under a steady load while people look at its live page: what they cost. Phases without them stand
- * before and after the long one with them. Every 10 s a line of figures, and at the end a comparison; all of it goes to a
- * file too, line by line.
+ * Measures what viewers of the live page cost the compiled binary under steady load. Phases without viewers come before and
+ * after the long phase with them. Prints a line of figures every 10 s and a comparison at the end, and appends all lines to a
+ * file too.
  *
  * `bun test/chaos/pages.ts [--minutes 60] [--pages 10] [--rate 5000] [--clients] [--log PATH] [--program PATH]`: with
- * `--clients`, as many plain clients instead of the pages of a real browser. Those take CPU of their own, which a burst on a
- * machine of two cores lacks then: what the instance itself pays is in the CPU per entry, and in a burst beside clients.
+ * `--clients`, as many plain clients replace the pages of a real browser. Browser pages need CPU of their own, which a burst
+ * then lacks on a machine with two cores; what the instance itself pays shows in the CPU per entry, and in a burst with
+ * clients.
  */
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -36,17 +37,17 @@ const rate = positive("rate");
 /** Until caches are warm. */
 const warmUpMs = 20_000;
 
-/** Of the whole time, before and after the pages are open; and the longest of it. */
+/** The share of the total time before and after the phase with viewers, and its maximum. */
 const shareWithout = 0.15;
 const maxWithoutMs = 5 * 60_000;
 const lineMs = 10_000;
 const marks = [0.1, 0.5, 1] as const;
 
-/** Simulated windows of a burst: some hundred thousand entries. The best of a few counts. */
+/** Simulated windows per burst, some hundred thousand entries. The best of several bursts counts. */
 const burstWindows = 40;
 const burstsPerPhase = 3;
 
-/** So many that the simulated time passes four times as fast as the real one. */
+/** Enough nodes that the simulated time passes four times as fast as real time. */
 const nodes = Math.max(500, Math.ceil(rate / 8));
 
 const startedAt = performance.now();
@@ -119,7 +120,7 @@ try {
   await end();
 }
 
-/** Load for so long, then bursts. */
+/** Load for `ms`, then bursts. */
 async function phase(name: string, ms: number, viewers: Viewers | undefined): Promise<void> {
   const before = { cpu: cpuSecondsOf(program.pid), entries: load.totals.entries, at: performance.now() };
   const acknowledged: number[] = [];
@@ -202,7 +203,7 @@ async function end(): Promise<void> {
   process.exit();
 }
 
-/** A line at once on both, whatever happens next. */
+/** Writes a line to the console and the file at once, whatever happens next. */
 function say(name: string, text: string): void {
   const seconds = Math.round((performance.now() - startedAt) / 1000);
   const line = `${String(seconds).padStart(5)} s  ${name.padEnd(22)}  ${text}\n`;

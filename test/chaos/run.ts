@@ -1,4 +1,7 @@
-/** `bun test/chaos/run.ts [--minutes 10] [--seed 1] [--program PATH]`: the long form, with kills under load and both encodings in turn. Prints its figures; fails when anything was lost, invented or counted twice. */
+/**
+ * The long form of the chaos run, with kills under load and both encodings in turn: `bun test/chaos/run.ts [--minutes 10]
+ * [--seed 1] [--program PATH]`. Prints its figures; fails if anything was lost, invented or counted twice.
+ */
 import { parseArgs } from "node:util";
 import { runStorm } from "./storm.ts";
 

@@ -1,4 +1,4 @@
-/** Senders as Tailscale's are: a batch that is not answered with 200 is sent again, whole, until it is. */
+/** Senders that behave like Tailscale's: they resend a whole batch until it is answered with 200. */
 import { expect } from "bun:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { createRandom, type Random } from "../../src/demo/random.ts";
@@ -8,27 +8,27 @@ import type { Account } from "./account.ts";
 import type { Batch, TrafficSource } from "./traffic.ts";
 
 export interface Senders {
-  /** Ends after the batches under way are answered. */
+  /** Resolves after the batches in flight are answered. */
   stop(): Promise<void>;
   readonly figures: { readonly requests: number; readonly refused: number; readonly unanswered: number };
-  /** How often each status was answered. */
+  /** Number of responses by status. */
   readonly statuses: ReadonlyMap<number, number>;
-  /** Requests that were answered with 200, by URL. */
+  /** Number of requests answered with 200, by URL. */
   readonly taken: ReadonlyMap<string, number>;
 }
 
-/** What is sent is noted there. */
+/** Where batches and responses are noted. */
 export type Books = Pick<Account, "sending" | "answered">;
 
 export interface SenderOptions {
-  /** Each try goes to any of them, as a balancer would have it. */
+  /** Each attempt goes to any of them, as with a load balancer. */
   readonly urls: readonly string[];
   readonly source: TrafficSource;
   readonly count: number;
   readonly seed: number;
-  /** How long an answer is waited for; 5 s if it is not given. */
+  /** How long to wait for a response; default: 5 s. */
   readonly patienceMs?: number;
-  /** How likely a sender gives a batch up after a try without success; a hundredth if it is not given. */
+  /** Probability that a sender gives up a batch after a failed attempt; default: a hundredth. */
   readonly abandons?: number;
 }
 
@@ -57,9 +57,9 @@ export function startSenders(options: SenderOptions, account: Books): Senders {
   async function deliver(batch: Batch, random: Random): Promise<void> {
     account.sending(batch);
     while (true) {
-      /** Now and then it hangs up early, and does not learn what became of the batch. */
+      /** Sometimes the sender hangs up early and does not learn the outcome. */
       const signal = AbortSignal.timeout(random.chance(0.03) ? 1 + random.below(4) : patienceMs);
-      /** Now and then two connections carry it at once. */
+      /** Sometimes two connections send it at once. */
       const tries = Array.from({ length: random.chance(0.05) ? 2 : 1 }, () =>
         tryOnce(random.pick(urls), batch, signal),
       );
@@ -72,7 +72,7 @@ export function startSenders(options: SenderOptions, account: Books): Senders {
         ),
       );
       if (answers.includes(true)) return;
-      /** Now and then a sender is gone for good. */
+      /** Sometimes a sender gives up for good. */
       if (random.chance(abandons) && !stopping.signal.aborted) return;
       await wait(20 + random.below(100));
     }
@@ -102,7 +102,7 @@ function addOne<Key>(counts: Map<Key, number>, key: Key): void {
 }
 
 export interface SenderAnswer {
-  /** 0: none came. */
+  /** 0 without a response. */
   readonly status: number;
   readonly text: string;
 }
@@ -114,7 +114,7 @@ export function sendNext(url: string, source: TrafficSource, account: Books): Pr
   return post(url, batch, account);
 }
 
-/** Sends a batch, which the account knows, once more. */
+/** Sends a batch that the account already knows once more. */
 export async function post(url: string, batch: Batch, account: Books): Promise<SenderAnswer> {
   try {
     const answer = await fetch(url, { method: "POST", headers: batch.headers, body: batch.body });
@@ -126,7 +126,7 @@ export async function post(url: string, batch: Batch, account: Books): Promise<S
   }
 }
 
-/** Resolves when all that was answered has arrived; then the program is stopped, and the books must be even. */
+/** Resolves when everything answered has arrived; then stops the program and checks the books. */
 export async function expectAllArrived(program: RunningProgram, account: Account): Promise<void> {
   await until(() => account.outstanding().length === 0);
   expect(await program.stop()).toBe(0);

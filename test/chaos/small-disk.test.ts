@@ -1,4 +1,7 @@
-/** The compiled program on a disk that fills: senders get 503, and it goes on without a restart when there is room again. */
+/**
+ * Tests the compiled program on a disk that fills up: senders get 503, and it continues without a restart once there is space
+ * again.
+ */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -55,7 +58,7 @@ test.skipIf(!canMount)(
     let answer = await send();
     while (answer.status === 200) answer = await send();
     expect([answer.status, JSON.parse(answer.text)]).toMatchObject([503, { code: 9 }]);
-    // A checkpoint of the write-ahead log makes some room, which is filled again.
+    // A checkpoint of the write-ahead log frees some space, which is filled again.
     for (let refused = 0; refused < 20;) {
       if ((await send()).status === 503) refused++;
       else disk.fill();

@@ -1,4 +1,7 @@
-/** One chaos run: load, two chaotic destinations, kills at random moments, both encodings in turn; then the books are compared. */
+/**
+ * One chaos run with load, two chaotic destinations, kills at random moments and both encodings in turn, followed by a check of
+ * the books.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,26 +25,26 @@ import { webhookSecret, webhookTraffic } from "./webhooks.ts";
 
 export interface StormOptions {
   readonly seed: number;
-  /** Kills go on for this long, until there were that many, and until these figures are reached. */
+  /** Kills continue for this long, until there were `minKills`, and until these figures are reached. */
   readonly durationMs: number;
   readonly minKills: number;
   readonly minFigures: Readonly<Record<"recordsAnswered" | "wholeFolds" | OtlpEncoding, number>>;
   /** A life ends at a random moment before this. */
   readonly maxLifeMs: number;
   readonly senders: number;
-  /** Instead of the binary that is built from the source. */
+  /** Replaces the binary built from source. */
   readonly program?: string | undefined;
 }
 
 export interface StormResult {
-  /** What must not be; empty when all is well. */
+  /** Violated expectations; empty if all is well. */
   readonly violations: readonly string[];
   readonly figures: Readonly<Record<string, number>>;
   readonly deeds: Readonly<Record<string, number>>;
 }
 
 const token = "test-token";
-/** How long nothing may be delivered by a calm program with a backlog: two of its longest back-offs. */
+/** A calm program with a backlog may deliver nothing for this long: two of its longest back-offs. */
 const settleMs = 120_000;
 
 export async function runStorm(options: StormOptions): Promise<StormResult> {
@@ -191,7 +194,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
   }
 }
 
-/** Short intervals, so that folds, snapshots and failures fall between the kills. */
+/** Intervals are short, so that folds, snapshots and failures happen between kills. */
 function settingsAt(port: number): Readonly<Record<string, string>> {
   return {
     TS2OTEL_WEBHOOK__ENABLED: "true",
@@ -203,7 +206,7 @@ function settingsAt(port: number): Readonly<Record<string, string>> {
   };
 }
 
-/** Of both destinations. */
+/** The sums of both destinations. */
 async function sumsAt(admin: string) {
   const { conservation, destinations = [] } = await askAdmin<RunningStatus>(admin, "status");
   const further = destinations[0]?.records;
@@ -211,7 +214,7 @@ async function sumsAt(admin: string) {
   return { primary: conservation, further, pending: conservation.pending + further.pending };
 }
 
-/** The node ids of all records that dead letters of a destination stand for. */
+/** Node ids of all records that are dead letters of a destination. */
 async function deadLetterIds(admin: string, destination: string): Promise<readonly string[]> {
   const ids: string[] = [];
   const page = 1000;

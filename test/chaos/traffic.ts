@@ -1,8 +1,8 @@
-/** Seeded stream batches, each record with an id of its own that can be read off whatever leaves the program. */
+/** Seeded stream batches whose records have unique ids that can be read from whatever leaves the program. */
 import { zstdCompressSync } from "node:zlib";
 import { createRandom, type Random } from "../../src/demo/random.ts";
 
-/** What counters must add up to, by name. */
+/** Totals that counters must add up to. */
 export const totalNames = [
   "txBytes",
   "rxBytes",
@@ -18,21 +18,21 @@ export type Totals = Record<(typeof totalNames)[number], number>;
 export interface SentRecord {
   readonly id: string;
   readonly adds: Totals;
-  /** Its log events: what tells each apart, and what each must say. */
+  /** Its log events by what identifies them, and the required content of each. */
   readonly events: ReadonlyMap<string, string>;
-  /** The backend refuses it whenever it comes. */
+  /** True if the backend always rejects it. */
   readonly isPoison: boolean;
   readonly value: object;
 }
 
-/** What one request carries. It is taken whole or not at all. */
+/** The content of one request. It is accepted as a whole or not at all. */
 export interface Batch {
   readonly records: readonly SentRecord[];
-  /** Those that no batch before has carried. */
+  /** Records that no earlier batch carried. */
   readonly own: readonly SentRecord[];
-  /** Those that no other batch carries: they are accepted together or not at all. */
+  /** Records that no other batch carries; they are accepted together or not at all. */
   readonly alone: readonly SentRecord[];
-  /** Records in it that must be set aside, each once. */
+  /** Number of records in it that must be quarantined, each once. */
   readonly invalid: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array<ArrayBuffer>;
@@ -57,19 +57,19 @@ const poisonMark = "nPOISON";
 const nodes = 12;
 const remembered = 64;
 
-/** Whether a log event's node id is that of a poisonous record. */
+/** True if a log event's node id belongs to a poisonous record. */
 export const isPoisonId = (nodeId: unknown): boolean => String(nodeId).startsWith(poisonMark);
 
 export interface TrafficOptions {
-  /** Whether it holds poisonous records, as it does if nothing is said. */
+  /** Whether some records are poisonous; default: true. */
   readonly hasPoison?: boolean;
-  /** Of a batch, beside those that are known; 40 if it is not given. */
+  /** Maximum number of new records per batch; default: 40. */
   readonly maxRecords?: number;
-  /** When the flow of that number began, epoch milliseconds; if it is not given, on a day that has passed. */
+  /** When the flow with that number began, in epoch milliseconds; by default, on a past day. */
   readonly startOf?: (number: number) => number;
 }
 
-/** HEC batches of 1 to 40 records: flows, audit records, now and then one that is known, invalid or poisonous. */
+/** HEC batches of 1 to 40 records: flows, audit records, and sometimes a known, invalid or poisonous one. */
 export function streamTraffic(seed: number, token: string, options: TrafficOptions = {}): TrafficSource {
   const { maxRecords = 40 } = options;
   const random = createRandom(seed);
@@ -95,7 +95,7 @@ export function streamTraffic(seed: number, token: string, options: TrafficOptio
   };
 }
 
-/** A batch that holds one harmless flow: the newest of all, by which the backend's health can be tried. */
+/** A batch with one harmless flow, the newest of all, to test the backend's health. */
 export function lastBatch(token: string): Batch {
   const headers = { authorization: `Splunk ${token}` };
   const record = flowRecord(1e9, createRandom(1), { hasPoison: false });

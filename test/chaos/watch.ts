@@ -1,4 +1,4 @@
-/** Watches exported counters, fold by fold: no series goes back or begins anew, and totals stay between answered and sent. */
+/** Checks exported counters fold by fold: no series decreases or restarts, and totals stay between answered and sent. */
 import { metrics } from "../../src/catalogue/metrics.ts";
 import type { SunkPoint } from "../support/otlp-sink.ts";
 import type { Account } from "./account.ts";
@@ -17,7 +17,7 @@ export class CounterWatch {
   readonly #series = new Map<string, Series>();
   readonly #isLate: boolean;
   #newestAt = 0n;
-  /** Points checked, folds seen, and those of them whose totals were held against what was answered. */
+  /** Points checked, folds seen, and folds whose totals were compared with what was answered. */
   points = 0;
   folds = 0;
   wholeFolds = 0;
@@ -31,7 +31,7 @@ export class CounterWatch {
     this.#isLate = lag === "commits are told later";
   }
 
-  /** All points of one request. Requests can overtake each other; each point is judged by its own time. */
+  /** Checks all points of one request. Requests can overtake each other, so each point is judged by its own time. */
   exported(points: readonly SunkPoint[]): void {
     let newestAt = this.#newestAt;
     for (const point of points) {
@@ -47,7 +47,7 @@ export class CounterWatch {
     this.#judgeTotals(newestAt);
   }
 
-  /** The newest totals of what the account keeps books of. */
+  /** The latest totals of everything the account tracks. */
   totals(): Totals {
     const sums = noTotals();
     for (const { point, value } of this.#series.values()) {
@@ -57,7 +57,7 @@ export class CounterWatch {
     return sums;
   }
 
-  /** The newest sum of a metric over the series with these attributes. */
+  /** The latest sum of a metric over the series with these attributes. */
   sum(metric: string, attributes: Readonly<Record<string, string>>): number {
     let sum = 0;
     for (const { point, value } of this.#series.values()) {
@@ -89,8 +89,8 @@ export class CounterWatch {
   }
 
   /**
-   * No total passes what was sent. What was answered before a fold is in it, but a fold that was refused comes in pieces,
-   * and the series found guilty not at all: the lower bound holds for folds of which every series has come.
+   * No total exceeds what was sent. A fold contains everything answered before it, but after a rejection it arrives in pieces,
+   * without the offending series. So the lower bound applies only to folds whose series have all arrived.
    */
   #judgeTotals(newestAt: bigint): void {
     const totals = this.totals();

@@ -1,11 +1,11 @@
-/** Seeded webhook deliveries, signed as Tailscale signs them: arrays of events, each with an id of its own. */
+/** Seeded webhook deliveries, signed as Tailscale signs them: arrays of events with unique ids. */
 import { createHmac } from "node:crypto";
 import { createRandom } from "../../src/demo/random.ts";
 import { type Batch, noTotals, type SentRecord, type TrafficSource } from "./traffic.ts";
 
 export const webhookSecret = "tskey-webhook-chaos";
 
-/** Deliveries of 1 to 5 events; now and then one that came before is among them. */
+/** Deliveries of 1 to 5 events, which sometimes include an earlier one. */
 export function webhookTraffic(seed: number): TrafficSource {
   const random = createRandom(seed);
   let last = 0;
