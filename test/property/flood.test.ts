@@ -1,4 +1,4 @@
-/** A flood of distinct pairs: memory stays bounded, totals stay exact, and what finds no room is counted. */
+/** Tests a flood of distinct pairs: memory stays bounded, totals stay exact, and overflow is counted. */
 import { expect, test } from "bun:test";
 import { FlowColumns, addressIpv4 } from "../../src/records/flow/columns.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
@@ -11,12 +11,12 @@ const pairs = 1_000_000;
 const entriesOfRecord = 100;
 const recordsOfFold = 200;
 /**
- * All that the ledger keeps between two folds. What the process holds besides is garbage, and when that goes is the
- * collector's business and the machine's: it is printed, not judged.
+ * The size of everything the ledger keeps between two folds. The rest of the process's memory is garbage, whose collection
+ * depends on the runtime and the machine, so it is printed but not checked.
  */
 const maxSnapshotMiB = 16;
 
-/** Names are addresses, so that every pair is one of its own. */
+/** Names are addresses, so that every pair is distinct. */
 const settings = settingsWith({ collapseExternal: false });
 
 test("1,000,000 distinct pairs in 50 intervals", async () => {

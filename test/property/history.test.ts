@@ -1,4 +1,4 @@
-/** The history by minute: whatever comes, whenever it is killed, it adds up to the counters, and rebuilding changes nothing. */
+/** Tests the history by minute: for any input and any kills, it adds up to the counters, and rebuilding changes nothing. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { auditRecordValue, flowRecordValue, seeded } from "../support/random.ts";
@@ -11,7 +11,7 @@ const value = fc.oneof(
   { weight: 1, arbitrary: auditRecordValue.map((record) => enveloped(record)) },
 );
 
-/** Milliseconds by which the clock moves before a batch: mostly on, also over minutes and back. */
+/** Milliseconds by which the clock moves before a batch: mostly forward, sometimes across minutes or back. */
 const moved = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 0, max: 40_000 }) },
   { weight: 1, arbitrary: fc.integer({ min: -130_000, max: 400_000 }) },
@@ -32,7 +32,7 @@ test("minutes add up to the counters, and are the same when they are rebuilt fro
       const restarts = new Restarts(["cardinality.flow.metrics_mode=all"]);
       const fold = () => restarts.store.ledger.fold(restarts.now);
       try {
-        // At least one minute: records without connections make none.
+        // At least one minute, because records without connections make none.
         const first = { moved: 0, values: [enveloped(flowValue())] };
         for (const one of [first, ...steps]) {
           if (one === "fold") await fold();
@@ -53,7 +53,7 @@ test("minutes add up to the counters, and are the same when they are rebuilt fro
         expect(await minutesOf(restarts.store)).toEqual({});
         const rows = await rebuilt(restarts.store);
         expect(await minutesOf(restarts.store)).toEqual(live);
-        // Killed with some of it stored and more of it not stored.
+        // Killed with a part of it stored.
         await rebuilt(await restarts.restart(), Math.floor(rows / 3));
         await fold();
         await rebuilt(restarts.store, Math.floor(rows / 3));

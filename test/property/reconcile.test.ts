@@ -1,6 +1,6 @@
 /**
- * Stream and poll together: whatever the stream loses, repeats or delays, however polls overlap and fail, and wherever the
- * program is ended, every record counts once, and what the stream lost is known to the record.
+ * Tests stream and poll together: whatever the stream loses, repeats or delays, however polls overlap and fail, and wherever
+ * the program is killed, every record counts once, and the number of records the stream lost is exact.
  * `RECONCILE_SCENARIOS=1000` runs that many.
  */
 import { expect, test } from "bun:test";
@@ -18,7 +18,7 @@ const beganAt = Date.UTC(2026, 10, 2, 9);
 const logSpanMs = 60 * minute;
 const stepMs = 2 * minute;
 
-/** A record and when the stream tries to bring it: never, once or again. */
+/** A record and when the stream delivers it: never, once or repeatedly. */
 interface Sent {
   readonly record: TailnetRecord;
   readonly arrivals: readonly number[];
@@ -55,7 +55,7 @@ async function runScenario(seed: number): Promise<void> {
   const random = createRandom(seed);
   const clockAt = { now: beganAt };
   await using tailnet = await startTailnet({ clock: () => clockAt.now });
-  /** Ours against that of the log service. */
+  /** How far the program's clock is ahead of the log service's. */
   const aheadMs = random.chance(0.3) ? random.below(4 * 60 * minute) - 2 * 60 * minute : 0;
   tailnet.clockAheadMs = -aheadMs;
   clockAt.now += aheadMs;
@@ -73,7 +73,7 @@ async function runScenario(seed: number): Promise<void> {
       for (const part of splitAtRandom(due, random)) {
         const records = part.map(({ record }) => record);
         await program.stream(records);
-        /** The answer was lost. */
+        /** Resent because the response was lost. */
         if (random.chance(0.1)) await program.stream(records);
       }
       if (random.chance(0.15)) tailnet.fail({ path: /logging/, effect: random.pick(faults) });

@@ -1,4 +1,7 @@
-/** Whatever comes, in whatever batches and turns: rows count what their commits counted, and a restart changes no total. */
+/**
+ * Tests that rows count what their commits counted and that a restart changes no total, for any input, batches and
+ * interleaving.
+ */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Fold } from "../../src/ledger/index.ts";
@@ -25,8 +28,8 @@ const value = fc.oneof(
 );
 
 /**
- * What happens, in order: batches that share a turn, or a fold with its snapshot. Values are from a small pool, so that
- * records come again in one batch, in one turn and later.
+ * Steps in order: batches committed in one turn, or a fold with its snapshot. Values are from a small pool, so that records
+ * repeat in one batch, in one turn and later.
  */
 const steps = fc.array(value, { minLength: 1, maxLength: 8 }).chain((pool) => {
   const batch = fc.record({
@@ -39,7 +42,10 @@ const steps = fc.array(value, { minLength: 1, maxLength: 8 }).chain((pool) => {
   });
 });
 
-/** Series in an order of their own; which was first is no part of the guarantee. Gauges of an interval start with the process. */
+/**
+ * Sorted, because the order of series is not guaranteed. Gauges of an interval are left out, because they start with the
+ * process.
+ */
 function inOrder({ at, metrics }: Fold): unknown {
   const counters = metrics.filter(({ name }) => !name.startsWith("tailscale.network.unique"));
   return {
@@ -88,7 +94,7 @@ test("a restart after a kill changes no total and no sum", async () => {
 
 type Step = typeof steps extends fc.Arbitrary<(infer One)[]> ? One : never;
 
-/** The last fold of a store to which the same happened, and that was never ended. */
+/** The last fold of a store that went through the same steps without a restart. */
 async function replayed(done: readonly Step[]): Promise<Fold> {
   const restarts = new Restarts(settings);
   try {

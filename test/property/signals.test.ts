@@ -1,4 +1,7 @@
-/** What the signals promise for any records, in any order and any batches: exact sums, one meaning for both ways in, no dependence on chance. */
+/**
+ * Tests the guarantees of the signals for any records, order and batches: exact sums, the same meaning for stream and poll, and
+ * determinism.
+ */
 import { describe as suite, expect, test } from "bun:test";
 import fc from "fast-check";
 import { privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
@@ -66,13 +69,13 @@ function ledgerWith({ mode, topPairs, limit, idleFolds }: LedgerSettings) {
   return ledgerOver(new SnapshotJournal(), config);
 }
 
-/** Folds, each of some batches, each of some records; some folds are empty, so that series end and come back. */
+/** Folds of batches of records; some folds are empty, so that series end and come back. */
 const folds = fc.array(fc.array(fc.array(flowRecordValue, { maxLength: 4 }), { maxLength: 3 }), {
   minLength: 1,
   maxLength: 6,
 });
 
-/** Adds up what a backend sees: the increases of all series, where a new start time is a reset. */
+/** Adds up increases as a backend does, treating a new start time as a reset. */
 class Increases {
   readonly totals = new Map<string, bigint>();
   readonly #last = new Map<string, { readonly startAt: number; readonly value: number }>();
@@ -94,7 +97,7 @@ class Increases {
   }
 }
 
-/** Adds what the records come to, entry by entry. */
+/** Adds the expected values of the records, entry by entry. */
 function addExpected(
   totals: Map<string, bigint>,
   columns: FlowColumns,
@@ -154,7 +157,7 @@ test("increases over all series are the sums over the records, in every mode, wi
   expect(seen.overflowed).toBeGreaterThan(20);
 }, 120_000);
 
-/** What records come to, in an order of its own. */
+/** The metrics of the records, sorted. */
 async function measured(batches: readonly FlowColumns[], settings: ProcessorSettings): Promise<string[]> {
   const ledger = ledgerWith({ mode: "all", topPairs: 1, limit: 100_000, idleFolds: 1 });
   const context = { settings, edges: new EdgeBook(settings), ends: new EndBook(settings) };
