@@ -5,9 +5,7 @@ import { type Append, type KnownKeys, type Part, partFlags, type QuarantinePart,
 import type { KeyClass } from "./journal.ts";
 import { keyBits, type KeyTable, keyWords } from "./keys.ts";
 
-/**
- * The keys that a batch is judged against: committed ones, and those added by the open transaction. A key is four words at `at`.
- */
+/** The keys that a batch is judged against: committed ones, and those added by the open transaction. A key is four words at `at`. */
 export interface Keys {
   held(keyClass: KeyClass): Pick<KeyTable, "heldWord" | "holdsWindow">;
   /**

@@ -1,6 +1,4 @@
-/**
- * Inspects a state directory for what a start would find, from the headers and notes in it, without opening or locking anything.
- */
+/** Inspects a state directory for what a start would find, from the headers and notes in it, without opening or locking anything. */
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Unavailable } from "../../errors.ts";

@@ -6,9 +6,9 @@
  * 2. `seq` rises by one per row in the order of commits and is never reused, whatever is deleted.
  * 3. A row is written once and never changes.
  * 4. A row is deleted when its log records are answered (`seq` < cursor), it is measured (`seq` ≤ measured), it is older than
- * `state.retention` or space is short, and no mark and no replay pins it.
+ *    `state.retention` or space is short, and no mark and no replay pins it.
  * 5. A mark is on an existing row and never outlives it. Quarantined texts are a row under one mark, which is split when one of
- * them is removed. A row that only marks hold is deleted with the last of them.
+ *    them is removed. A row that only marks hold is deleted with the last of them.
  * 6. Keys and rows of one batch are in one transaction, and so is the poll cursor that a batch moves.
  * 7. `crc` covers all other columns but `id`. Only the row whose crc does not match counts as lost.
  * 8. One connection of one process writes. Readers only read.
@@ -166,9 +166,7 @@ export class Table<Name extends TableName> {
     return values;
   }
 
-  /**
-   * CRC-32 of the short columns as one text, with the lengths of the blobs, followed by the blobs. Version 1 had no destinations.
-   */
+  /** CRC-32 of the short columns as one text, with the lengths of the blobs, followed by the blobs. Version 1 had no destinations. */
   checksum(row: NewRow<Name>): number {
     let text = "";
     for (const name of this.#checked) {
@@ -186,10 +184,7 @@ export class Table<Name extends TableName> {
 }
 
 export interface StorageOptions {
-  /**
-   * `full`: every commit is synced to disk. `normal`: the last commits can be lost if the machine crashes, but not if the process
-   * does.
-   */
+  /** `full`: every commit is synced to disk. `normal`: a machine crash can lose the last commits, a process crash cannot. */
   readonly durability: "full" | "normal";
   readonly maxBytes: number;
   /** Epoch milliseconds at the start. */
@@ -232,10 +227,7 @@ export function prepareDatabase(database: DatabaseSync, options: StorageOptions)
   }
   if (application !== applicationId) throw new Damaged("the database's header is damaged");
   const isOurs = found.size === schema.size && schema.entries().every(([name, sql]) => found.get(name) === sql);
-  /**
-   * A newer program has other tables. If the tables are those of this version, the number is damaged, because the header has no
-   * checksum.
-   */
+  /** A newer program has other tables. If they are the same, the number is damaged: the header has no checksum. */
   if (version > schemaVersion && !isOurs)
     throw new Unavailable(
       `the journal was written by a newer version (schema ${version}, this program knows ${schemaVersion}): install that version or a later one`,
