@@ -1,4 +1,4 @@
-/** The errors that cross folders. Each says who must act: the operator, the sender, or nobody yet. */
+/** The errors shared across folders. Each says who must act: the operator, the sender, or nobody yet. */
 
 /** The configuration is invalid. `problems` are complete lines for a person, one per problem. Exit code 78. */
 export class ConfigError extends Error {
@@ -27,7 +27,7 @@ export class Refusal extends Error {
   }
 }
 
-/** What `parse` returns. @throws {Refusal} `unparsable` with this text, whatever `parse` throws: its own may quote secrets. */
+/** The result of `parse`. @throws {Refusal} `unparsable` with `problem` if it throws: its own message may quote secrets. */
 export function orUnparsable<Value>(problem: string, parse: () => Value): Value {
   try {
     return parse();

@@ -1,4 +1,4 @@
-/** The entry: the command line in the main thread, the export worker in any other. Each thread loads its own part alone. */
+/** The entry point: the command line in the main thread, the export worker in any other. Each thread loads only its own part. */
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 

@@ -1,21 +1,21 @@
-/** How long to wait before a retry, and the loop that retries until it works. */
+/** How long to wait before a retry, and the loop that retries until the work succeeds. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./logger.ts";
 import { messageOf } from "./system-error.ts";
 
-/** The wait after one failure, and its bound, in milliseconds. */
+/** The wait after the first failure and its limit, in milliseconds. */
 export interface Backoff {
   readonly firstMs: number;
   readonly maxMs: number;
 }
 
-/** The wait after so many failures in a row (1 or more): doubling up to the bound, the upper half of it random. */
+/** The wait after this many consecutive failures (1 or more): doubles up to the limit, and its upper half is random. */
 export function backoffMs(failures: number, { firstMs, maxMs }: Backoff, random: () => number): number {
   return Math.min(maxMs, firstMs * 2 ** Math.min(failures - 1, 20)) * (0.5 + random() * 0.5);
 }
 
-/** `Retry-After` as a wait of at most `maxMs`: seconds, or a date (RFC 9110, 10.2.3); `undefined` if it is neither. */
+/** `Retry-After` (RFC 9110, 10.2.3) as a wait of at most `maxMs`: seconds, or a date; `undefined` if it is neither. */
 export function parseRetryAfter(header: string | null, nowMs: number, maxMs: number): number | undefined {
   const text = header?.trim() ?? "";
   const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - nowMs;
@@ -29,13 +29,13 @@ export interface RetryDeps {
   readonly random: () => number;
 }
 
-/** A reason that lasts is logged again after this time. */
+/** A reason that persists is logged again after this time. */
 const reminderMs = 600_000;
 
 /**
- * The first result of the work; `undefined` if `signal` aborts first. A failure is logged when its reason is new, with the
- * error's `remedy` if it has one, and so is the success after it. An error's `retryAfterSeconds` replaces the back-off. `what` is
- * what the work does, such as `read the list`.
+ * The first result of the work; `undefined` if `signal` aborts first. A failure is logged if its reason is new, with the error's
+ * `remedy` if it has one, and so is the success after it. An error's `retryAfterSeconds` replaces the back-off. `what` says what
+ * the work does, such as `read the list`.
  */
 export async function keepTrying<Result>(
   what: string,
@@ -71,7 +71,7 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => {});
 }
 
-/** Resolves when the work has ended, at the latest after `deadlineMs`. */
+/** Resolves when the work has ended, or after `deadlineMs`. */
 export async function waitAtMost(work: Promise<unknown>, deadlineMs: number): Promise<void> {
   const late = new AbortController();
   await Promise.race([work, pause(deadlineMs, late.signal)]);

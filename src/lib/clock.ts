@@ -1,9 +1,9 @@
-/** The clock, passed in so that tests can control it, and times to the nanosecond. */
+/** The clock, injected so that tests can control it, and times to the nanosecond. */
 
 /** Epoch milliseconds now. */
 export type Clock = () => number;
 
-/** Seconds and nanoseconds since the epoch: OpenTelemetry's own form, more exact than a double. */
+/** Seconds and nanoseconds since the epoch: OpenTelemetry's own format, more precise than a double. */
 export type HrTime = [seconds: number, nanoseconds: number];
 
 /** The machine's clock. */
@@ -21,7 +21,7 @@ export function representable(time: HrTime | undefined): HrTime | undefined {
   return time !== undefined && time[0] >= 0 && time[0] < 9_223_372_036 ? time : undefined;
 }
 
-/** Seconds and nanoseconds as epoch milliseconds, as exact as a double can be. */
+/** Seconds and nanoseconds as epoch milliseconds, as precise as a double can be. */
 export function millisOfHrTime([seconds, nanoseconds]: HrTime): number {
   return seconds * 1000 + nanoseconds / 1e6;
 }

@@ -1,13 +1,12 @@
 /**
- * Watches files by polling: they change by writing, by rename, through symbolic links and as mounted secrets, which the
- * system's own notifications do not report alike.
+ * Watches files by polling, because system notifications do not report writes, renames, symbolic links and mounted secrets alike.
  */
 import { stat } from "node:fs/promises";
 import { codeOf } from "./system-error.ts";
 
 export type FileWatch = ReturnType<typeof createFileWatch>;
 
-/** Calls `onChange` once per change, after two polls that saw the same: then the write has ended. */
+/** Calls `onChange` once per change, after two polls that saw the same state, so that the write has finished. */
 export function createFileWatch(everyMs: number, onChange: () => void) {
   let files: readonly string[] = [];
   let known = "";
@@ -44,7 +43,7 @@ async function signatureOf(files: readonly string[]): Promise<string> {
   return (await Promise.all(files.map(describe))).join("\n");
 }
 
-/** Anything but a regular file never changes: a pipe cannot be read twice. */
+/** Anything but a regular file counts as unchanged, because a pipe cannot be read twice. */
 async function describe(file: string): Promise<string> {
   try {
     const found = await stat(file);

@@ -1,10 +1,10 @@
-/** Text in lines that fit a terminal. */
+/** Wraps text into lines that fit a terminal. */
 import { stripVTControlCharacters } from "node:util";
 import { columnsOf } from "./text.ts";
 
 /**
- * The text with its lines broken at spaces where they are wider than `columns`, if that is known. What follows stands below
- * the last column of the line, as in a table, or below the line if that is far to the right. A word that is too long is left whole, so that it can be copied.
+ * Wraps lines wider than `columns`, if known, at spaces. The rest aligns with the last column of the line, as in a table; a last
+ * column far to the right moves below the line. A word that is too long stays whole, so that it can be copied.
  */
 export function foldLines(text: string, columns = Number.POSITIVE_INFINITY): string {
   return text
@@ -21,7 +21,7 @@ function foldLine(line: string, columns: number): string {
   return foldWords(first, line.slice(first.length), columns);
 }
 
-/** The words behind `first`, and those that do not fit below each other. */
+/** The words after `first`, wrapped and aligned below each other. */
 function foldWords(first: string, words: string, columns: number): string {
   const indent = " ".repeat(visibleColumns(first));
   const [word = "", ...more] = words.split(" ");
@@ -34,7 +34,7 @@ function foldWords(first: string, words: string, columns: number): string {
   return rows.join("\n");
 }
 
-/** Where the last column stands if it is too far to the right, below the others. */
+/** The indent of a last column that moves below the line. */
 const stackedColumns = 6;
 
 const visibleColumns = (text: string): number => columnsOf(stripVTControlCharacters(text));

@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 export interface ListenAddress {
   /** As written. */
   readonly text: string;
-  /** Without brackets. Absent: every address of this machine, IPv6 and IPv4. */
+  /** Without brackets. Absent: all addresses of this machine, IPv6 and IPv4. */
   readonly hostname: string | undefined;
   /** 0: any free port. */
   readonly port: number;
@@ -21,7 +21,7 @@ export function parseListen(text: string): ListenAddress | undefined {
   return { text, hostname: bracketed ?? (plain === "" ? undefined : plain), port };
 }
 
-/** Whether only programs on this machine can reach the host. */
+/** True if only programs on this machine can reach the host. */
 export function isLoopback(hostname: string | undefined): boolean {
   if (hostname === undefined) return false;
   const name = hostname.toLowerCase();
@@ -29,20 +29,20 @@ export function isLoopback(hostname: string | undefined): boolean {
   return (isIP(name) === 4 && name.startsWith("127.")) || name.startsWith("::ffff:127.");
 }
 
-/** Whether the host is one of the addresses that Tailscale gives to nodes: 100.64.0.0/10, fd7a:115c:a1e0::/48. */
+/** True if the host is an address that Tailscale gives to nodes: 100.64.0.0/10, fd7a:115c:a1e0::/48. */
 export function isTailnetAddress(hostname: string): boolean {
   if (isIP(hostname) === 4) return /^100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./.test(hostname);
   return isIP(hostname) === 6 && /^fd7a:115c:a1e0:/i.test(hostname);
 }
 
-/** Whether only one of two addresses can be bound: the same port, on hosts that overlap. Port 0 is a free one each time. */
+/** True if only one of two addresses can be bound: same port, overlapping hosts. Port 0 never conflicts. */
 export function overlaps(one: string, other: string): boolean {
   const [first, second] = [parseListen(one), parseListen(other)];
   if (first === undefined || second === undefined || first.port !== second.port || first.port === 0) return false;
   const hosts = [first, second].map(({ hostname = "::" }) => hostname.toLowerCase());
   const isOneOf = (host: string, others: (text: string) => boolean): boolean =>
     hosts.includes(host) && hosts.some(others);
-  // A name is resolved later, so it overlaps with itself and with everything.
+  // Names are resolved later, so a name overlaps with itself and with the wildcard addresses.
   return (
     hosts[0] === hosts[1] ||
     hosts.includes("::") ||
@@ -51,7 +51,7 @@ export function overlaps(one: string, other: string): boolean {
   );
 }
 
-/** The URL of a listener for a program on this machine. `port` replaces the written one, which may be 0. */
+/** The URL of a listener for programs on this machine. `port` replaces the written one, which may be 0. */
 export function urlOfListen(listen: string, scheme: "http" | "https", port?: number): string {
   const address = parseListen(listen);
   if (address === undefined) throw new TypeError(`not an address to listen on: ${listen}`);
@@ -60,14 +60,14 @@ export function urlOfListen(listen: string, scheme: "http" | "https", port?: num
   return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port ?? address.port}`;
 }
 
-/** The same for programs on other machines, which know this one by `host`. Empty if the port is any free one. */
+/** The URL for programs on other machines, which know this one as `host`. Empty if the port is any free one. */
 export function urlForOthers(listen: string, scheme: "http" | "https", host: string): string {
   const { hostname = "::", port = 0 } = parseListen(listen) ?? {};
   if (port === 0) return "";
   return hostname === "::" || hostname === "0.0.0.0" ? `${scheme}://${host}:${port}` : urlOfListen(listen, scheme);
 }
 
-/** The same for a person: a URL, or that it listens on all interfaces. */
+/** The listener as shown to a person: a URL, or a text that says it listens on all interfaces. */
 export function shownListen(listen: string, scheme: "http" | "https", port: number): string {
   const { hostname = "::" } = parseListen(listen) ?? {};
   if (hostname === "::") return `${scheme} on all interfaces, port ${port}`;

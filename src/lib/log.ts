@@ -10,7 +10,7 @@ export interface LogOptions {
   readonly isTerminal: boolean;
   readonly hasColor: boolean;
   readonly clock: Clock;
-  /** Takes one line with its newline. */
+  /** Writes one line, which ends in a newline. */
   readonly write: (line: string) => void;
 }
 
@@ -19,7 +19,7 @@ export type Log = Logger & { setLevel(level: LogLevel): void };
 
 export const logLevels: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
-/** Text from outside can be in a message or a field, so each of them has a bound. */
+/** Limit of each message and field, because they may contain text from outside. */
 const maxTextBytes = 8192;
 
 export function createLog(options: LogOptions): Log {
@@ -75,7 +75,7 @@ function fieldTexts(fields: LogFields): string[] {
   return texts;
 }
 
-/** Escapes what could forge a line or steer the terminal. */
+/** Escapes characters that could forge a line or control the terminal. */
 function printable(text: string): string {
   return printableText(cutText(text, maxTextBytes), (character) => {
     const code = character.codePointAt(0) ?? 0;

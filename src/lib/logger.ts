@@ -1,8 +1,10 @@
-/** What a component may log, loggers that pass lines on, a limit for repeated lines, and what a timer does when it fails. */
+/**
+ * The logger that components use, loggers that pass lines on, a rate limit for repeated lines, and logging in place of throwing.
+ */
 import type { Clock } from "./clock.ts";
 import { messageOf } from "./system-error.ts";
 
-/** Members of a log line besides its own three. Never a secret. */
+/** Fields of a log line besides its own three. Never a secret. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>> &
   Readonly<Partial<Record<"time" | "level" | "message", undefined>>>;
 
@@ -11,7 +13,7 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 /** One line per call: a short message for a person, and fields for a machine. */
 export type Logger = Readonly<Record<LogLevel, (message: string, fields?: LogFields) => void>>;
 
-/** A logger whose levels are made one by one. */
+/** Builds a logger from one function per level. */
 export function eachLevel(line: (level: LogLevel) => Logger[LogLevel]): Logger {
   return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
 }
@@ -19,7 +21,7 @@ export function eachLevel(line: (level: LogLevel) => Logger[LogLevel]): Logger {
 /** Logs nothing. */
 export const silentLogger: Logger = eachLevel(() => () => {});
 
-/** Passes every line to both. */
+/** Passes every line to both loggers. */
 export function teeLogger(one: Logger, other: Logger): Logger {
   return eachLevel((level) => (message, fields) => {
     one[level](message, fields);
@@ -32,7 +34,7 @@ export function namedLogger(logger: Logger, names: LogFields): Logger {
   return eachLevel((level) => (message, fields) => logger[level](message, { ...names, ...fields }));
 }
 
-/** Passes every line on with its texts rewritten. */
+/** Passes every line on with its strings rewritten. */
 export function rewritingLogger(logger: Logger, rewrite: (text: string) => string): Logger {
   return eachLevel((level) => (message, fields) => {
     const rewritten = Object.entries(fields ?? {}).map(([name, value]) => [
@@ -43,12 +45,12 @@ export function rewritingLogger(logger: Logger, rewrite: (text: string) => strin
   });
 }
 
-/** Whether this kind may be logged now: how many were suppressed since it last was, or `undefined` if it may not. Kinds are few. */
+/** If the kind may be logged now, the number suppressed since it last was; otherwise `undefined`. Kinds are few. */
 export type OncePerMinute<Kind> = (kind: Kind) => { readonly suppressed: number } | undefined;
 
 const periodMs = 60_000;
 
-/** Lets one log line per kind and minute through. */
+/** Allows one log line per kind and minute. */
 export function createOncePerMinute<Kind>(clock: Clock): OncePerMinute<Kind> {
   const kinds = new Map<Kind, { readonly at: number; suppressed: number }>();
   return (kind) => {
@@ -63,7 +65,7 @@ export function createOncePerMinute<Kind>(clock: Clock): OncePerMinute<Kind> {
   };
 }
 
-/** Passes each message on at most once a minute, with how often it was left out since. Messages are few. */
+/** Passes each message on at most once a minute, with the number suppressed since. Messages are few. */
 export function calmLogger(logger: Logger, clock: Clock): Logger {
   const once = createOncePerMinute<string>(clock);
   return eachLevel((level) => (message, fields) => {
@@ -73,7 +75,7 @@ export function calmLogger(logger: Logger, clock: Clock): Logger {
   });
 }
 
-/** Logs an error instead of throwing it, or of rejecting with it. */
+/** Runs `act` and logs its error instead of throwing it or rejecting with it. */
 export function attempt(failure: string, logger: Logger, act: () => void | Promise<void>): void | Promise<void> {
   const log = (error: unknown): void => logger.error(failure, { reason: messageOf(error) });
   try {

@@ -1,4 +1,4 @@
-/** Small files that only their owner may read, replaced whole: a crash leaves the one before, or the new one. */
+/** Small files that only their owner may read, replaced atomically: a crash leaves the previous file or the new one. */
 import { randomBytes } from "node:crypto";
 import {
   chownSync,
@@ -18,7 +18,7 @@ import process from "node:process";
 import { fileErrorReason } from "./system-error.ts";
 import { readRegularFile } from "./regular-file.ts";
 
-/** The text, or nothing if there is no such file. @throws {Error} if it cannot be read. */
+/** The text, or `undefined` if there is no such file. @throws {Error} if it cannot be read. */
 export function readPrivateFile(path: string): string | undefined {
   const read = readRegularFile(path);
   if ("text" in read) return read.text;
@@ -27,9 +27,9 @@ export function readPrivateFile(path: string): string | undefined {
 }
 
 /**
- * On disk when it returns, mode 0600. It belongs to the owner of its directory, so that what root writes can be read by the
- * user that the service runs as. The directory is created if it is missing.
- * @throws {Error} if it cannot be written; the file before stays as it was.
+ * Writes a file with mode 0600; it is on disk when this returns. It belongs to the owner of its directory, so that the service's
+ * user can read what root writes. The directory is created if it is missing.
+ * @throws {Error} if it cannot be written; the previous file is unchanged.
  */
 export function writePrivateFile(path: string, text: string): void {
   const directory = dirname(path);
@@ -52,7 +52,7 @@ export function writePrivateFile(path: string, text: string): void {
   }
 }
 
-/** A new directory of that prefix for its owner alone. @throws {Error} with what to do if there is no place for it. */
+/** Creates a directory with that prefix, only for its owner. @throws {Error} with a remedy if it cannot be created. */
 export function createTemporaryDirectory(prefix: string): string {
   try {
     return mkdtempSync(join(tmpdir(), prefix));
@@ -66,7 +66,7 @@ export function createTemporaryDirectory(prefix: string): string {
 function writeSynced(path: string, text: string): void {
   const file = openSync(path, "wx", 0o600);
   try {
-    // Not `writeSync`: a disk that becomes full makes that write a part, without an error.
+    // Not `writeSync`: if the disk becomes full, it writes a part without an error.
     writeFileSync(file, text);
     fsyncSync(file);
   } finally {
@@ -75,8 +75,8 @@ function writeSynced(path: string, text: string): void {
 }
 
 /**
- * Puts on disk which names a directory holds: after a rename, a synced file alone may still be found under the old one.
- * Windows has no such call for directories; NTFS journals renames itself.
+ * Syncs the names in a directory to disk: after a rename, a file that is synced alone may still have its old name. Windows has no
+ * such call for directories; NTFS journals renames itself.
  * @throws {Error} if the directory cannot be read or synced.
  */
 export function syncDirectory(path: string): void {

@@ -1,10 +1,10 @@
-/** Reads a whole file that a user named, without blocking: opening a pipe or reading a device could otherwise last for ever. */
+/** Reads a whole file that a user named, without blocking: opening a pipe or reading a device could otherwise take forever. */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { devNull } from "node:os";
 import { codeOf, fileErrorReason } from "./system-error.ts";
 import { formatBytes } from "./units.ts";
 
-/** A file's text, or why there is none. `code`: as the system names the error; `EINVAL` if it is not a regular file. */
+/** A file's text, or why there is none. `code`: the system's error code; `EINVAL` if it is not a regular file. */
 export type FileRead =
   { readonly text: string; readonly stats: Stats } | { readonly reason: string; readonly code: string };
 
@@ -12,8 +12,8 @@ export type FileRead =
 export const maxFileBytes = 1024 * 1024;
 
 /**
- * Never throws. `pipeWaitMs`: how long the writer of a pipe may take, during which the whole process waits; without it, a pipe
- * is refused like every other special file but the null device.
+ * Never throws. `pipeWaitMs`: how long the writer of a pipe may take while the whole process waits; without it, a pipe is refused
+ * like any special file except the null device.
  */
 export function readRegularFile(path: string, maxBytes = maxFileBytes, pipeWaitMs = 0): FileRead {
   try {
@@ -45,7 +45,7 @@ export function readRegularFile(path: string, maxBytes = maxFileBytes, pipeWaitM
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-/** Nothing if a pipe has no data yet. */
+/** `undefined` if a pipe has no data yet. */
 function readAvailable(file: number, buffer: Buffer): number | undefined {
   try {
     return readSync(file, buffer, 0, buffer.length, null);

@@ -1,4 +1,4 @@
-/** Reads and writes RFC 3339 times to the nanosecond, which `Date` cannot. */
+/** Parses and formats RFC 3339 times to the nanosecond, which `Date` cannot. */
 import type { HrTime } from "./clock.ts";
 
 /** Go's zero time, which Tailscale writes for "none". */
@@ -7,8 +7,8 @@ export const zeroTime = "0001-01-01T00:00:00Z";
 const pattern = /^(\d{4}-\d\d-(\d\d))([Tt ])(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))?$/;
 
 /**
- * Seconds and nanoseconds since the epoch; digits past the ninth are cut. `undefined` if the text is no RFC 3339 time. The form
- * of databases, `YYYY-MM-DD hh:mm:ss[.f]`, is read as UTC. A leap second counts as the second after it.
+ * Seconds and nanoseconds since the epoch; digits past the ninth are dropped. `undefined` if the text is not an RFC 3339 time.
+ * The database format, `YYYY-MM-DD hh:mm:ss[.f]`, is read as UTC. A leap second counts as the second after it.
  */
 export function parseRfc3339(text: string): HrTime | undefined {
   const match = pattern.exec(text);
@@ -42,7 +42,7 @@ export function formatRfc3339([seconds, nanoseconds]: HrTime): string {
   return `${whole}.${String(fraction).padStart(width, "0")}Z`;
 }
 
-/** Seconds that were formatted last, by their place: records that follow each other begin and end in the same few. */
+/** The most recently formatted seconds, by their low bits: consecutive records begin and end in the same few. */
 const wholes = Array.from({ length: 64 }, () => ({ seconds: Number.NaN, text: "" }));
 
 function wholeSeconds(seconds: number): string {
@@ -54,6 +54,6 @@ function wholeSeconds(seconds: number): string {
   return whole.text;
 }
 
-/** The years 0000 to 9999 in UTC: what the format can say. An offset could lead out of them. */
+/** The years 0000 to 9999 in UTC, the range of the format. An offset could lead out of it. */
 const firstSecond = -62_167_219_200;
 const lastSecond = 253_402_300_799;

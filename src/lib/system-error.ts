@@ -1,6 +1,6 @@
-/** Why a file could not be used or a request got no answer, in a few words: the runtime's own texts are for programmers. */
+/** File and network errors in a few words for people; the runtime's own messages are for programmers. */
 
-/** A network error of `fetch` in words. `host`: name and port of the other side. */
+/** Describes a network error of `fetch`. `host`: name and port of the other side. */
 export function connectionError(error: unknown, host: string): string {
   if (error instanceof Error && error.name === "TimeoutError") return `timed out waiting for ${host}`;
   const code = codeOf(error) ?? "";
@@ -8,17 +8,17 @@ export function connectionError(error: unknown, host: string): string {
   return known === undefined ? `request to ${host} failed${code === "" ? "" : ` (${code})`}` : known[1](host, code);
 }
 
-/** The word that tells one network error from another, the same in every runtime. */
+/** The `code` of an error, if it has one. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-/** What a thrown value says. */
+/** The message of a thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Why a file or directory could not be used; nothing if it is no error of the file system. */
+/** Why a file or directory could not be used; `undefined` if it is not a known file system error. */
 export function fileErrorReason(error: unknown): string | undefined {
   const code = codeOf(error);
   return code === undefined ? undefined : fileReasons[code];

@@ -1,4 +1,4 @@
-/** Text under a bound, text that is safe to show, and the name that somebody meant to type. */
+/** Truncates text, makes it safe to show, measures its columns, and finds the name nearest to a mistyped one. */
 
 const encoder = new TextEncoder();
 const mark = "…[truncated]";
@@ -6,7 +6,7 @@ const mark = "…[truncated]";
 /** Control characters, and those that are invisible or change the direction of text. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-/** The text, or its longest beginning whose UTF-8 together with a mark fits `maxBytes`, never half a character. */
+/** Truncates the text so that its UTF-8, with a mark, fits `maxBytes`. Never splits a character. */
 export function cutText(text: string, maxBytes: number): string {
   if (text.length * 3 <= maxBytes || encoder.encode(text).length <= maxBytes) return text;
   const room = new Uint8Array(Math.max(0, maxBytes - encoder.encode(mark).length));
@@ -14,7 +14,7 @@ export function cutText(text: string, maxBytes: number): string {
   return text.slice(0, read) + mark;
 }
 
-/** The text with everything replaced that could forge a line, steer a terminal or hide what is written. */
+/** Replaces every character that could forge a line, control a terminal or hide text. */
 export function printable(text: string, replace: (character: string) => string = () => "?"): string {
   return text.replace(unprintable, replace);
 }
@@ -25,7 +25,7 @@ const wide =
 const plain = /^[\x20-\x7e]*$/;
 const combining = /[\p{Mn}\p{Me}]/u;
 
-/** How many columns of a terminal the text takes. Printable ASCII is the usual case. */
+/** How many terminal columns the text takes. Printable ASCII is the usual case. */
 export function columnsOf(text: string): number {
   if (plain.test(text)) return text.length;
   let columns = 0;
@@ -33,7 +33,7 @@ export function columnsOf(text: string): number {
   return columns;
 }
 
-/** The text, or as much of its beginning as fits, with an ellipsis. Never half a character. */
+/** Truncates the text to `columns`, with an ellipsis. Never splits a character. */
 export function cutColumns(text: string, columns: number): string {
   if (text.length * 2 <= columns || (text.length <= columns && plain.test(text))) return text;
   let left = columns;
@@ -52,13 +52,13 @@ function columnsOfCharacter(character: string): number {
   return combining.test(character) ? 0 : wide.test(character) ? 2 : 1;
 }
 
-/** Whether a text matches a pattern in which `*` stands for any characters and `?` for one. Case does not matter. Never backtracks far. */
+/** Matches texts against a pattern: `*` is any characters, `?` is one. Case-insensitive. Backtracks only to the last `*`. */
 export function globMatcher(pattern: string): (text: string) => boolean {
   const wanted = [...pattern.toLowerCase()];
   return (text) => {
     const given = [...text.toLowerCase()];
     let [at, place] = [0, 0];
-    // Behind the last star, and what of the text it has taken.
+    // The place after the last star, and how far in the text that star has matched.
     let [star, taken] = [-1, 0];
     while (at < given.length) {
       if (wanted[place] === "*") [star, taken] = [++place, at];
@@ -71,12 +71,12 @@ export function globMatcher(pattern: string): (text: string) => boolean {
   };
 }
 
-/** Longer words are cut, so that a hostile name costs no time. */
+/** Longer words are truncated, so that a hostile name costs little time. */
 const maxLength = 120;
 
 /**
- * The candidate nearest to the word, or `undefined` if none is near: at most a third of the letters differ, and at most
- * four. Without one, the only candidate that ends in the word after one of `separators` (`token` for `streaming.token`).
+ * The candidate nearest to the word: at most a third of the letters differ, and at most four. Failing that, the only candidate
+ * that ends in the word after one of `separators` (`token` for `streaming.token`), or `undefined`.
  */
 export function nearest(word: string, candidates: Iterable<string>, separators = [".", "__", "-"]): string | undefined {
   const typed = word.slice(0, maxLength).toLowerCase();
@@ -95,7 +95,7 @@ export function nearest(word: string, candidates: Iterable<string>, separators =
   return best ?? (endings.length === 1 ? endings[0] : undefined);
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that turn one text into the other (optimal string alignment). */
+/** The number of insertions, deletions, replacements and swaps of neighbours between two texts (optimal string alignment). */
 export function editDistance(from: string, to: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: to.length + 1 }, (_, column) => column);

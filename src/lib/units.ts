@@ -15,7 +15,7 @@ const unitBytes: Readonly<Record<string, number>> = {
 /** The pattern behind `parseBytes`, for a JSON schema. */
 export const bytesPattern = "^-?[0-9]{1,16} *([kKmMgGtT][iI]?[bB]|[bB])?$";
 
-/** Bytes, or `undefined` if the text is no size. `M` alone is none: it could mean either million. */
+/** Bytes, or `undefined` if the text is not a size. A bare `M` is not: it could mean either million. */
 export function parseBytes(text: string): number | undefined {
   const match = /^(-?\d{1,16})\s*([kmgt]i?b|b)?$/i.exec(text.trim());
   if (match === null) return undefined;
@@ -39,7 +39,7 @@ const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as con
 /** The pattern behind `parseDuration`, for a JSON schema. */
 export const durationPattern = "^(0|([0-9]{1,15}(ms|s|m|h|d))+)$";
 
-/** Milliseconds, or `undefined` if the text is no duration. A bare `0` is one; any other number needs its unit. */
+/** Milliseconds, or `undefined` if the text is not a duration. `0` needs no unit; any other number does. */
 export function parseDuration(text: string): number | undefined {
   const written = text.trim();
   if (written === "0") return 0;

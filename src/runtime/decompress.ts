@@ -1,4 +1,4 @@
-/** Inflates piece by piece, all members of the input, with an error where the input is damaged or ends too early. */
+/** Decompresses gzip and zstd in pieces, all members of the input, and throws if the input is damaged or truncated. */
 import { Buffer } from "node:buffer";
 import { Readable, type Transform } from "node:stream";
 import { setImmediate } from "node:timers/promises";
@@ -8,30 +8,30 @@ import { announcedContentBytes, zstdFrames } from "./zstd-frames.ts";
 
 export type Compression = "gzip" | "zstd";
 
-/** Bodies up to this size that inflate to at most `maxInflatedAtOnce` are inflated in one call: a typical request is 24 KB and holds 160 KB. */
+/** Bodies up to this size are decompressed in one call if at most `maxInflatedAtOnce` results: typically 24 KB hold 160 KB. */
 const maxBytesAtOnce = 256 * 1024;
 const maxInflatedAtOnce = 1024 * 1024;
 const inflatedAtOnceOptions = { maxOutputLength: maxInflatedAtOnce, chunkSize: 256 * 1024 };
 
-/** Input per step. The runtime's pieces are at most 64 KiB, or the size of the input. */
+/** Input per step. The runtime yields pieces of at most 64 KiB, or of the size of the input. */
 const feedBytes = 64 * 1024;
 
 /**
- * Inflates the chunks of one body lazily, in pieces of 64 KiB, so that a reader that stops also stops the work.
- * @throws if the input is damaged, ends too early, or goes on with something else. @throws {WindowTooLarge | TooManyFrames}
+ * Decompresses the chunks of one body lazily, in pieces of 64 KiB, so that a reader that stops also stops the work.
+ * @throws if the input is damaged, truncated, or followed by something else. @throws {WindowTooLarge | TooManyFrames}
  */
 export async function* decompress(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {
   const frames = compression === "zstd" ? await framesOf(joined(chunks)) : undefined;
   if (frames?.length === 0) throw new TypeError("no zstd frame");
   if (runtimeName === "bun") yield* inflate(frames ?? chunks, compression);
   else if (frames === undefined) yield* through(createGunzip(), chunks);
-  // Deno's own streams know no zstd, and take one member of gzip only.
+  // Deno's own streams do not support zstd, and read only one gzip member.
   else for (const frame of frames) yield* through(createZstdDecompress(), [frame]);
 }
 
 /**
- * A small body of one gzip member or zstd frame, inflated without a stream, with that frame. Nothing if it is larger, has
- * several of them, or anything is odd about it: `decompress` then judges it.
+ * Decompresses a small body of one gzip member or zstd frame without a stream, and returns it with that frame. `undefined` if it
+ * is larger, has several of them, or is unusual in any way: `decompress` then handles it.
  */
 export function decompressAtOnce(
   chunks: readonly Uint8Array[],
@@ -49,7 +49,7 @@ export function decompressAtOnce(
   }
 }
 
-/** All frames, which are few; their blocks may be many, and are walked in turns with other work. */
+/** All frames, which are few. Their blocks may be many, so other work may run while they are walked. */
 async function framesOf(data: Uint8Array): Promise<Uint8Array[]> {
   const frames: Uint8Array[] = [];
   for (const frame of zstdFrames(data))
@@ -71,8 +71,8 @@ function inflatedMember(data: Uint8Array): Uint8Array | undefined {
 }
 
 /**
- * `node:zlib` accepts a truncated frame without an error, and ignores later ones: there must be exactly one, to the
- * last byte. The runtime's own function allocates exactly what the frame announces.
+ * `node:zlib` accepts a truncated frame without an error and ignores later ones, so there must be exactly one frame, up to the
+ * last byte. Bun's own function allocates exactly what the frame announces.
  */
 function inflatedFrame(data: Uint8Array): Uint8Array | undefined {
   const [frame, second] = zstdFrames(data);
@@ -95,7 +95,7 @@ async function* inflate(chunks: readonly Uint8Array[], compression: Compression)
     }
   } finally {
     reader.cancel().catch(() => {});
-    // The chunks are the caller's again once this has ended.
+    // Afterwards the chunks belong to the caller again.
     await feeding;
   }
 }

@@ -1,15 +1,15 @@
-/** One HTTP server type over `Bun.serve` and `Deno.serve`. Nothing here knows what a request means. */
+/** One HTTP server interface over `Bun.serve` and `Deno.serve`, independent of what requests mean. */
 import { runtimeName } from "./process.ts";
 
 export interface Connection {
-  /** The peer's IP address; IPv4 in its own form. */
+  /** The peer's IP address; IPv4 in dotted form. */
   readonly peer: string;
   /**
-   * Switches the runtime's idle timeout off until this request is answered, or until its connection ends. It must have a
-   * deadline of its own. What the answer streams does not count as traffic.
+   * Disables the runtime's idle timeout until this request is answered, or until its connection ends. The request must have a
+   * deadline of its own. Streamed answers do not count as traffic.
    */
   disableIdleTimeout(until: "answer" | "end"): void;
-  /** Ends the connection within seconds, even if the peer takes nothing of what is being sent. Its stream has to fail first. */
+  /** Closes the connection within seconds, even if the peer reads nothing of what is being sent. Its stream has to fail first. */
   close(): void;
 }
 
@@ -18,11 +18,11 @@ export interface ServeOptions {
   readonly hostname: string;
   /** 0: any free port. */
   readonly port: number;
-  /** PEM texts. Without them, plain HTTP. */
+  /** PEM texts. Absent for plain HTTP. */
   readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
   /** Other listeners of this process may bind the same port. Needs `canSharePort`. */
   readonly sharesPort?: boolean | undefined;
-  /** A connection without traffic is closed after so long. At most 255. */
+  /** A connection without traffic is closed after this time. At most 255. */
   readonly idleTimeoutSeconds: number;
   handle(request: Request, connection: Connection): Promise<Response>;
   /** The answer if `handle` throws. */
@@ -45,13 +45,15 @@ export function serve(options: ServeOptions): RunningServer {
   return runtimeName === "deno" ? serveWithDeno(options) : serveWithBun(options);
 }
 
-/** Whether `sharesPort` has an effect. Deno's TLS listeners share a port only behind an unstable flag. */
+/** True if `sharesPort` has an effect. Deno's TLS listeners share a port only behind an unstable flag. */
 export const canSharePort = runtimeName === "bun";
 
-/** Handlers limit bodies. Past its own limit Bun answers without our JSON. */
+/** Handlers limit bodies; beyond its own limit Bun would answer without JSON. */
 const maxRequestBodyBytes = 2 ** 40;
 
-/** Of TLS 1.2, those with forward secrecy and authenticated encryption. Bun also speaks 1.3, and Deno only these anyway. */
+/**
+ * The TLS 1.2 ciphers with forward secrecy and authenticated encryption. Bun also supports TLS 1.3; Deno has only such ciphers.
+ */
 const modernCiphers = ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"]
   .flatMap((cipher) => [`ECDHE-ECDSA-${cipher}`, `ECDHE-RSA-${cipher}`])
   .join(":");
@@ -75,7 +77,7 @@ function serveWithBun({ hostname, port, tls, sharesPort, idleTimeoutSeconds, han
         const close = (): void => self.timeout(request, 1);
         return await handle(request, { peer: peerOf(self.requestIP(request)?.address), disableIdleTimeout, close });
       } finally {
-        // Bun applies it to the whole connection.
+        // Bun applies the idle timeout to the whole connection.
         restoreIdleTimeout();
       }
     },
@@ -111,7 +113,7 @@ function serveWithDeno({ hostname, port, tls, handle, onError }: ServeOptions): 
 
 const peerOf = (address = ""): string => address.replace(/^::ffff:(?=\d+\.)/, "");
 
-/** The part of Deno's own interface that is used here. */
+/** The part of the `Deno` namespace that is used here. */
 interface DenoNamespace {
   serve(
     options: Pick<ServeOptions, "hostname" | "port" | "onError"> & {

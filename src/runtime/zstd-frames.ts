@@ -1,9 +1,11 @@
 /**
- * The frames of zstd data (RFC 8878, section 3.1): where they end, since `node:zlib` stops after the first one and accepts a
- * truncated one, and how much memory they need.
+ * Finds the frames of zstd data (RFC 8878, section 3.1) and the memory they need, because `node:zlib` stops after the first frame
+ * and accepts a truncated one.
  */
 
-/** The largest window that a decoder of HTTP bodies has to support (RFC 9659): it is allocated before anything is inflated. */
+/**
+ * The largest window that a decoder of HTTP bodies has to support (RFC 9659); it is allocated before anything is decompressed.
+ */
 export const maxWindowBytes = 8 * 1024 * 1024;
 
 /** A frame needs a larger window. */
@@ -15,7 +17,7 @@ export class WindowTooLarge extends Error {
   }
 }
 
-/** Of one body, skippable ones included: each costs as much to begin as kilobytes of content. */
+/** Maximum number of frames in a body, including skippable ones: starting one costs as much as kilobytes of content. */
 export const maxFrames = 10_000;
 
 /** There are more than `maxFrames`. */
@@ -25,12 +27,12 @@ export class TooManyFrames extends Error {
   }
 }
 
-/** Blocks that are walked between two pauses: 1 ms or less. */
+/** Blocks walked between two pauses: 1 ms or less. */
 const blocksPerPause = 64 * 1024;
 
 /**
- * The frames with content, each whole, found as they are asked for; `undefined` where the walk may pause.
- * @throws {TypeError} if the data ends inside a frame, or goes on with something else.
+ * Yields each complete frame with content, found lazily, and `undefined` where the walk may pause.
+ * @throws {TypeError} if the data ends inside a frame, or continues with something else.
  * @throws {WindowTooLarge | TooManyFrames}
  */
 export function* zstdFrames(data: Uint8Array): Generator<Uint8Array | undefined> {
@@ -66,7 +68,7 @@ export function* zstdFrames(data: Uint8Array): Generator<Uint8Array | undefined>
   }
 }
 
-/** How much a whole frame says that it holds; absent if it does not. */
+/** The content size that a complete frame announces, if it does. */
 export function announcedContentBytes(frame: Uint8Array): number | undefined {
   return readHeader(new DataView(frame.buffer, frame.byteOffset, frame.byteLength), 0).contentBytes;
 }
@@ -110,7 +112,7 @@ function readContentSize(view: DataView, at: number, flag: number, isSingleSegme
   }
 }
 
-/** A window's size: exponent and mantissa. */
+/** Decodes a window size from exponent and mantissa. */
 function windowOf(descriptor: number): number {
   const base = 2 ** (10 + (descriptor >> 3));
   return base + (base / 8) * (descriptor & 7);
