@@ -1,4 +1,4 @@
-/** The half of the journal that every instance has, whether it leads or not: it takes in what arrives. */
+/** The part of the journal that every instance has, whether it leads or not: it appends what is received. */
 import { randomUUID } from "node:crypto";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { AppendingJournal, Horizon, KeyClass } from "../journal.ts";
@@ -11,24 +11,24 @@ import { locationOf } from "./rows.ts";
 import { quoted } from "./schema.ts";
 import { Turn } from "./turn.ts";
 
-/** What an instance has before it leads, with the parts that its leading half is built from. */
+/** The journal of an instance before it leads, and the parts from which its leading part is built. */
 export type Appending = Awaited<ReturnType<typeof openAppending>>;
 
-/** What is known of the database beside its head, as of the last look. */
+/** Result of a look at the database: its head, key counts and horizons. */
 interface Look extends HeadRow {
   readonly flow: number;
   readonly others: Readonly<Partial<Record<KeyClass, number>>> | null;
   readonly horizons: Readonly<Record<string, string>> | null;
 }
 
-/** How long an append may take, and how long any other statement. */
+/** Timeouts of an append, and of any other statement. */
 const appendMs = 8000;
 const lookMs = 5000;
 
-/** The largest batch that is usual: of 1 MiB. */
+/** The largest usual batch: 1 MiB. */
 const maxWantedBytes = 1024 * 1024;
 
-/** How often the database is looked at, and while it is away. */
+/** How often the database is queried normally, and while it is unavailable. */
 const everyMs = 5000;
 const whileAwayMs = 500;
 
@@ -74,7 +74,7 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
     const used = heads.current.used_bytes;
     return used + bytes > maxBytes - reserveBytes ? fullText(used, maxBytes) : undefined;
   };
-  /** What the last refused append needed: while there is no room for as much, the next is refused too. */
+  /** Bytes that the last refused append needed: until there is space for as much, the next is refused too. */
   let wanted = 0;
   const turn = new Turn({
     database,
@@ -109,12 +109,12 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
   timer.unref();
 
   return {
-    /** This instance's id among the members, made anew at each start. */
+    /** This instance's id among the members, created anew at each start. */
     member,
     database,
     heads,
     turn,
-    /** For short questions, whoever has them. */
+    /** For short queries by any part. */
     looking,
     identity,
     location: locationOf({ url, tls, schema }),
@@ -130,9 +130,9 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
       if (refusal === undefined) wanted = 0;
       return { usedBytes: heads.current.used_bytes, limitBytes: maxBytes, refusal };
     },
-    /** Looks at the database at once, if it can. */
+    /** Queries the database at once, if possible. */
     refresh,
-    /** Commits what waits. Nothing is taken any more. */
+    /** Commits what is waiting. Nothing more is accepted. */
     async closeTurn(): Promise<void> {
       isClosed = true;
       await turn.close();

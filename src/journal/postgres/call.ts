@@ -1,13 +1,13 @@
-/** Several appends as the parameters of one call of `append`: each judged after those before it, rows and bodies packed. */
+/** Packs several appends into the parameters of one call of `append`: each is judged after those before it. */
 import { type Append, type Committed, type Part, pollCursorOf } from "../batch.ts";
 import { Judgement } from "../judge.ts";
 import { rowBytes } from "./storage.ts";
 import type { AppendKeys } from "./keys.ts";
 
-/** What one call writes, and what it says about each of its appends, with the number of its last row counted from 0. */
+/** What one call writes, and what it reports for each of its appends, with row numbers counted from 0. */
 export type Call = ReturnType<typeof packCall>;
 
-/** A row as `append` takes it; its blobs begin at `first`, what is left out before the body. */
+/** A row as `append` expects it; its blobs begin at `first`, with `left_out` before the body. */
 interface PackedRow {
   readonly place: number;
   readonly at: number;
@@ -24,7 +24,7 @@ interface PackedRow {
   readonly why?: string;
 }
 
-/** Judges all of them one after another, and packs what is new. */
+/** Judges the appends one after another, and packs what is new. */
 export function packCall(group: readonly Append[], keys: AppendKeys) {
   keys.clear();
   const rows: PackedRow[] = [];
@@ -52,7 +52,7 @@ export function packCall(group: readonly Append[], keys: AppendKeys) {
     keys.expect(append.parts);
     const judged = new Judgement(append, keys);
     const tally = judged.tally();
-    /** Quarantine rows leave by rules of their own, so the tally is never on one of them. */
+    /** Quarantine rows are deleted by separate rules, so the tally is never on one of them. */
     let text: string | null = JSON.stringify(tally);
     const parts = judged.parts.map(({ dropped, accepted }, place) => {
       const part = append.parts[place] as Part;
@@ -80,13 +80,13 @@ export function packCall(group: readonly Append[], keys: AppendKeys) {
   };
 }
 
-/** Rows get their numbers from the database, one after another. */
+/** Adds the row numbers that the database assigned, counted up from `before`. */
 export function numbered(committed: Committed, before: number): Committed {
   const parts = committed.parts.map((one) => (one.seq === 0 ? one : { ...one, seq: before + one.seq }));
   return { ...committed, lastSeq: before + committed.lastSeq, parts };
 }
 
-/** What an append takes in the database, about. */
+/** Approximate size of an append in the database. */
 export function bytesOf({ parts, quarantine }: Append): number {
   let bytes = rowBytes;
   for (const { body, records } of parts) bytes += body.length + rowBytes + records * 100;

@@ -1,4 +1,4 @@
-/** The client of one host: how it is opened, over TLS or not, and how it is given up with the statement under way on it. */
+/** The client for one host: connects with or without TLS, and can be dropped while a statement is running. */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import type { ConnectionOptions } from "node:tls";
@@ -10,10 +10,10 @@ import { DatabaseError } from "./errors.ts";
 
 export type DatabaseSettings = Pick<Config["state"], "url" | "tls">;
 
-/** How long connecting may take. */
+/** Connect timeout. */
 const connectMs = 5000;
 
-/** What the server has to be asked first. Every pooler knows it. */
+/** The first query on each connection. Every pooler supports it. */
 const greeting = `SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS "isReadOnly"`;
 
 const { builtins, getTypeParser } = pg.types;
@@ -25,8 +25,8 @@ const types = {
 } as NonNullable<ClientConfig["types"]>;
 
 /**
- * Connects to a host, without TLS if `sslmode=prefer` and it offers none.
- * @throws {DatabaseError} if it accepts no writes, or does not answer. @throws what `pg` throws
+ * Connects to a host, without TLS if `sslmode=prefer` and the host does not offer it.
+ * @throws {DatabaseError} if it accepts no writes or does not answer. @throws what `pg` throws
  */
 export async function openClient(
   address: PostgresAddress,
@@ -52,7 +52,7 @@ async function opened(
     host,
     port,
     user,
-    // As a function, so that no variable and no file takes the place of an empty one.
+    // A function, so that no environment variable or file replaces an empty password.
     password: () => password,
     database,
     ssl: ssl ?? false,
@@ -60,7 +60,7 @@ async function opened(
     keepAlive: true,
     application_name: "tailscale2otel",
   });
-  // What is under way gets the error too. Without a listener, that of an idle connection would end the process.
+  // Running statements get the error too. Without a listener, an error on an idle connection would end the process.
   client.on("error", () => destroy(client));
   const opening = (async () => {
     await client.connect();
@@ -79,17 +79,17 @@ async function opened(
   }
 }
 
-/** Without a farewell, for which a server that hangs would have to listen. */
+/** Closes without a Terminate message, because a hung server would never read it. */
 export function destroy(client: pg.Client): void {
   const { connection } = client as unknown as { readonly connection: { readonly stream: { destroy(): void } } };
   connection.stream.destroy();
 }
 
-/** As the protocol has it, and how long it may take. */
+/** Request code from the protocol, and a timeout for the request. */
 const cancelRequest = 80_877_102;
 const cancelMs = 5000;
 
-/** What the server has told when the connection was made. */
+/** Data that the server sent when the connection was made. */
 interface Cancelable {
   readonly host: string;
   readonly port: number;
@@ -98,8 +98,8 @@ interface Cancelable {
 }
 
 /**
- * Asks the server to give up a statement, over a connection of its own, as the protocol has it; poolers pass it on. Otherwise a
- * statement that waits for a lock keeps its place at the server after its connection is closed. Nobody waits for the answer.
+ * Asks the server to cancel a statement, over a separate connection as the protocol requires; poolers pass it on. Otherwise a
+ * statement that waits for a lock stays queued at the server after its connection is closed. Nothing waits for the answer.
  */
 export function cancelStatement(client: pg.Client): void {
   const { host, port, processID, secretKey } = client as unknown as Cancelable;
@@ -115,7 +115,7 @@ export function cancelStatement(client: pg.Client): void {
   socket.end(request);
 }
 
-/** The result, or after that time the error that `late` gives. */
+/** The result, or after `limitMs` the error that `late` returns. */
 export async function within<Result>(limitMs: number, result: Promise<Result>, late: () => Error): Promise<Result> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const limit = new Promise<never>((_, reject) => {
@@ -125,13 +125,14 @@ export async function within<Result>(limitMs: number, result: Promise<Result>, l
     return await Promise.race([result, limit]);
   } finally {
     clearTimeout(timer);
-    // If it was late, its own error has nobody to tell.
+    // The late result's own error has no receiver.
     result.catch(() => undefined);
   }
 }
 
 /**
- * libpq's meanings: `require` verifies nothing unless there is a CA file, `verify-ca` the certificate, `verify-full` its name too.
+ * TLS options with the meanings of libpq: `require` verifies nothing unless there is a CA file, `verify-ca` verifies the
+ * certificate, `verify-full` also its name.
  * @throws {Unavailable} if a file cannot be read.
  */
 export function tlsOf({ sslMode }: PostgresAddress, files: DatabaseSettings["tls"]): ConnectionOptions | undefined {
@@ -153,7 +154,7 @@ export function tlsOf({ sslMode }: PostgresAddress, files: DatabaseSettings["tls
   };
 }
 
-/** The hosts, in words. */
+/** The hosts as text. */
 export function placeOf(hosts: readonly PostgresHost[]): string {
   return `the database at ${hosts.map(({ host, port }) => (host.startsWith("/") ? host : `${host}:${port}`)).join(", ")}`;
 }

@@ -1,4 +1,4 @@
-/** Connections to the database: each does one statement at a time, and is made anew when it was lost. */
+/** Connections to the database: each runs one statement at a time, and reconnects when it was lost. */
 import type { ConnectionOptions } from "node:tls";
 import type pg from "pg";
 import { parsePostgresUrl, type PostgresAddress } from "../../config/postgres-url.ts";
@@ -7,16 +7,16 @@ import { calmLogger, type Logger } from "../../lib/logger.ts";
 import { cancelStatement, type DatabaseSettings, destroy, openClient, placeOf, tlsOf, within } from "./client.ts";
 import { DatabaseError, databaseErrorOf, errorOfAll } from "./errors.ts";
 
-/** How long connecting is not tried again after it failed: doubled from time to time, and less than an append waits. */
+/** Back-off after a failed connect: doubled each time, and shorter than an append waits. */
 const firstPauseMs = 100;
 const lastPauseMs = 2000;
 
-/** A database whose connections share what is known of it. */
+/** A database, with the state that its connections share. */
 export class Database {
   readonly address: PostgresAddress;
   readonly tls: ConnectionOptions | undefined;
   readonly #logger: Logger;
-  /** Whether a journal is open on it. Until then, whoever opens it says what nobody will repeat. */
+  /** True once a journal is open on it. Until then, the caller that opens it reports errors that need a change of setup. */
   isOpen = false;
   #failureIsSaid = false;
   /** Why it cannot be used now, and since when by the steady clock. */
@@ -28,13 +28,13 @@ export class Database {
     if (typeof address === "string") throw new Unavailable(`invalid state.url: ${address}`);
     this.address = address;
     this.tls = tlsOf(address, settings.tls);
-    // A database may come and go, or serve one and refuse another, many times a second.
+    // A database may become available and unavailable, or serve one connection and refuse another, many times a second.
     this.#logger = calmLogger(logger, () => performance.now());
   }
 
   /**
-   * `limitMs`: how long a statement may take. The connection is given up then. `reads`: if it was lost since the statement before,
-   * the next one is asked again over another.
+   * `limitMs`: timeout of a statement, after which the connection is dropped. `reads`: if the connection was lost since the
+   * previous statement, the next one is repeated over a new connection.
    */
   connect(limitMs: number, use: "reads" | "writes" = "writes"): Connection {
     return new Connection(this, limitMs, use);
@@ -46,7 +46,7 @@ export class Database {
     this.#warn("the database cannot be used; retrying", error);
   }
 
-  /** It answers, and refuses what one connection asks for. Others may be served meanwhile. */
+  /** The database answers but refuses what one connection requests. Others may be served meanwhile. */
   refused(error: DatabaseError): void {
     this.#warn("the database refuses statements; retrying", error);
   }
@@ -67,13 +67,13 @@ export class Connection {
   readonly #limitMs: number;
   readonly #use: "reads" | "writes";
   #client: pg.Client | undefined;
-  /** Settles when the statement before is done. */
+  /** Settles when the previous statement is done. */
   #last: Promise<unknown> = Promise.resolve();
   #isClosed = false;
   #pauseMs = 0;
   #pausedUntil = 0;
   #pausedFor: DatabaseError | undefined;
-  /** Since when the server refuses what is asked here, and when it last did. */
+  /** Since when the server refuses statements of this connection, and when it last did. */
   refused: { readonly reason: string; readonly since: number; readonly at: number } | undefined;
 
   constructor(database: Database, limitMs: number, use: "reads" | "writes") {
@@ -83,7 +83,7 @@ export class Connection {
   }
 
   /**
-   * Resolves with the rows of a statement. Values go in binary if they are bytes.
+   * Resolves with the rows of a statement. Byte values are sent in binary.
    * @throws {DatabaseError}
    */
   query<Row extends object>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
@@ -93,7 +93,7 @@ export class Connection {
     });
   }
 
-  /** The rows of each of several statements, all in one transaction. @throws {DatabaseError} */
+  /** Resolves with the rows of each of several statements, run in one transaction. @throws {DatabaseError} */
   run<Row extends object>(statements: readonly string[]): Promise<readonly Row[][]> {
     return this.#inTurn(async (client) => {
       const text = statements.join(";\n");
@@ -102,7 +102,7 @@ export class Connection {
     });
   }
 
-  /** What is under way fails. */
+  /** Closes the connection; the running statement fails. */
   close(): void {
     this.#isClosed = true;
     this.#drop();
@@ -150,7 +150,7 @@ export class Connection {
     this.#database.refused(error);
   }
 
-  /** Connects, unless that has failed a moment ago. */
+  /** Connects, unless that failed a moment ago. */
   async #connected(): Promise<pg.Client> {
     if (this.#isClosed) throw new DatabaseError("the journal is closed", "away");
     if (this.#pausedFor !== undefined && performance.now() < this.#pausedUntil) throw this.#pausedFor;
@@ -177,7 +177,7 @@ export class Connection {
     }
   }
 
-  /** The first host that accepts writes. @throws {DatabaseError} that says what is wrong with each. */
+  /** Connects to the first host that accepts writes. @throws {DatabaseError} with the problem of each host. */
   async #connect(): Promise<pg.Client> {
     const { address, tls } = this.#database;
     const failures: DatabaseError[] = [];

@@ -1,14 +1,14 @@
-/** The partitions of days: they are made before their day, and dropped with all that they hold once that may leave. */
+/** The partitions by day: created before their day, and dropped as a whole once everything in them can be deleted. */
 import type { DayTable } from "./schema.ts";
 import { heldDay } from "./storage.ts";
 import type { Leading } from "./writer.ts";
 
 export const dayMs = 86_400_000;
 
-/** Days before and after today that have a partition: what arrives now is of these. */
+/** Days around today that have a partition, because what arrives now is of these days. */
 const around: Readonly<Record<DayTable, readonly number[]>> = { batch: [0, 1], flow_key: [-1, 0, 1] };
 
-/** Rows that only marks hold, moved at once. */
+/** Rows held only by marks that are moved at once. */
 const movedAtOnce = 500;
 
 export class Days {
@@ -25,7 +25,7 @@ export class Days {
     return [...this.#made.batch].toSorted((a, b) => a - b);
   }
 
-  /** Makes the partitions that are missing. One that cannot be made now is made later; its rows move along. */
+  /** Creates missing partitions. One that cannot be created now is created later, and its rows are moved to it. */
   async make(now: number): Promise<void> {
     const { schema, writer } = this.#deps;
     await this.#read();
@@ -38,7 +38,7 @@ export class Days {
       }
   }
 
-  /** Drops a day of batches, if all of its rows are before `below`; those that a mark is on stay. Whether it did. */
+  /** Drops a day of batches if all its rows are before `below`; rows with a mark are kept. Returns true if it was dropped. */
   async dropRows(day: number, below: number): Promise<boolean> {
     const { connection, schema: s, writer } = this.#deps;
     const table = `${s}.batch_${day}`;
@@ -54,7 +54,7 @@ export class Days {
       `SELECT COALESCE(SUM(bytes), 0)::bigint AS bytes FROM ${table}`,
     );
     await writer.run(`SELECT ${s}.drop_rows(${day}, ${last ?? "NULL"}, ${sum?.bytes ?? 0})`);
-    // An instance whose clock is behind may just have written to it.
+    // An instance whose clock is behind may have written to it in the meantime.
     const [left] = await connection.query<{ any: boolean }>(`SELECT to_regclass($1) IS NOT NULL AS any`, [table]);
     if (left?.any === true) return false;
     this.#made.batch.delete(day);

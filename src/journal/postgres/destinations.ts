@@ -1,6 +1,6 @@
 /**
- * The accounts of delivery: the primary destination's and those of the further ones. Records are not counted one by one: what was
- * accepted is what the head says, less what it said when an account began.
+ * The delivery counts of the primary and the further destinations. Accepted records are not counted one by one: their number is
+ * the head's count minus its count when an account began.
  */
 import { type RecordType, recordTypes } from "../../records/types.ts";
 import {
@@ -17,7 +17,7 @@ import { acceptedIn, type HeadRow, headColumns } from "./head.ts";
 import type { Change, CountedDestination, State } from "./state.ts";
 import type { Leading } from "./writer.ts";
 
-/** Rows looked at in one step of an eviction. */
+/** Rows considered in one step of an eviction. */
 const maxRowsEvicted = 5000;
 
 const key = (name: string): `destination.${string}` => `${destinationPrefix}${name}`;
@@ -25,10 +25,10 @@ const isOf = (types: number) => `type IN (SELECT json_array_elements_text($${typ
 
 export class Destinations {
   readonly #deps: Leading;
-  /** The last committed report of each: only what its sums have grown by is counted. The primary one has no name. */
+  /** The last committed report of each destination: only the growth of its sums is counted. The primary one has the key undefined. */
   readonly #reported = new Map<string | undefined, LogCursor>();
   #names: readonly string[];
-  /** When the oldest record that waits was received, as of the last look. */
+  /** When the oldest waiting record was received, as of the last look. */
   readonly #since = new Map<string | undefined, number | undefined>();
 
   constructor(deps: Leading) {
@@ -39,7 +39,7 @@ export class Destinations {
     for (const name of this.#names) this.#reported.set(name, stored(state, name).cursor);
   }
 
-  /** Gives a count to those that have none: of a journal that was moved here. */
+  /** Counts for destinations that have no count yet, as in a journal that was moved here. */
   async begin(change: Change): Promise<void> {
     for (const name of this.#names) {
       const known = stored(change, name);
@@ -55,7 +55,7 @@ export class Destinations {
     return this.#names.map((name) => this.#accountOf(name, stored(this.#deps.state, name)));
   }
 
-  /** Accepted records that the primary destination has not got. */
+  /** Accepted records that are not delivered to the primary destination. */
   get pendingRecords(): number {
     return pendingAt(this.#deps.state, this.#deps.heads.current);
   }
@@ -73,7 +73,7 @@ export class Destinations {
     return this.#names.some((name) => !stored(this.#deps.state, name).isRequired);
   }
 
-  /** All that still wait for records, with their types and where they stand. The primary one has no name. */
+  /** All destinations that wait for records, with their types and positions. The name of the primary one is undefined. */
   get waiting() {
     const primary = { name: undefined, seq: this.#deps.state.cursor.seq, types: recordTypes };
     const further = this.accounts.flatMap(({ name, cursor, types, pending }) =>
@@ -82,21 +82,21 @@ export class Destinations {
     return this.pendingRecords > 0 ? [primary, ...further] : further;
   }
 
-  /** Rows from here on are not delivered everywhere yet, or not where it is required. */
+  /** The first row that is not delivered to all destinations yet, or to all required ones. */
   lowestSeq(which: "all" | "required"): number {
     const all = this.#names.map((name) => stored(this.#deps.state, name));
     const meant = all.filter(({ isRequired }) => which === "all" || isRequired);
     return Math.min(this.#deps.state.cursor.seq, ...meant.map(({ cursor }) => cursor.seq));
   }
 
-  /** The further one that has come least far, if it is behind the primary one. */
+  /** The further destination that is furthest behind, if it is behind the primary one. */
   get furthestBehind(): string | undefined {
     const lowest = this.lowestSeq("all");
     if (lowest >= this.#deps.state.cursor.seq) return undefined;
     return this.#names.find((name) => stored(this.#deps.state, name).cursor.seq === lowest);
   }
 
-  /** Sets which there are. Returns those that were forgotten. */
+  /** Sets the further destinations. Returns those that were forgotten. */
   async use(change: Change, wanted: readonly DestinationRule[], now: number): Promise<readonly DestinationAccount[]> {
     const gone = this.#names.filter((name) => !wanted.some((rule) => rule.name === name));
     const forgotten = gone.map((name) => this.#accountOf(name, stored(change, name)));
@@ -114,7 +114,7 @@ export class Destinations {
         continue;
       }
       const isSame = known.types.join() === types.join();
-      // With other types, what is before it is counted anew.
+      // If its types changed, the records before its position are counted anew.
       const counted = isSame ? known : await this.#counted({ ...known, accepted: undefined }, types);
       change.set(key(name), { ...counted, types, isRequired });
     }
@@ -124,7 +124,7 @@ export class Destinations {
     return forgotten;
   }
 
-  /** A reported position. One behind the stored one comes from before an eviction, and one of another run has no name here. */
+  /** Stores the reported position of a known destination. One behind the stored position was reported before an eviction. */
   advance(change: Change, name: string | undefined, cursor: LogCursor): void {
     const reported = this.#reported.get(name);
     if (reported === undefined || (name !== undefined && !this.#names.includes(name))) return;
@@ -137,8 +137,8 @@ export class Destinations {
   }
 
   /**
-   * All series begin anew at `at`, and the counters of delivery with them. Rows up to the measured one count as measured, and
-   * are not counted again: those of them that pend are told apart. Later ones that are delivered stay delivered.
+   * Begins all series and the delivery counters anew at `at`. Rows up to the measured one count as measured and are not counted
+   * again: pending ones among them are recorded as uncounted. Later delivered rows stay delivered.
    */
   async beginAnew(change: Change, at: number): Promise<void> {
     const { connection, schema, state } = this.#deps;
@@ -162,7 +162,7 @@ export class Destinations {
       const known = stored(change, name);
       const { types, isRequired, cursor } = known;
       const { pending: stillPending } = this.#accountOf(name, known, head);
-      // The delivered lines of the row that it is in have been counted before.
+      // The delivered lines of the row at the cursor have been counted before.
       const passed = await this.#passedIn(cursor, types);
       const account = { since: at, evicted: 0, begun: acceptedIn(head, types) - stillPending - passed };
       change.set(key(name), { types, isRequired, cursor: begunAnew(cursor, passed), ...account });
@@ -170,8 +170,8 @@ export class Destinations {
   }
 
   /**
-   * Gives up the oldest undelivered rows before `bound`, about so many bytes of them, of each one that is not required.
-   * Returns the new positions.
+   * Evicts about `bytes` of the oldest undelivered rows before `bound` from each destination that is not required. Returns the
+   * new positions.
    */
   async evict(change: Change, bound: number, bytes: number): Promise<ReadonlyMap<string, LogCursor>> {
     const { connection, schema } = this.#deps;
@@ -204,7 +204,7 @@ export class Destinations {
     return { name, types, isRequired, since, cursor, accepted, pending, pendingSince, evicted };
   }
 
-  /** Its account for these types, as far as rows tell. */
+  /** The destination's account for these types, counted from the stored rows. */
   async #counted(known: CountedDestination, types: readonly RecordType[]): Promise<CountedDestination> {
     const { connection, schema } = this.#deps;
     const { accepted, ...rest } = known;
@@ -220,7 +220,7 @@ export class Destinations {
     return { ...rest, types, begun: acceptedIn(head, types) - before - records };
   }
 
-  /** Records of the cursor's own row that it has passed, if the row is of these types. */
+  /** Records of the cursor's row before the cursor, if the row is of these types. */
   async #passedIn({ seq, record }: LogCursor, types: readonly RecordType[]): Promise<number> {
     if (record === 0) return 0;
     const sql = `SELECT 1 AS one FROM ${this.#deps.schema}.batch WHERE seq = $1 AND ${isOf(2)}`;

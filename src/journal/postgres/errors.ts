@@ -1,17 +1,17 @@
-/** What errors of a database, and of the way to it, mean for whoever asked: a repeat, a wait, or a person. */
+/** Classifies errors of the database and of the network to it by what resolves them: a retry, a wait, or an operator. */
 import { Unavailable } from "../../errors.ts";
 import { reasonOf } from "../batch.ts";
 
 /**
- * `away`: it cannot be reached, or does not accept writes now. `conflict`: the same may succeed at once. `setup`: somebody has to
+ * `away`: unreachable, or not accepting writes now. `conflict`: an immediate retry may succeed. `setup`: an operator has to
  * change something. `statement`: this statement cannot succeed.
  */
 export type DatabaseFailure = "away" | "conflict" | "setup" | "statement";
 
-/** What was asked for may succeed later, whatever the reason is. */
+/** A failed request to the database; the same request may succeed later, whatever the reason. */
 export class DatabaseError extends Unavailable {
   readonly kind: DatabaseFailure;
-  /** SQLSTATE, if the database said it. */
+  /** SQLSTATE, if the error came from the database. */
   readonly code: string | undefined;
 
   constructor(message: string, kind: DatabaseFailure, code?: string) {
@@ -20,25 +20,28 @@ export class DatabaseError extends Unavailable {
     this.code = code;
   }
 
-  /** The server works, but not for this: no disk or memory or connection is left, it is read-only, or a privilege or table is missing. */
+  /**
+   * True if the server works but refuses this request: disk, memory or connections are exhausted, it is read-only, or a privilege
+   * or table is missing.
+   */
   get isRefusal(): boolean {
     return /^(?:53|25006|42|3F|0A)/.test(this.code ?? "");
   }
 }
 
-/** In this order; the first that matches. */
+/** Checked in order; the first match applies. */
 const kinds: readonly (readonly [codes: RegExp, kind: DatabaseFailure])[] = [
-  // Serialization, deadlock, a lock that was not available in time, a statement that was cancelled.
+  // Serialization failure, deadlock, lock timeout, cancelled statement.
   [/^(?:40001|40P01|55P03|57014)$/, "conflict"],
-  // Connections; no more of them, or no memory or disk; shutdown, crash, start; read-only; an error of the system.
+  // Connection errors; no connections, memory or disk left; shutdown, crash, startup; read-only; system errors.
   [/^(?:08|53|57P|58)|^25006$|^25P0[234]$/, "away"],
-  // Something exists already.
+  // An object exists already.
   [/^(?:42P06|42P07|42710|42723)$/, "statement"],
   // Authentication, databases, privileges and names.
   [/^(?:28|3D|3F|42|0A)/, "setup"],
 ];
 
-/** What a person can do, by SQLSTATE. */
+/** What an operator can do, by SQLSTATE. */
 const remedies: readonly (readonly [codes: RegExp, remedy: string])[] = [
   [/^28/, "Correct user and password in state.url."],
   [/^3D/, "Create the database, or name another one in state.url."],
@@ -47,7 +50,7 @@ const remedies: readonly (readonly [codes: RegExp, remedy: string])[] = [
   [/^53300$/, "Raise max_connections of the server or the connection limit of the user, or use a pooler."],
 ];
 
-/** What the client says if a repeat gives the same answer, in words that name the setting. */
+/** Client errors that a retry would only repeat, with reasons that name the setting. */
 const misfits: readonly (readonly [message: RegExp, reason: string])[] = [
   [
     /does not support SSL/,
@@ -56,7 +59,7 @@ const misfits: readonly (readonly [message: RegExp, reason: string])[] = [
   [/client password must be/, "it asks for a password, and state.url has none. Put it into state.url."],
 ];
 
-/** The error as whoever asked gets it. `where`: the server, in words. */
+/** The error as reported to callers. `where`: the server as text. */
 export function databaseErrorOf(error: unknown, where: string): DatabaseError {
   if (error instanceof DatabaseError) return error;
   const code = sqlStateOf(error);
@@ -74,7 +77,7 @@ export function databaseErrorOf(error: unknown, where: string): DatabaseError {
   return new DatabaseError(remedy === undefined ? reason : `${reason}. ${remedy}`, kind, code);
 }
 
-/** What is wrong with all hosts of a database; what it means is what a retry, or those who are served meanwhile, may depend on. */
+/** Combines the errors of all hosts of a database; the kind is one that a retry, or clients that are served meanwhile, may depend on. */
 export function errorOfAll(errors: readonly DatabaseError[]): DatabaseError {
   const [first, ...others] = errors as readonly [DatabaseError, ...DatabaseError[]];
   if (others.length === 0) return first;

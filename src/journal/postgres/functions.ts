@@ -1,6 +1,6 @@
 /**
- * What is done inside the database: PL/pgSQL functions, so that an append is one statement, works behind every pooler, and leaves
- * no transaction open when this process stops. The order of locks is in schema.ts.
+ * PL/pgSQL functions inside the database, so that an append is one statement, works behind every pooler, and leaves no
+ * transaction open when this process stops. The order of locks is in schema.ts.
  */
 import { leaderFunctions } from "./leader-functions.ts";
 import { heldDay, keyBytes, plans, raised, unknownDay } from "./storage.ts";
@@ -8,7 +8,7 @@ import { heldDay, keyBytes, plans, raised, unknownDay } from "./storage.ts";
 /** Raised and caught inside `append`. */
 const isKnown = "TS003";
 
-/** A packed key of `flow_keys` or `other_keys`: 12 bytes of key, its word. */
+/** A packed key of `flow_keys` or `other_keys`: 12 bytes of key, followed by its word. */
 const keyAt = (packed: string, size: number) => ({
   key: `substr(${packed}, ${size} * i + 1, 12)`,
   word: `substr(${packed}, ${size} * i + 13, 4)`,
@@ -21,7 +21,7 @@ const until = (packed: string, size: number) => `generate_series(0, length(${pac
 const others = `SELECT g.class, g.at, ${other.key} AS key, ${other.word} AS expected, substr(other_keys, 20 * i + 17, 4) AS word
   FROM json_to_recordset(other_groups) AS g(class text, at bigint, first integer, keys integer),
   generate_series(g.first, g.first + g.keys - 1) AS i`;
-/** What is held of `flow_keys`, and of `other_keys`. */
+/** Queries for the held keys among `flow_keys`, and among `other_keys`. */
 const heldFlow = `FROM (SELECT ${dayAt} AS day, ${flow.key} AS key FROM ${until("flow_keys", 16)}) k
   JOIN flow_key f ON f.key = k.key AND f.day IN (k.day, ${unknownDay})`;
 const heldOthers = `SELECT json_object_agg(k.class, k.held) INTO known_other FROM (
@@ -31,9 +31,9 @@ const none = "decode('00000000', 'hex')";
 
 /**
  * One append of several batches. Flow keys that should be new: `flow_days`, two bytes each, and `flow_keys`, 16 bytes each.
- * `flow_changes`: known keys whose word changes, 20 bytes each: key, the word that they should have, their next one; `other_keys`
- * the same of other classes, with an expected word of 0 if they should be new. If anything is not as it should be, nothing is
- * written, and the outcome is `known` with what is held of all these keys, 16 bytes each.
+ * `flow_changes`: known keys whose word changes, 20 bytes each: key, expected word, next word; `other_keys`: the same for other
+ * classes, with an expected word of 0 for keys that should be new. If anything differs from what is expected, nothing is written,
+ * and the outcome is `known` with the held ones of all these keys, 16 bytes each.
  */
 const append = `
 CREATE OR REPLACE FUNCTION append(
@@ -162,7 +162,8 @@ END
 $append$`;
 
 export const functions: readonly string[] = [
-  // Changes when a standby has taken over, as far as this database tells, or a backup was restored, which makes the tables anew.
+  // Changes when a standby has taken over, as far as this database can tell, or when a backup was restored, which recreates the
+  // tables.
   `CREATE OR REPLACE FUNCTION history() RETURNS text LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $history$
 DECLARE
   timeline text := '';
@@ -178,7 +179,7 @@ $history$`,
   `CREATE OR REPLACE FUNCTION now_ms() RETURNS bigint LANGUAGE sql AS
   $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint $$`,
 
-  // Whoever writes as the leader begins with it: until the end of this transaction, no other instance becomes the leader.
+  // Called first by every write of the leader: no other instance becomes the leader until the end of this transaction.
   `CREATE OR REPLACE FUNCTION fenced(mine bigint) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $fenced$
 BEGIN
   PERFORM FROM lease l WHERE l.fence = mine FOR KEY SHARE;
@@ -188,7 +189,8 @@ BEGIN
 END
 $fenced$`,
 
-  // Removes one quarantined text: divides the mark that covers it; its row leaves with the last one. Whether it was there.
+  // Removes one quarantined text by splitting the mark that covers it; its row is deleted with the last one. Returns whether it
+  // existed.
   `CREATE OR REPLACE FUNCTION remove_line(of_seq bigint, line integer) RETURNS boolean LANGUAGE plpgsql ${plans}
 SET search_path FROM CURRENT AS $remove$
 DECLARE
@@ -208,7 +210,7 @@ BEGIN
 END
 $remove$`,
 
-  // Deletes a row that only marks held, now that there is none on it.
+  // Deletes a row that only marks held, once it has none.
   `CREATE OR REPLACE FUNCTION remove_unmarked(of_seq bigint) RETURNS void LANGUAGE plpgsql ${plans}
 SET search_path FROM CURRENT AS $remove$
 DECLARE
@@ -222,7 +224,7 @@ BEGIN
 END
 $remove$`,
 
-  // Keys that are held, 16 bytes each, of flow keys by their days (packed as for append) and of others by their class.
+  // Returns held keys, 16 bytes each: flow keys by their days (packed as for append), others by class.
   `CREATE OR REPLACE FUNCTION look_up(flow_days bytea, flow_keys bytea, other_keys bytea, other_groups json,
   OUT known_flow bytea, OUT known_other json) LANGUAGE plpgsql ${plans} SET search_path FROM CURRENT AS $look$
 BEGIN

@@ -1,4 +1,4 @@
-/** The journal over PostgreSQL: instances that share a database all take in what arrives; one of them at a time leads. */
+/** The journal over PostgreSQL: instances that share a database all accept records; one of them at a time leads. */
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
 import { reasonOf } from "../batch.ts";
@@ -9,14 +9,14 @@ import { Membership } from "./lease.ts";
 import { quoted } from "./schema.ts";
 import { openTerm, type Term } from "./term.ts";
 
-/** How long a renewal of the lease may take. */
+/** Timeout of a renewal of the lease. */
 const renewMs = 5000;
 
-/** After a term that could not begin, before the next one. */
+/** Pause after a term that could not begin. */
 const pauseMs = 500;
 
 /**
- * `closed` is called once nothing is used any more, also if this throws.
+ * Opens the journal. `closed` is called once nothing is used any more, also if this throws.
  * @throws {Unavailable} if the database cannot be used; the message says what to do.
  */
 export async function openPostgresJournal(

@@ -1,4 +1,4 @@
-/** Which seen keys leave, and the horizons up to which they may have left. Flow keys leave by day, others one by one. */
+/** Deletes seen keys, and moves the horizons up to which they may have been removed. Flow keys are deleted by day, others one by one. */
 import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
 import { type KeyLimits, keyLimitsOf, type KeySettings, oldestKept } from "../key-limits.ts";
 import { keyBits } from "../keys.ts";
@@ -6,7 +6,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { Change } from "./state.ts";
 import type { Leading } from "./writer.ts";
 
-/** Keys that leave with one write, unless they are of one day. */
+/** Keys of other classes that are deleted with one write. */
 const keysAtOnce = 5000;
 
 type OtherClass = Exclude<KeyClass, "flow">;
@@ -34,7 +34,7 @@ export class KeyRetention {
     this.#limits = keyLimitsOf(settings);
   }
 
-  /** `now` is the clock by which they age. */
+  /** `now` is the clock by which keys age. */
   async release(now: number): Promise<void> {
     await this.#releaseDays(this.#oldestOf("flow", now));
     for (const keyClass of keyClasses)
@@ -45,7 +45,7 @@ export class KeyRetention {
     return oldestKept(keyClass, this.#limits[keyClass], now, this.#deps.state);
   }
 
-  /** A day leaves once the last of its keys has outlived its window, or while the others alone are as many as may be. */
+  /** Deletes a day once the last of its keys is older than the window, or while the other days alone reach the maximum. */
   async #releaseDays(oldest: number): Promise<void> {
     const { connection, schema, writer, logger } = this.#deps;
     const days = await connection.query<DayOfKeys>(`SELECT * FROM ${schema}.key_day ORDER BY latest_at, day`);
@@ -55,7 +55,7 @@ export class KeyRetention {
       const isTooMany = left - keys >= this.#limits.flow.maxKeys;
       if (!isOld && !isTooMany) return;
       await writer.write((change) => {
-        // A record of that day may have come since, or be coming: its key stays.
+        // If a record of that day has arrived since, or is arriving, its keys are kept.
         change.run("SET LOCAL lock_timeout = '500ms'");
         change.run(`LOCK TABLE ONLY ${schema}.flow_key IN ACCESS EXCLUSIVE MODE`);
         change.run(

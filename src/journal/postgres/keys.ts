@@ -1,6 +1,6 @@
 /**
- * The keys that an append is judged against: those that this instance remembers, and those that the append itself adds. What the
- * database holds besides is told by the append, which then writes nothing and is judged again.
+ * The keys that an append is judged against: those that this instance remembers, and those that the append itself adds. If the
+ * database holds others, the append writes nothing and returns them, and is judged again.
  */
 import type { Part } from "../batch.ts";
 import { type KeyClass, keyClasses } from "../journal.ts";
@@ -8,7 +8,7 @@ import type { Keys } from "../judge.ts";
 import { keyBits, KeyTable, keyWords } from "../keys.ts";
 import { RememberedKeys } from "./remembered.ts";
 
-/** What the database holds of the keys that it was asked for: 16 bytes each, by class in base64 if they are no flow keys. */
+/** Held keys returned by the database: 16 bytes each, by class in base64 for classes other than flow. */
 export interface HeldKeys {
   readonly known_flow: Uint8Array | null;
   readonly known_other: Readonly<Record<string, string>> | null;
@@ -27,16 +27,16 @@ interface DayOfKeys {
 
 class ClassOfKeys {
   readonly remembered: RememberedKeys;
-  /** Of the append that is under way. */
+  /** Keys added by the current append. */
   readonly added: KeyTable;
   words = new Uint32Array(256 * keyWords);
-  /** The word that each of them has in the database; 0 if it is new. */
+  /** The word that each added key has in the database; 0 if it is new. */
   expected = new Uint32Array(256);
   days = new Uint16Array(256);
   ages = new Float64Array(256);
   count = 0;
   changes = 0;
-  /** Whether a word has changed since its key was added. */
+  /** True if a word has changed since its key was added. */
   isChanged = false;
 
   constructor(keyClass: KeyClass) {
@@ -69,7 +69,7 @@ class ClassOfKeys {
     this.added.addNew(words, place);
   }
 
-  /** The words of all added keys as they are now. */
+  /** Updates the words of all added keys to their current values. */
   settle(): void {
     if (!this.isChanged) return;
     for (let key = 0; key < this.count; key++)
@@ -77,7 +77,7 @@ class ClassOfKeys {
     this.isChanged = false;
   }
 
-  /** Nothing is added any more. */
+  /** Removes all added keys. */
   clear(): void {
     for (let key = 0; key < this.count; key++) this.added.restore(this.words, key * keyWords, 0);
     this.count = 0;
@@ -109,7 +109,7 @@ export class AppendKeys implements Keys {
   /** Days of the parts that are being judged, by their keys. */
   readonly #days = new Map<Uint32Array, Uint16Array | undefined>();
 
-  /** Whether a key was committed by this instance, or found in the database, not too long ago. */
+  /** True if the key was recently committed by this instance, or found in the database. */
   knows(keyClass: KeyClass, keys: Uint32Array, at: number): boolean {
     return this.#classes[keyClass].remembered.heldWord(keys, at) !== 0;
   }
@@ -118,7 +118,7 @@ export class AppendKeys implements Keys {
     return this.#classes[keyClass];
   }
 
-  /** To be called with parts before they are judged: their keys are stored by day. */
+  /** Call it with parts before they are judged, because their keys are stored by day. */
   expect(parts: readonly Pick<Part, "keys" | "days">[]): void {
     for (const { keys, days } of parts) this.#days.set(keys, days);
   }
@@ -143,12 +143,12 @@ export class AppendKeys implements Keys {
     of.push(keys, at, word, expected, this.#dayOf(keys, at), agesFrom);
   }
 
-  /** Adds keys that are to be looked up. */
+  /** Adds keys to be looked up. */
   ask(keyClass: KeyClass, keys: Uint32Array, agesFrom: number): void {
     for (let at = 0; at < keys.length; at += keyWords) this.addNew(keyClass, keys, at, keyBits.stream, agesFrom);
   }
 
-  /** What was added, until `committed` or `clear`, as the functions `append` and `look_up` take it. */
+  /** The keys added since `committed` or `clear`, as expected by the functions `append` and `look_up`. */
   pack() {
     const { flow } = this.#classes;
     flow.settle();
@@ -175,7 +175,7 @@ export class AppendKeys implements Keys {
     };
   }
 
-  /** The added keys are in the database. */
+  /** Remembers the added keys, which are now in the database. */
   committed(): void {
     for (const keyClass of keyClasses) {
       const of = this.#classes[keyClass];
@@ -185,7 +185,7 @@ export class AppendKeys implements Keys {
     this.clear();
   }
 
-  /** Nothing of what was added is in the database, but this is. */
+  /** Remembers the keys that the database holds, and discards the added ones, of which none was written. */
   learn({ known_flow: flow, known_other: others }: HeldKeys): void {
     for (const keyClass of keyClasses) {
       const of = this.#classes[keyClass];
@@ -199,7 +199,7 @@ export class AppendKeys implements Keys {
     this.clear();
   }
 
-  /** Nothing is remembered any more, nor added. */
+  /** Forgets all remembered and added keys. */
   forget(): void {
     for (const keyClass of keyClasses) this.#classes[keyClass].remembered.clear();
     this.clear();
@@ -247,7 +247,7 @@ function writeChange(to: Buffer, place: number, { words, expected }: ClassOfKeys
   from.copy(to, place * changeBytes + heldBytes, keyBytes);
 }
 
-/** How many keys of each day are new, and from when on the last of them age. */
+/** The number of new keys of each day, and the time from which the latest of them ages. */
 function daysOf({ count, days, ages, expected, words }: ClassOfKeys): readonly DayOfKeys[] {
   const byDay = new Map<number, DayOfKeys>();
   let last: DayOfKeys | undefined;

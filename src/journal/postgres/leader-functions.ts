@@ -1,12 +1,12 @@
-/** Functions of the database that only the leader calls: its writes, each of which counts once, what leaves, and the partitions of days. */
+/** Database functions that only the leader calls: for its writes, each of which counts once, for deletion, and for partitions by day. */
 
 import { heldDay, keyBytes, plans, raised } from "./storage.ts";
 
-/** Who makes or drops a partition waits so long for its lock, and appends that come meanwhile wait behind it. */
+/** Creating or dropping a partition waits this long for its lock, and appends that arrive meanwhile wait behind it. */
 const ofDays = "SET lock_timeout = '500ms' SET search_path FROM CURRENT";
 
 export const leaderFunctions: readonly string[] = [
-  // Begins the leader's transaction of that number. If its answer was lost and it is sent again, this says so.
+  // Begins the leader's transaction with that number. If it was committed before and its answer was lost, this raises an error.
   `CREATE OR REPLACE FUNCTION fenced(mine bigint, nth bigint, of_history text) RETURNS void LANGUAGE plpgsql SET lock_timeout = '2s'
 SET search_path FROM CURRENT AS $fenced$
 BEGIN
@@ -37,7 +37,7 @@ BEGIN
 END
 $remove$`,
 
-  // Removes rows of accepted records between two numbers, of one day or of all; rows with a mark stay, and only that holds them then.
+  // Removes rows of accepted records in a range of numbers, of one day or of all; rows with a mark are kept, held only by it.
   `CREATE OR REPLACE FUNCTION release_rows(of_day integer, from_seq bigint, to_seq bigint) RETURNS void LANGUAGE plpgsql ${plans}
 SET search_path FROM CURRENT AS $release$
 DECLARE
@@ -51,7 +51,7 @@ BEGIN
 END
 $release$`,
 
-  // Gives a day a partition of its own. Its rows that are in the default partition move along. Whether it has none yet.
+  // Creates the partition of a day and moves its rows from the default partition. Returns whether it was created.
   `CREATE OR REPLACE FUNCTION make_day(of_table text, of_day integer) RETURNS boolean LANGUAGE plpgsql ${ofDays} AS $make$
 DECLARE
   name text := of_table || '_' || of_day;
@@ -68,7 +68,7 @@ BEGIN
 END
 $make$`,
 
-  // Drops a day's partition of batches, of which so many bytes are known up to that row. Nothing happens if it has got another row.
+  // Drops a day's partition of batches, whose size up to that row is given. Does nothing if it has another last row.
   `CREATE OR REPLACE FUNCTION drop_rows(of_day integer, last_seq bigint, row_bytes bigint) RETURNS void LANGUAGE plpgsql ${ofDays} AS $drop$
 DECLARE
   name text := 'batch_' || of_day;
@@ -84,7 +84,7 @@ BEGIN
 END
 $drop$`,
 
-  // Forgets all flow keys of a day: its partition, and those in the default one.
+  // Deletes all flow keys of a day: its partition, and those in the default one.
   `CREATE OR REPLACE FUNCTION drop_keys(of_day integer) RETURNS void LANGUAGE plpgsql ${ofDays} AS $drop$
 DECLARE
   gone bigint;

@@ -1,4 +1,7 @@
-/** Which instances share the journal, a row for each, and which of them leads: the holder of the lease, by the database's clock alone. */
+/**
+ * The instances that share the journal, a row for each, and which of them leads: the holder of the lease, by the database's clock
+ * alone.
+ */
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -7,9 +10,9 @@ import type { Connection } from "./connection.ts";
 import { type Heads, type HeadRow, headColumns } from "./head.ts";
 
 export interface MembershipDeps {
-  /** Used by nothing else: a renewal must not wait for a query. */
+  /** Used by nothing else, because a renewal must not wait for a query. */
   readonly connection: Connection;
-  /** Answers who asks how the instances stand. */
+  /** For views of the cluster. */
   readonly looking: Connection;
   /** Quoted. */
   readonly schema: string;
@@ -19,19 +22,19 @@ export interface MembershipDeps {
   readonly logger: Logger;
 }
 
-/** How often an instance that waits asks for the lease: a stop hands it over within this time. */
+/** How often a waiting instance requests the lease: after a stop, another one takes over within this time. */
 const askMs = 1000;
 
-/** How often a failed renewal is repeated. */
+/** Pause before a failed renewal is repeated. */
 const retryMs = 250;
 
-/** A stop does not wait longer for the database. */
+/** How long a stop waits for the database. */
 const farewellMs = 2000;
 
-/** An instance that was not stopped cleanly is shown for an hour. */
+/** How long an instance that was not stopped cleanly is still shown. */
 const forgottenMs = 3_600_000;
 
-/** A lease that lasts longer than any can is from before the database's clock was set back. */
+/** No lease can last longer, so one that seems to is from before the database's clock was set back. */
 const longestLeaseMs = 120_000;
 
 /** On the database's clock: now, and when the statement began, before it may have waited for a lock. */
@@ -47,7 +50,7 @@ const sqlOf = (s: string) => ({
   renew: `UPDATE ${s}.lease SET until_at = ${begun} + $2 WHERE holder = $1 AND fence = $3 RETURNING fence`,
   release: `UPDATE ${s}.lease SET holder = '', until_at = 0 WHERE holder = $1 AND fence = $2`,
   leave: `DELETE FROM ${s}.member WHERE id = $1`,
-  // One row each by LIMIT: without statistics, the planner expects a product of thousands, and compiles it for a second.
+  // LIMIT makes each a single row: without statistics, the planner expects a product of thousands and compiles it for a second.
   view: `SELECT id, host, m.version, admin_address AS "adminAddress", started_at AS "startedAt", seen_at AS "seenAt",
       id = holder AS "isLeader", fence, until_at - ${now} AS "leaseMs", seq AS "lastSeq",
       (SELECT value FROM ${s}.state WHERE name = 'measured') AS measured, (SELECT value FROM ${s}.state WHERE name = 'cursor') AS cursor
@@ -65,14 +68,14 @@ interface ViewRow extends Omit<Member, "id" | "isLeader"> {
   readonly cursor: Uint8Array | null;
 }
 
-/** This instance among the others. From `register` to `close` it shows a sign of life each third of a lease. */
+/** This instance as one of the members. From `register` to `close` it updates its row every third of a lease. */
 export class Membership implements Cluster {
   readonly #deps: MembershipDeps;
   readonly #sql: ReturnType<typeof sqlOf>;
   #lease: Lease | undefined;
   /** Called with the lease that this instance waits for. */
   #candidate: ((lease: Lease) => void) | undefined;
-  /** Whether that was said. */
+  /** True if following another instance was logged. */
   #isFollowing = false;
   #isClosed = false;
   #beats: Promise<void> | undefined;
@@ -92,13 +95,13 @@ export class Membership implements Cluster {
     return this.#lease?.isOver === false;
   }
 
-  /** Adds this instance to the others, again if it has been forgotten. */
+  /** Adds this instance to the members, again if it has been deleted. */
   async register(): Promise<void> {
     await this.#showLife();
     this.#beats ??= this.#beat();
   }
 
-  /** Resolves once this instance leads. Rejects when the signal aborts. One at a time. */
+  /** Resolves once this instance leads. Rejects when the signal aborts. One call at a time. */
   lead(signal: AbortSignal): Promise<Lease> {
     return new Promise((resolve, reject) => {
       const stop = (): void => {
@@ -135,7 +138,7 @@ export class Membership implements Cluster {
     };
   }
 
-  /** Gives the lease back and leaves. Does not wait long for a database that is away. */
+  /** Releases the lease and removes this instance. Does not wait long for an unavailable database. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -161,7 +164,7 @@ export class Membership implements Cluster {
         if (performance.now() - this.#seenAt >= third) await this.#showLife();
         if (this.isLeading) pauseMs = third;
       } catch {
-        /** The connection says what is wrong, once. A lease that cannot be renewed ends by itself. */
+        /** The connection logs the problem, once. A lease that cannot be renewed expires. */
         pauseMs = Math.min(retryMs, third);
       }
       await this.#pause(pauseMs);
@@ -209,18 +212,18 @@ export class Membership implements Cluster {
   }
 }
 
-/** One instance's time as the leader. */
+/** The lease of one term as the leader. */
 export class Lease {
-  /** Every write carries it; one with an older number is refused. */
+  /** Carried by every write; one with an older number is refused. */
   readonly fence: number;
   readonly #deps: MembershipDeps;
   readonly #sql: ReturnType<typeof sqlOf>;
   readonly #lost = new AbortController();
   #deadline: ReturnType<typeof setTimeout> | undefined;
-  /** Whether it was lost or given back. */
+  /** True once the lease was lost or released. */
   isOver = false;
 
-  /** `sentAt`: when it was asked for, by the steady clock. The database counts from a later moment. */
+  /** `sentAt`: when the lease was requested, by the steady clock. The database counts from a later moment. */
   constructor(deps: MembershipDeps, fence: number, sentAt: number) {
     this.#deps = deps;
     this.#sql = sqlOf(deps.schema);
@@ -228,7 +231,7 @@ export class Lease {
     this.#extend(sentAt);
   }
 
-  /** Aborted once another instance leads, or may. */
+  /** Aborted once another instance leads, or may lead. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
@@ -242,13 +245,13 @@ export class Lease {
     else this.#extend(sentAt);
   }
 
-  /** To be called when a write was refused. */
+  /** Call it when a write was refused. */
   lose(reason: string): void {
     if (this.isOver) return;
     this.end();
     this.#deps.logger.debug("the lease is lost", { fence: this.fence, reason });
     this.#lost.abort(new Unavailable(reason));
-    // If it is still this instance's, nobody has to wait for its end: what is under way carries the fence.
+    // Releases a lease that is still held, so that nobody waits for its expiry: writes in progress carry the fence.
     void this.#giveBack();
   }
 

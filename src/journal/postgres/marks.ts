@@ -1,4 +1,4 @@
-/** Marks: ranges of lines on rows that are kept for a person, each of which holds its row; and which of them leave for want of room. */
+/** Marks: ranges of lines of rows kept for an operator, each of which holds its row, and their eviction when space is short. */
 import { recordTypes } from "../../records/types.ts";
 import {
   addCount,
@@ -22,7 +22,7 @@ import type { Change } from "./state.ts";
 import { heldDay, numbers, textLiteral, textOrNull } from "./storage.ts";
 import type { Leading } from "./writer.ts";
 
-/** What leaves at once for want of room. */
+/** Maximum marks of one kind evicted at once. */
 const leavingAtOnce = 500;
 
 const list = (classes: readonly string[]): string => classes.map((name) => `'${name}'`).join(", ");
@@ -42,12 +42,12 @@ export class Marks {
     this.#maxBytes = maxBytes;
   }
 
-  /** Items that have left for want of room, since the term began. */
+  /** Items evicted for lack of space since the term began. */
   get evicted(): readonly QuarantineCount[] {
     return [...this.#evicted.values()];
   }
 
-  /** Marks rows. On a row that has left, a mark would hold nothing and is not made. */
+  /** Marks rows. No mark is created for a deleted row, because it would hold nothing. */
   add(change: Change, marks: readonly NewMark[], destination = primaryDestination): void {
     if (marks.length === 0) return;
     const rows = marks.map(({ seq, from, to, why, logRecords, at, message }) => {
@@ -69,8 +69,8 @@ export class Marks {
   }
 
   /**
-   * What has no room leaves, the oldest first: notes beyond a number, quarantined texts and what only marks hold beyond their
-   * share. Dead letters that a running retry may still come to stay. How many dead letters have left.
+   * Evicts the oldest notes beyond their maximum number, and the oldest quarantined texts and rows held only by marks beyond
+   * their share of space. Dead letters that a running retry may still reach are kept. Returns the number of evicted dead letters.
    */
   async evict(retries: readonly Redelivery[]): Promise<number> {
     const from = Math.min(...retries.map(({ cursor }) => cursor.seq));
@@ -97,7 +97,7 @@ export class Marks {
     return leaving.filter((one) => one.class === "dead_letter").length;
   }
 
-  /** The oldest marks of these classes, as far as their rows take more than that. A row stays with its last mark. */
+  /** The oldest marks of these classes whose rows exceed `maxBytes`. A row is kept until its last mark is removed. */
   async #evictAbove(classes: readonly string[], which: string, maxBytes: number): Promise<readonly Leaving[]> {
     const { connection, schema: s } = this.#deps;
     const held = `SELECT m.seq, MIN(b.bytes) + ${overheadBytes} * COUNT(*) AS bytes FROM ${s}.mark m
@@ -120,7 +120,7 @@ export class Marks {
   }
 }
 
-/** What the list of quarantined texts and marks asks of the database. */
+/** The database queries behind the list of quarantined texts and marks. */
 export function quarantineStore({ connection, schema: s, writer }: Leading, marks: Marks): QuarantineStore {
   const table = markTable(connection, s);
   const isQuarantined = `class IN (${list(quarantinedClasses)})`;

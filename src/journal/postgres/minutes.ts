@@ -1,4 +1,7 @@
-/** The minutes of the history. They are written with each snapshot of the counters, so that no row is in them twice or missing. */
+/**
+ * The minutes of the history. They are written with each snapshot of the counters, so that every row is counted in them exactly
+ * once.
+ */
 import type { MinuteGap, Minutes, Snapshot, StoredMinute } from "../journal.ts";
 import type { MinuteBounds } from "../retention.ts";
 import { gapAtStart } from "../stored.ts";
@@ -6,10 +9,10 @@ import { blobLiteral, numbers } from "./storage.ts";
 import type { Change } from "./state.ts";
 import type { Leading } from "./writer.ts";
 
-/** What a minute takes besides its detail, about. */
+/** Approximate size of a minute besides its detail. */
 const minuteBytes = 400;
 
-/** Minutes deleted by one call. */
+/** Minutes deleted per call. */
 const deletedAtOnce = 500;
 
 export class MinuteTable implements Minutes {
@@ -19,7 +22,10 @@ export class MinuteTable implements Minutes {
     this.#deps = deps;
   }
 
-  /** Compares the minutes with the counters, of which a snapshot may have been written without minutes. None at all: they are lost. */
+  /**
+   * Compares the minutes with the counters, whose snapshot may have been written without minutes. No minutes at all means they
+   * are lost.
+   */
   async begin(change: Change): Promise<void> {
     const { connection, schema, state } = this.#deps;
     const { measuredSeq } = state;
@@ -62,7 +68,7 @@ export class MinuteTable implements Minutes {
     change.set("minutes", { measuredSeq, gap });
   }
 
-  /** Deletes some of the minutes outside of that range of time, or the oldest if all take more space than that. */
+  /** Deletes some of the minutes outside the time range, or the oldest ones if all together take more space than `maxBytes`. */
   async release({ from, until, maxBytes }: MinuteBounds): Promise<void> {
     const { connection, schema, writer } = this.#deps;
     const due = await connection.query<{ at: number }>(

@@ -1,4 +1,4 @@
-/** Makes a database ready: the schema with its tables, the journal's identity, and warnings. And what a start would find there. */
+/** Prepares a database: the schema with its tables, the journal's identity, and warnings; and inspects what a start would find there. */
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
 import type { Config } from "../../config/schema.ts";
@@ -9,14 +9,14 @@ import { type Connection, Database } from "./connection.ts";
 import { DatabaseError } from "./errors.ts";
 import { creation, quoted, renewal, schemaVersion } from "./schema.ts";
 
-/** Something exists already: another instance has created it at the same time. */
+/** An object exists already, because another instance created it at the same time. */
 const existing = /^(?:42P06|42P07|42710|42723|23505)$/;
 
-/** How long a start waits for a database that starts too. */
+/** How long a start waits for a database that is starting too. */
 const startMs = 15_000;
 const pauseMs = 250;
 
-/** How long a statement may take that only looks. */
+/** Timeout of statements that only inspect. */
 const inspectionMs = 10_000;
 
 interface Settings {
@@ -26,7 +26,7 @@ interface Settings {
 }
 
 /**
- * Creates what is missing, and waits for a database that is away.
+ * Creates what is missing, and waits for an unavailable database.
  * @throws {Unavailable} if it cannot be used; the message says what to do.
  */
 export async function prepareSchema(connection: Connection, schema: string, logger: Logger): Promise<void> {
@@ -46,7 +46,7 @@ export async function prepareSchema(connection: Connection, schema: string, logg
   }
 }
 
-/** Made once by whoever is first; again, with a warning, if somebody has deleted it. */
+/** Created once by the first instance; created again, with a warning, if it was deleted. */
 export async function ensureIdentity(
   connection: Connection,
   schema: string,
@@ -65,7 +65,7 @@ export async function ensureIdentity(
   return JSON.parse(new TextDecoder().decode(stored?.value)) as JournalIdentity;
 }
 
-/** Makes the schema with its tables, unless they are there. @throws {Unavailable} if the database cannot hold them. */
+/** Creates the schema and its tables, unless they exist. @throws {Unavailable} if the database cannot hold them. */
 export async function makeTables(connection: Connection, schema: string): Promise<void> {
   const { hasSchema, isMade, encoding } = await placeOf(connection, schema);
   if (encoding !== "UTF8")
@@ -80,12 +80,12 @@ export async function makeTables(connection: Connection, schema: string): Promis
   }
 }
 
-/** The text begins a transaction, and commits it. */
+/** Runs a text that begins and commits a transaction. */
 async function inTransaction(connection: Connection, text: string): Promise<void> {
   try {
     await connection.run([text]);
   } catch (error) {
-    // It has failed, and is still open.
+    // The failed transaction is still open.
     await connection.run(["ROLLBACK"]).catch(() => undefined);
     throw error;
   }
@@ -97,7 +97,7 @@ export type DatabaseInspection =
   | { readonly kind: "ready"; readonly server: string; readonly rows: number; readonly members: number }
   | { readonly kind: "unusable"; readonly reason: string; readonly remedy?: string };
 
-/** What a start would find in a database. Nothing is written. */
+/** Reports what a start would find in the database. Nothing is written. */
 export async function inspectDatabase({ state }: Pick<Config, "state">): Promise<DatabaseInspection> {
   const connection = new Database(state, silentLogger).connect(inspectionMs);
   try {
@@ -178,11 +178,11 @@ interface Head {
   readonly seq: number;
   readonly members: number;
   readonly isMoving: boolean;
-  /** Its functions look for the tables in a schema with another name. */
+  /** The functions look for the tables in a schema with another name. */
   readonly isRenamed: boolean;
 }
 
-/** Of tables that are there. */
+/** Requires existing tables. */
 async function headOf(connection: Connection, schema: string): Promise<Head> {
   const s = quoted(schema);
   const [head] = await connection.query<Head>(

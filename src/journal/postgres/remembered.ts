@@ -1,7 +1,7 @@
-/** Keys of one class that this instance has committed, or found in the database, not too long ago: the newest, as they were then. */
+/** Remembers the newest keys of one class that this instance has committed or found in the database, as they were then. */
 import { KeyTable, keyWords } from "../keys.ts";
 
-/** A bound on memory (40 bytes each), not on what is known. */
+/** A limit on memory (40 bytes each), not on what the database holds. */
 const maxKeys = 500_000;
 
 const firstKeys = 4096;
@@ -9,12 +9,12 @@ const firstKeys = 4096;
 export class RememberedKeys {
   readonly #windows: "with windows" | undefined;
   #table: KeyTable;
-  /** In the order in which they came, the next one replacing the oldest. One that was forgotten has its place still. */
+  /** Keys in the order of arrival, the next one replacing the oldest. A forgotten key still has its place. */
   #ring = new Uint32Array(firstKeys * keyWords);
   #next = 0;
   #isFull = false;
 
-  /** `with windows`: other entries of a known window are told apart. */
+  /** `with windows`: `holdsWindow` recognizes other entries of a known window. */
   constructor(windows?: "with windows") {
     this.#windows = windows;
     this.#table = new KeyTable(windows);
@@ -52,7 +52,7 @@ export class RememberedKeys {
     this.#table.restore(keys, at, 0);
   }
 
-  /** The ring has no place left: it grows, up to its bound, or begins again. */
+  /** Called when the ring is full: it grows up to its limit, or starts over. */
   #turn(): void {
     if (this.#ring.length === maxKeys * keyWords) {
       this.#isFull = true;

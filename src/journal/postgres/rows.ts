@@ -1,4 +1,4 @@
-/** What rows hold, as readers in any thread get it: each over a connection of its own. */
+/** Reads the contents of rows for readers in any thread, each over its own connection. */
 import { setTimeout as delay } from "node:timers/promises";
 import { silentLogger } from "../../lib/logger.ts";
 import { type RowHead, rowOf, type StoredBatch } from "../batch.ts";
@@ -10,10 +10,10 @@ import { type Connection, Database } from "./connection.ts";
 import { DatabaseError } from "./errors.ts";
 import { quoted } from "./schema.ts";
 
-/** A reader's statement may take so long; it is asked for at most some megabytes. */
+/** Timeout of a reader's statement, which asks for a few megabytes at most. */
 const limitMs = 20_000;
 
-/** What a reader in another thread needs. It is plain data, and has the password. */
+/** What a reader in another thread needs: plain data, including the password. */
 export type Location = Pick<DatabaseSettings, "url" | "tls"> & { readonly schema: string };
 
 const rowColumns = "b.seq, b.accepted_at, b.records, b.length, b.source, b.type, b.tally, b.left_out, b.body";
@@ -21,7 +21,7 @@ export function locationOf(location: Location): string {
   return databasePrefix + JSON.stringify(location);
 }
 
-/** Opens the journal at that location. `waits`: a read waits for a database that cannot be used, until the reader is closed. */
+/** Opens the journal at `location`. `waits`: a read waits for a database that cannot be used until the reader is closed. */
 export function openPostgresReader(location: string, whileAway: "fails" | "waits" = "fails"): JournalReader {
   const { schema, ...settings } = JSON.parse(location.slice(databasePrefix.length)) as Location;
   const failing = new Database(settings, silentLogger).connect(limitMs, "reads");
@@ -30,7 +30,7 @@ export function openPostgresReader(location: string, whileAway: "fails" | "waits
   const table = markTable(connection, s);
   const sql = {
     heads: `SELECT seq, accepted_at AS "acceptedAt", type, records FROM ${s}.batch WHERE seq >= $1 ORDER BY seq LIMIT $2`,
-    // Lengths come first, so that no more text is fetched than was asked for.
+    // Lengths come first, so that no more text is fetched than requested.
     read: `SELECT ${rowColumns} FROM (
         SELECT seq, day, SUM(length) OVER (ORDER BY seq) - length AS before
         FROM (SELECT seq, day, length FROM ${s}.batch WHERE seq >= $1 ORDER BY seq LIMIT $2) h) h
@@ -51,7 +51,7 @@ export function openPostgresReader(location: string, whileAway: "fails" | "waits
   };
 }
 
-/** How often a read is repeated while the database cannot be used. */
+/** Pause between retries of a read while the database cannot be used. */
 const pauseMs = 250;
 
 function waiting(connection: Connection): Pick<Connection, "query" | "close"> {
@@ -74,7 +74,7 @@ function waiting(connection: Connection): Pick<Connection, "query" | "close"> {
   };
 }
 
-/** The marks of a schema, which is quoted. */
+/** The table of marks of a schema, which is quoted. */
 export function markTable(connection: Pick<Connection, "query">, schema: string): MarkTable {
   const query = <Row extends object>(columns: string, rest: string, values: readonly SqlValue[]): Promise<Row[]> => {
     let place = 0;

@@ -1,22 +1,25 @@
 /**
- * The tables and functions of a journal in one schema of a database, and what makes them ready.
+ * The tables and functions of a journal in one schema of a database, and how they are created.
  *
  * Invariants, on which everything else is built:
- * 1. A record is accepted if and only if it is in a committed row of `batch`, or was delivered and its row has left since.
- * 2. `seq` rises by one per row in the order of commits: whoever writes rows holds the row of `head` from taking their numbers up
- *    to the commit. So a reader that sees a row sees, or has seen, all that are before it, and `head.seq` is the last one.
- * 3. A row is written once, and never changes; it may move to another partition.
+ * 1. A record is accepted if and only if it is in a committed row of `batch`, or was delivered and its row has been deleted
+ *    since.
+ * 2. `seq` rises by one per row in the order of commits: a writer of rows holds the row of `head` from assigning their numbers
+ *    until the commit. So a reader that sees a row sees, or has seen, all rows before it, and `head.seq` is the last one.
+ * 3. A row is written once and never changes; it may move to another partition.
  * 4. Keys and rows of one append are in one transaction, and so are the poll cursor that it moves and the line that it retries.
- * 5. A key is there once, in the partition of its record's own day, whenever and however it arrives.
- * 6. An append carries its instance's number for it. The same number again writes nothing and gets the first one's result.
- * 7. A leader's transaction holds `lease` with the leader's own fence (`fenced`). Whoever takes over waits for its end.
+ * 5. A key exists once, in the partition of its record's own day, whenever and however it arrives.
+ * 6. An append carries its instance's number for it. The same number again writes nothing and returns the first result.
+ * 7. A leader's transaction holds `lease` with the leader's own fence (`fenced`). Another instance waits for its end to take
+ *    over.
  * 8. Locks are taken in one order: the instance's `last_append`, the lease, keys in their order, `head`, everything else.
- * 9. A mark is on a row that exists. A row of texts that were never accepted leaves with its last mark.
- * Instants are epoch milliseconds; those of `member` and `lease` are on the database's clock (`now_ms`).
+ * 9. A mark is on an existing row. A row of texts that were never accepted is deleted with its last mark.
+ *
+ * Times are epoch milliseconds; those of `member` and `lease` are on the database's clock (`now_ms`).
  */
 import { functions } from "./functions.ts";
 
-/** The schema that this program writes. */
+/** The schema version that this program writes. */
 export const schemaVersion = 1;
 
 /** Tables that have a partition per day (`<table>_<day>`) and one for all other days (`<table>_default`). */
@@ -114,7 +117,7 @@ const partitioned: Partial<Record<TableName, string>> = {
   flow_key: " PARTITION BY LIST (day)",
 };
 
-/** Bodies are compressed already. Few words of a key ever change; there is room for those in their page. */
+/** Bodies are already compressed. Few words of a key ever change, and those fit in their page. */
 const more = [
   "ALTER TABLE batch ALTER body SET STORAGE EXTERNAL, ADD PRIMARY KEY (seq, day)",
   "CREATE TABLE batch_default PARTITION OF batch DEFAULT",
@@ -130,14 +133,14 @@ const more = [
   "INSERT INTO lease (fence) VALUES (0)",
 ];
 
-/** A schema's name as SQL. It is made of a-z, 0-9 and _ (`state.schema`), so that quoting is all it needs. */
+/** A schema's name as SQL. It consists of a-z, 0-9 and _ (`state.schema`), so quoting suffices. */
 export function quoted(schema: string): string {
   return `"${schema}"`;
 }
 
 /**
- * Creates everything, as one text of several statements: one transaction. Another instance may be doing the same; then this
- * fails because something exists (42P06, 42P07, 42723 or 23505), and there is nothing left to do.
+ * Creates everything, as one text of several statements in one transaction. If another instance does the same, this fails because
+ * an object exists (42P06, 42P07, 42723 or 23505), and nothing is left to do.
  */
 export function creation(schema: string, exists: "schema exists" | "schema is new"): string {
   const created = Object.entries(tables).map(([name, columns]) => {
@@ -155,7 +158,7 @@ export function creation(schema: string, exists: "schema exists" | "schema is ne
   ].join(";\n");
 }
 
-/** Makes the functions anew: those of a schema that was renamed look for its tables where they were. */
+/** Recreates the functions, because those of a renamed schema look for its tables under the old name. */
 export function renewal(schema: string): string {
   return [
     "BEGIN",

@@ -1,4 +1,7 @@
-/** Room: which rows, marks, minutes and keys leave the database, and when. Called about once a second, by the leader. */
+/**
+ * Deletes rows, marks, minutes and keys from the database when they are due or space is short. Called about once a second, by the
+ * leader.
+ */
 import { recordTypes } from "../../records/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -26,24 +29,24 @@ export interface SpaceDeps extends Leading {
   readonly retentionMs: number;
 }
 
-/** Rows released by one write, and how long one call may go on with it. */
+/** Rows deleted by one write, and the time limit of one call. */
 const rowsAtOnce = 256;
 const rowsMs = 500;
 
 const maxInteger = 2 ** 31 - 1;
 
-/** What is looked for takes no more than such a part of the time, once it takes long. */
+/** Slow searches are spaced out so that they take at most 1/30 of the time. */
 const restShare = 30;
 const longMs = 50;
 
 export class Space {
   readonly #deps: SpaceDeps;
   readonly #age: Age;
-  /** Rows before it have left, or only marks hold them. */
+  /** Rows before it are deleted or held only by marks. */
   #passedSeq = 1;
-  /** Rows before it are of days that have a partition, or only marks hold them. */
+  /** Rows before it are of days that have a partition, or held only by marks. */
   #straySeq = 1;
-  /** Replays that are being planned. */
+  /** Number of replays being planned. */
   #planned = 0;
   #isWarned = false;
   #marksRestUntil = 0;
@@ -54,13 +57,13 @@ export class Space {
     this.#age = new Age(clock, steady, state.get("age") ?? state.identity.createdAt);
   }
 
-  /** Whether delivered rows leave before their time. */
+  /** True if delivered rows are to be deleted before the end of their retention. */
   get isShort(): boolean {
     const { heads, maxBytes } = this.#deps;
     return isShort(heads.current.used_bytes, maxBytes);
   }
 
-  /** Plans a replay of the rows that the destination has, as far as they were received in that range. None leaves meanwhile. */
+  /** Plans a replay of the rows delivered to the destination and received in that range. No row is deleted meanwhile. */
   async planReplay(
     range: NonNullable<Redelivery["range"]>,
     id: number,
@@ -85,7 +88,7 @@ export class Space {
     }
   }
 
-  /** Removes what may leave. Returns the positions of destinations that gave up what they had not got. */
+  /** Deletes what may be deleted. Returns the new positions of destinations from which undelivered rows were evicted. */
   async release(): Promise<ReadonlyMap<string, LogCursor>> {
     const { state, writer, days, minutes, keys, clock, retentionMs, maxBytes } = this.#deps;
     const now = this.#age.advance();
@@ -105,7 +108,7 @@ export class Space {
     return runningRedeliveries(state, name, destinations.names);
   }
 
-  /** No row from here on may leave, whatever a destination that is not required still waits for. */
+  /** The first row that must not be deleted, regardless of what destinations that are not required still wait for. */
   get #requiredSeq(): number {
     const { state, destinations } = this.#deps;
     const replayed = this.#running("replay").map(({ cursor }) => cursor.seq);
@@ -126,7 +129,7 @@ export class Space {
     return (day + 1) * dayMs <= this.#age.now - retentionMs || day * dayMs > clock() + aheadMs;
   }
 
-  /** The oldest rows leave whatever their age, until there is room or no row is left that may leave. */
+  /** Deletes the oldest rows regardless of age, until there is space or no more rows may be deleted. */
   async #releaseOldest(below: number): Promise<void> {
     const { connection, schema: s, writer } = this.#deps;
     const until = performance.now() + rowsMs;
@@ -144,7 +147,7 @@ export class Space {
     }
   }
 
-  /** Rows of days without a partition: of clocks that were wrong, or of a time when none could be made. */
+  /** Deletes rows of days without a partition, which come from wrong clocks or from a time when no partition could be created. */
   async #releaseStray(below: number): Promise<void> {
     const { connection, schema: s, writer } = this.#deps;
     const found = await connection.query<{ day: number; first: number; last: number }>(
@@ -158,7 +161,7 @@ export class Space {
       if (this.#isDue(day)) await writer.run(`SELECT ${s}.release_rows(${day}, ${first}, ${last + 1})`);
   }
 
-  /** A destination that is not required must not stop the receivers. */
+  /** Evicts rows so that a destination that is not required does not stop the receivers. */
   async #evictUndelivered(): Promise<ReadonlyMap<string, LogCursor>> {
     const { destinations, writer, maxBytes } = this.#deps;
     if (!this.isShort || !destinations.hasOptional) return new Map();
@@ -180,7 +183,7 @@ export class Space {
     if (deadLetters > 0) await this.#seeHead();
   }
 
-  /** What has left is not used any more. */
+  /** Updates the used bytes after a deletion. */
   async #seeHead(): Promise<void> {
     const { connection, schema, heads } = this.#deps;
     await heads.look(connection, schema);

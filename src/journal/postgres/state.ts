@@ -1,4 +1,4 @@
-/** What the leader knows of the journal's state: read when its term begins, changed by what it has committed alone. */
+/** The leader's copy of the journal's state: read when its term begins, then changed only by its own commits. */
 import { Unavailable } from "../../errors.ts";
 import type { JournalIdentity, LogCursor } from "../journal.ts";
 import { startOfJournal } from "../journal.ts";
@@ -7,22 +7,22 @@ import type { Connection } from "./connection.ts";
 import { type HeadRow, headColumns } from "./head.ts";
 import { blobLiteral, textLiteral } from "./storage.ts";
 
-/** A further destination: what its types had been accepted when its counts began, so that nothing has to be added up. */
+/** A further destination. `begun`: the accepted count of its types when its counts began, so that nothing has to be added up. */
 export interface CountedDestination extends StoredDestination {
   readonly begun?: number;
 }
 
-/** Values that are JSON. */
+/** Values stored as JSON. */
 export type Values = StoredValues & {
   /** The last row that is measured in the snapshot. */
   readonly measured: { readonly measuredSeq: number };
-  /** Records that had been accepted when the series began: those that are not counted. */
+  /** Records accepted before the series began, which are not counted. */
   readonly begun: number;
 } & Readonly<Record<`destination.${string}`, CountedDestination>>;
 
 export type ValueName = keyof Values;
 
-/** What one transaction of the leader changes. Memory shows it once it is committed. */
+/** The changes of one transaction of the leader. They become visible in memory once it is committed. */
 export class Change {
   readonly #s: string;
   readonly #state: State;
@@ -59,7 +59,7 @@ export class Change {
     return this.#changed.size + this.#statements.length === 0;
   }
 
-  /** Statements that write all of it. */
+  /** The statements that write all changes. */
   statements(): readonly string[] {
     const encoder = new TextEncoder();
     const bytesOf = (value: unknown): Uint8Array =>
@@ -78,7 +78,7 @@ export class Change {
     ];
   }
 
-  /** It is committed. */
+  /** Called once the change is committed. */
   apply(): void {
     for (const [name, value] of this.#changed) this.#state.put(name, value);
     for (const act of this.#acts) act();
@@ -86,14 +86,14 @@ export class Change {
 }
 
 export class State {
-  /** Blobs among them. */
+  /** Includes blobs. */
   readonly #values = new Map<string, unknown>();
 
   get<Name extends ValueName>(name: Name): Values[Name] | undefined {
     return this.#values.get(name) as Values[Name] | undefined;
   }
 
-  /** What is in the database already. */
+  /** Sets a value that is already in the database. */
   put(name: string, value: unknown): void {
     if (value === undefined) this.#values.delete(name);
     else this.#values.set(name, value);
@@ -103,7 +103,7 @@ export class State {
     return this.#values.get(name) as Uint8Array | undefined;
   }
 
-  /** Names of values that begin so, with what follows. */
+  /** Names of values with that prefix, without the prefix. */
   named(prefix: string): readonly string[] {
     return [...this.#values.keys()].filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
   }
@@ -129,18 +129,18 @@ export class State {
     return this.get("loss") ?? noLoss;
   }
 
-  /** The snapshot's blobs, by their own names. */
+  /** The snapshot's blobs, by name without prefix. */
   get snapshot(): ReadonlyMap<string, Uint8Array> {
     const names = this.named(blobPrefix).toSorted();
     return new Map(names.map((name) => [name, this.#values.get(blobPrefix + name) as Uint8Array]));
   }
 }
 
-/** Names whose values are not JSON; and what only the database itself looks at. */
+/** Names whose values are not JSON, and names that only the database itself uses. */
 const isBlob = /^(?:ledger|kept)\//;
 const isForeign = /^(?:written|moved|accepted)$/;
 
-/** All that is stored, and the head, as of one moment. @throws {DatabaseError} */
+/** Reads all stored values and the head, as of one moment. @throws {DatabaseError} */
 export async function readState(
   connection: Connection,
   schema: string,

@@ -1,4 +1,4 @@
-/** The tail of the journal: looks at the head again and again, and tells how it has grown, whichever instance has appended. */
+/** The tail of the journal: polls the head and reports its growth, whichever instance has appended. */
 import { recordTypes } from "../../records/types.ts";
 import type { Tail } from "../journal.ts";
 import type { Destinations } from "./destinations.ts";
@@ -10,7 +10,7 @@ interface TailDeps extends Pick<Leading, "connection" | "schema" | "heads"> {
   readonly destinations: Destinations;
 }
 
-/** How long a commit of another instance may go unnoticed, and how often a database that is away is asked. */
+/** How often the head is polled normally, and while the database is unavailable. */
 const everyMs = 100;
 const whileAwayMs = 500;
 
@@ -31,13 +31,13 @@ export class HeadTail implements Tail {
     };
   }
 
-  /** Looks once, and goes on looking. @throws {DatabaseError} */
+  /** Polls once, and continues to poll. @throws {DatabaseError} */
   async begin(): Promise<void> {
     await this.#look();
     this.#plan(everyMs);
   }
 
-  /** The head, and since when destinations wait. */
+  /** Queries the head, and since when destinations wait. */
   async #look(): Promise<void> {
     const { connection, schema: s, heads, destinations } = this.#deps;
     const { waiting } = destinations;

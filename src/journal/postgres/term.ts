@@ -1,4 +1,7 @@
-/** One term of the instance that leads: the journal in its hands, from what the database holds when it begins until another leads. */
+/**
+ * One term of the leading instance: its journal, from the state that the database holds at the beginning until another instance
+ * leads.
+ */
 import { Unavailable } from "../../errors.ts";
 import { pollCursorOf } from "../batch.ts";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
@@ -28,13 +31,13 @@ export interface TermDeps extends Pick<JournalDeps, "logger" | "clock" | "steady
   readonly lease: Lease;
   readonly cluster: Cluster;
   readonly lead: Journal["lead"];
-  /** Closes what every instance has. */
+  /** Closes the parts that every instance has. */
   readonly close: () => Promise<void>;
 }
 
 export type Term = Awaited<ReturnType<typeof openTerm>>;
 
-/** How long a write, a look at the head, and a question may take. */
+/** Timeouts of a write, of a look at the head, and of a query. */
 const writeMs = 30_000;
 const lookMs = 5000;
 const askMs = 60_000;
@@ -91,7 +94,7 @@ export async function openTerm(deps: TermDeps) {
     heads.failovers.add(failedOver);
     lease.lost.addEventListener("abort", () => void end("this instance no longer leads"), { once: true });
 
-    /** Commits what was reported, unless the term is lost. Nothing is written any more; `why` is said to who asks. */
+    /** Commits pending reports, unless the term is lost, and writes nothing more. Later callers get the reason `why`. */
     async function end(why: string): Promise<void> {
       if (ended !== undefined) return;
       ended = why;
@@ -103,7 +106,7 @@ export async function openTerm(deps: TermDeps) {
       connection.close();
     }
 
-    // While it began, nobody listened.
+    // Nothing listened while the term began.
     if (lease.isOver) {
       await end("this instance no longer leads");
       throw new Unavailable("the lease was lost while its term began");
@@ -123,7 +126,7 @@ export async function openTerm(deps: TermDeps) {
         for (const [name, cursor] of await asked(() => space.release())) moved(name, cursor);
         await appending.refresh();
       } catch (error) {
-        // The connection has said what is wrong, if it was lost or refused; and after a term, nothing is.
+        // The connection has logged the problem if it was lost or refused, and nothing needs logging after a term.
         const isSaid = database.failure !== undefined || (error instanceof DatabaseError && error.kind === "away");
         if (ended === undefined && !isSaid) throw error;
       }
@@ -227,7 +230,7 @@ export async function openTerm(deps: TermDeps) {
       get loss() {
         return state.loss;
       },
-      /** The database answers for what it holds: there is nothing to settle. */
+      /** Nothing to settle, because the database guarantees what it holds. */
       settleLoss: async () => mustLead(),
       damaged(reason) {
         if (ended === undefined) logger.error("a row of the journal is not what was written", { reason });

@@ -1,4 +1,7 @@
-/** What arrives at this instance: several appends are judged, written and committed together, by one call of `append` at a time. */
+/**
+ * Appends what arrives at this instance: several appends are judged, written and committed together, with one call of `append` at
+ * a time.
+ */
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
 import { attempt, type Logger } from "../../lib/logger.ts";
@@ -20,7 +23,7 @@ export interface TurnDeps {
   readonly keys: AppendKeys;
   readonly heads: Heads;
   readonly logger: Logger;
-  /** Why an append of so many bytes is refused for lack of space, if it is. */
+  /** Why an append of that size is refused for lack of space, if it is. */
   readonly admit: (bytes: number) => string | undefined;
   /** Called with each commit, before any of its senders is answered. */
   readonly committed: (seconds: number) => void;
@@ -39,21 +42,21 @@ type Answer = Readonly<HeldKeys & HeadRow> & {
   readonly last_seq: number;
 };
 
-/** What one call takes at most, unless a single append is larger. */
+/** Maximum size of one call, unless a single append is larger. */
 const callBytes = 8 * 1024 * 1024;
 const callRecords = 20_000;
 
-/** What may wait for its turn. */
+/** Maximum bytes of waiting appends. */
 const waitingBytes = 64 * 1024 * 1024;
 
-/** For how long a database may be away before appends are refused instead of waiting, and how long they wait between two tries. */
+/** How long a database may be unavailable before appends are refused instead of waiting, and the pause between two tries. */
 const patienceMs = 4000;
 const pauseMs = 100;
 
-/** For how long a refusal of the database is shown: if nothing is sent here because of it, nothing else would end it. */
+/** How long a refusal by the database is shown: if it keeps appends from being sent, nothing else would end it. */
 const refusedMs = 10_000;
 
-/** How often an append is judged again since others had the same, or repeated since the database asked for it. */
+/** How often an append is judged again because others had the same keys, or repeated because the database asked for it. */
 const maxRounds = 20;
 
 export class Turn {
@@ -63,10 +66,10 @@ export class Turn {
   #waitingBytes = 0;
   #running: Promise<void> | undefined;
   #number = 0;
-  /** The history of which keys are remembered. */
+  /** The history to which the remembered keys belong. */
   #history: string;
   #isClosed = false;
-  /** While this instance leads: polls and retries are its own alone. */
+  /** Set while this instance leads, because only the leader polls and retries. */
   fence: number | undefined;
 
   constructor(deps: TurnDeps) {
@@ -79,7 +82,7 @@ export class Turn {
     };
   }
 
-  /** Resolves with the commit. @throws {Unavailable} if nothing of it was committed, or nobody knows. */
+  /** Resolves with the commit. @throws {Unavailable} if nothing was committed, or it is unknown. */
   append(append: Append, committed: (committed: Committed) => void): Promise<Committed> {
     const bytes = bytesOf(append);
     const refusal = this.#isClosed
@@ -95,20 +98,20 @@ export class Turn {
     });
   }
 
-  /** Why the database refuses appends, as long as that was the last answer, and it is not long ago. */
+  /** Why the database refuses appends, if that was its last answer and is recent. */
   get refusal(): string | undefined {
     const { refused } = this.#deps.connection;
     return refused !== undefined && performance.now() - refused.at < refusedMs ? refused.reason : undefined;
   }
 
-  /** Commits what waits. Nothing is taken any more. */
+  /** Commits what is waiting. Nothing more is accepted. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#running;
     this.#deps.connection.close();
   }
 
-  /** Begins once all that arrives in the same moment is there. */
+  /** Begins once everything that arrives in the same moment is waiting. */
   async #run(): Promise<void> {
     await new Promise(setImmediate);
     while (this.#waiting.length > 0) {
@@ -117,11 +120,11 @@ export class Turn {
       if (failure === undefined) continue;
       if (failure.kind !== "statement" || group.length === 1) {
         for (const { reject } of group) reject(unavailable(failure));
-        // Who waits behind them would wait as long, for the same answer.
+        // Appends waiting behind them would wait as long for the same answer.
         if (failure.kind === "away") for (const { reject } of this.#takeAll()) reject(unavailable(failure));
         continue;
       }
-      // One of them is at fault; the others must not suffer for it.
+      // One of them is at fault, and the others should not fail with it.
       for (const one of group) {
         const own = await this.#commit([one]);
         if (own !== undefined) one.reject(unavailable(own));
@@ -137,7 +140,7 @@ export class Turn {
     return all;
   }
 
-  /** Those that share the next call. A retry is alone: if its line is gone, only it fails. */
+  /** Takes the appends that share the next call. A retry is alone, so that only it fails if its line is gone. */
   #take(): Waiting[] {
     const group: Waiting[] = [];
     let [bytes, records] = [0, 0];
@@ -153,7 +156,7 @@ export class Turn {
     return group;
   }
 
-  /** The failure says why nothing was written, or that nobody knows whether it was. Never throws. */
+  /** Returns why nothing was written, or that it is unknown. Never throws. */
   async #commit(group: readonly Waiting[]): Promise<DatabaseError | undefined> {
     const { keys, heads, logger, committed: noted } = this.#deps;
     const startedAt = performance.now();
@@ -170,7 +173,7 @@ export class Turn {
           continue;
         }
         if (answer.outcome === "failed over") {
-          // Keys that are remembered may be gone with the commits that brought them.
+          // Remembered keys may be lost with the commits that wrote them.
           keys.forget();
           this.#history = answer.history;
           heads.see(answer);
@@ -222,7 +225,7 @@ export class Turn {
     return answer as Answer;
   }
 
-  /** Asks the database for keys that it is likely to have: of polls, and the facts of events, of which any may be known. */
+  /** Looks up keys that the database is likely to have: those of polls, and the facts of events, any of which may be known. */
   async #lookUp(group: readonly Waiting[], startedAt: number): Promise<void> {
     const { keys } = this.#deps;
     let isWanted = false;
@@ -248,7 +251,7 @@ export class Turn {
     if (held !== undefined) keys.learn(held);
   }
 
-  /** The same statement again while the database is away or asks for it. An `append` with its number is written once. */
+  /** Repeats a statement while the database is unavailable or requests a retry. An `append` with its number is written once. */
   async #repeated<Row extends object>(startedAt: number, sql: string, values: readonly unknown[]): Promise<Row[]> {
     for (let conflicts = 0; ;) {
       try {
@@ -264,7 +267,7 @@ export class Turn {
     }
   }
 
-  /** Why nothing waits for the database: it has been away for so long. Whoever looks at it finds out when it is back. */
+  /** Why nothing waits for the database, if it has been unavailable for too long. Periodic queries detect when it is back. */
   #hopeless(): string | undefined {
     const { failure } = this.#deps.database;
     if (failure === undefined || performance.now() - failure.since < patienceMs) return undefined;

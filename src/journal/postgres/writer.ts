@@ -1,6 +1,6 @@
 /**
- * The leader's writes: one transaction after another, each of which holds the lease with the leader's own fence and a number of its
- * own. So one whose answer was lost is simply sent again: if it was committed, the database says so.
+ * The leader's writes: one transaction after another, each of which holds the lease with the leader's own fence and has its own
+ * number. One whose answer was lost is simply sent again: if it was committed, the database reports that.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { Unavailable } from "../../errors.ts";
@@ -13,9 +13,9 @@ import { raised, textLiteral } from "./storage.ts";
 import type { Lease } from "./lease.ts";
 import { Change, type State } from "./state.ts";
 
-/** What the parts of one leader's term share. */
+/** Shared by the parts of one leader's term. */
 export interface Leading {
-  /** For what they ask. */
+  /** For the queries of the parts. */
   readonly connection: Connection;
   /** Quoted. */
   readonly schema: string;
@@ -31,30 +31,30 @@ export interface WriterDeps {
   readonly schema: string;
   readonly lease: Pick<Lease, "fence" | "isOver" | "lose">;
   readonly state: State;
-  /** Of the database, when the state was read. */
+  /** The history of the database when the state was read. */
   readonly history: string;
   /** Adds what a destination has reported to a change. */
   readonly report: (change: Change, destination: string, report: Report) => void;
   readonly logger: Logger;
 }
 
-/** How long a report may wait for another write to share its transaction with. */
+/** How long a report may wait for another write with which to share a transaction. */
 const reportDelayMs = 250;
 
-/** Between two tries of what the database could not do now. */
+/** Pause between two tries of what the database could not do. */
 const pauseMs = 100;
 
-/** How often what may leave later is tried, if others hold a lock. */
+/** How often maintenance is tried if others hold a lock. */
 const triesOfMaintenance = 2;
 
-/** `keeps`: senders of reports wait for nothing, so they are repeated. `may fail`: maintenance, which comes again. */
+/** `keeps trying`: for writes such as reports, which no sender waits for. `may fail`: maintenance, which is repeated anyway. */
 export type Effort = "keeps trying" | "may fail";
 
 export class Writer {
   readonly #deps: WriterDeps;
-  /** Settles when the write before is done. */
+  /** Settles when the previous write is done. */
   #last: Promise<unknown> = Promise.resolve();
-  /** For the next write. */
+  /** Reports for the next write. */
   #reports = noReports;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #number = 0;
@@ -66,8 +66,8 @@ export class Writer {
   }
 
   /**
-   * What `build` puts into a change is written in one transaction, together with what was reported before. Resolves with what it
-   * returns, once memory shows it. @throws {Unavailable} if nothing of it was committed.
+   * Writes what `build` puts into a change in one transaction, together with pending reports. Resolves with the result of
+   * `build`, once it is visible in memory. @throws {Unavailable} if nothing was committed.
    */
   write<Result>(build: (change: Change) => Awaitable<Result>, effort: Effort = "keeps trying"): Promise<Result> {
     if (this.#closed !== undefined) return Promise.reject(new Unavailable(this.#closed));
@@ -76,12 +76,12 @@ export class Writer {
     return written;
   }
 
-  /** A statement of maintenance, in a transaction of its own. */
+  /** Runs a maintenance statement in a separate transaction. */
   run(sql: string): Promise<void> {
     return this.write((change) => change.run(sql), "may fail");
   }
 
-  /** Takes a report, which is committed with the next write, or after a moment. */
+  /** Accepts a report, which is committed with the next write, or after a short delay. */
   report(more: Report, destination: string): void {
     if (this.#closed !== undefined) return;
     this.#reports = withReport(this.#reports, destination, more);
@@ -91,7 +91,7 @@ export class Writer {
     }, reportDelayMs);
   }
 
-  /** Commits what was reported, unless the term is over. Nothing is taken any more; `why` is said to who asks. */
+  /** Commits pending reports, unless the term is over, and accepts nothing more. Later callers get the reason `why`. */
   async close(why: string): Promise<void> {
     if (this.#closed !== undefined) return;
     clearTimeout(this.#timer);
@@ -125,7 +125,7 @@ export class Writer {
     }
   }
 
-  /** They were not committed: they come before what was reported since. */
+  /** Restores reports that were not committed, before those made since. */
   #takeBack(reports: Reports): void {
     const since = this.#reports;
     this.#reports = noReports;
@@ -136,7 +136,7 @@ export class Writer {
     const { connection, lease, schema, history } = this.#deps;
     const number = ++this.#number;
     const text = [`SELECT ${schema}.fenced(${lease.fence}, ${number}, ${textLiteral(history)})`, ...statements];
-    /** Whether a try before may have been committed although it was not answered. */
+    /** True if an earlier try may have been committed although it was not answered. */
     let isOpen = false;
     for (let tries = 1; ; tries++) {
       if (lease.isOver) throw new Unavailable("this instance no longer leads");
@@ -152,7 +152,7 @@ export class Writer {
         isOpen ||= error.kind === "away";
         const isGivenUp = effort === "may fail" && !isOpen && tries >= triesOfMaintenance;
         if (!isPassing || isGivenUp) {
-          // What the database holds is not known here any more: the next term reads it.
+          // The state of the database is no longer known here; the next term reads it.
           if (isOpen) lease.lose(`a write failed, and an earlier try of it may not have: ${error.message}`);
           throw error;
         }
