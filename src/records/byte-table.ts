@@ -17,11 +17,11 @@ export interface ByteTableLimits {
 export class ByteTable<Value> {
   readonly #limits: ByteTableLimits;
   readonly #seed = randomBytes(4).readInt32LE();
-  /** Two numbers per slot: a hash, and the entry's number plus one; 0 is a free slot. At least twice as many as entries. */
+  /** Two numbers per slot: a hash, and the entry's number plus one; 0 marks a free slot. At least twice as many slots as entries. */
   readonly #slots: Int32Array;
   readonly #mask: number;
   readonly #values: Value[] = [];
-  /** By entry and one number more: where its bytes begin, one after another, so that a lookup follows no pointers. */
+  /** Start of each entry's bytes, and the end of the last entry: stored contiguously, so that a lookup follows no pointers. */
   readonly #starts: Int32Array;
   #bytes = new Uint8Array(initialBytes);
   #view = new DataView(this.#bytes.buffer);
@@ -72,7 +72,7 @@ export class ByteTable<Value> {
     return -1;
   }
 
-  /** The value of an entry that was found just now. */
+  /** The value of an entry that has just been found. */
   value(entry: number): Value {
     return this.#values[entry] as Value;
   }
@@ -119,7 +119,7 @@ export class ByteTable<Value> {
 const maxProbes = 32;
 const initialBytes = 16 * 1024;
 
-/** Eight bytes at a time: one at a time would be most of the cost of a scanned record. */
+/** Compares eight bytes at a time: one at a time would be most of the cost of a scanned record. */
 function isPrefix(stored: DataView, start: number, length: number, bytes: DataView, from: number, to: number): boolean {
   if (length > to - from) return false;
   let at = 0;

@@ -109,8 +109,8 @@ function* descend(
 }
 
 /**
- * Some relays send the event as JSON in a string, which is parsed once; any other string is not a record. `valueLimits` apply
- * to it anew, since the members inside a string have not been counted yet.
+ * Some relays send the event as JSON in a string, which is parsed once; any other string is not a record. `valueLimits` apply to
+ * it again, because the members inside a string have not been counted yet.
  */
 function* descendString(
   event: string,
@@ -133,7 +133,7 @@ function parsed(json: Buffer): unknown {
   }
 }
 
-/** Whether it is an envelope as Tailscale sends it, directly around a record: its text can be stored as received. */
+/** True for an envelope in Tailscale's own form directly around a record, so that its text can be stored as received. */
 function isPlainEnvelope(value: JsonObject): boolean {
   if (!isObject(value["event"])) return false;
   // Not `for in`, which takes 150 ms for 50,000 members.

@@ -56,7 +56,7 @@ export class Identifier {
     into[at + 3] = counters << 8;
   }
 
-  /** The key of an audit record or a webhook event, of which all members are part of the identity. */
+  /** The key of an audit record (see `identityOfAudit`), or of a webhook event, all of whose members are part of the identity. */
   plain(record: AuditRecord | WebhookRecord, into: Uint32Array, at: number): void {
     const text = record.type === "audit" ? identityOfAudit(record) : canonicalJson(record.event);
     writeDigest(this.#digest(record.type, text), into, at);
@@ -165,7 +165,7 @@ export class Identifier {
   }
 }
 
-/** Without the time, which differs in precision between stream and API, unless the record has no group id. */
+/** Leaves out the time, which differs in precision between stream and API, unless the record has no group id. */
 function identityOfAudit({ actor, target, ...record }: AuditRecord): string {
   const time = record.eventGroupId === "" && record.time !== undefined ? Math.floor(millisOfHrTime(record.time)) : "";
   return JSON.stringify([

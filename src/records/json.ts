@@ -4,9 +4,9 @@ import { Refusal } from "../errors.ts";
 import type { JsonObject } from "./types.ts";
 
 /**
- * Limits for one value: more than fits in Tailscale's 256 KiB per record. What is done with a value cannot be paused, and must
- * not take 50 ms. An empty object takes thirty times its text in memory, and `JSON.parse` takes ten times as long for an
- * escape sequence as for a plain character, and for a new name as for a known one.
+ * Limits for one value: more than fits in Tailscale's 256 KiB per record. Processing a value cannot be paused, and must take less
+ * than 50 ms. An empty object takes thirty times its text in memory, and `JSON.parse` takes ten times as long for an escape
+ * sequence as for a plain character, and for a new name as for a known one.
  */
 export const valueLimits = {
   bytes: 4 * 1024 * 1024,
@@ -34,7 +34,7 @@ export class ValueBoundary {
   readonly #limits: Limits;
   readonly #maxNames: number;
 
-  /** What is absent is not limited. */
+  /** Limits that are absent do not apply. */
   constructor(limits: Limits = valueLimits) {
     this.#limits = limits;
     this.#maxNames = limits.names ?? Number.POSITIVE_INFINITY;
@@ -142,7 +142,7 @@ const limitWords: Readonly<Record<keyof Limits, string>> = {
   escapes: "escape sequences",
 };
 
-/** Counts different names, by a seeded hash of their last bytes: slightly too few of those that are honest, or very long. */
+/** Counts distinct names by a seeded hash of their last bytes. Collisions and very long names make the count slightly too low. */
 class DistinctNames {
   count = 0;
   readonly #seen = new Uint8Array(1 << 15);

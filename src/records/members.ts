@@ -50,7 +50,7 @@ export function timeMember(object: JsonObject, name: string): HrTime | undefined
   return time;
 }
 
-/** Whether a parsed value is a JSON object. */
+/** True if a parsed value is a JSON object. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

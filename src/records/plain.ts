@@ -121,7 +121,7 @@ const facts: Readonly<Record<FactKind, { readonly target: "NODE" | "USER"; reado
   userDeleted: { target: "USER", actions: ["DELETE"] },
 };
 
-/** The fact in an audit record, if a webhook can report it too. A failed action is none. */
+/** The fact in an audit record, if a webhook can report it too. A failed action is not a fact. */
 export function factOfAudit({ action, target, error, time }: AuditRecord): Fact | undefined {
   if (error !== "" || time === undefined) return undefined;
   const kind = kinds.find((known) => facts[known].target === target.type && facts[known].actions.includes(action));

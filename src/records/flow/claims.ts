@@ -59,7 +59,7 @@ export class ClaimTable {
     return claim ?? decode(node);
   }
 
-  /** `hash`: of the first `hashedBytes`, if there are that many. */
+  /** `hash`: the hash of the first `hashedBytes` bytes, if there are that many. */
   #decodeAt(bytes: DataView, from: number, to: number, hash: number | undefined): NodeClaim | undefined {
     const text = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const end = endOfObject(text, from, to);

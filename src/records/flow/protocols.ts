@@ -23,7 +23,7 @@ export function transportName(protocol: number): string {
   return protocol === 0 ? "unknown" : (names[protocol] ?? String(protocol));
 }
 
-/** Whether a name is that of a transport as `transportName` gives it; a service of IANA's has another. */
+/** True if the name is one that `transportName` returns, as opposed to the name of an IANA service. */
 export function isTransport(name: string): boolean {
   return name === "unknown" || numbers.has(name) || /^\d+$/.test(name);
 }

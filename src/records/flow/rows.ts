@@ -69,12 +69,12 @@ export class FlowRowDecoder {
     while (this.#leavesOut(this.#nextEntry)) this.#nextLeftOut++;
   }
 
-  /** Whether the next excluded entry comes before `entry`. */
+  /** True if the next excluded entry comes before `entry`. */
   #leavesOut(entry: number): boolean {
     return (this.#leftOut[this.#nextLeftOut] ?? Number.POSITIVE_INFINITY) < entry;
   }
 
-  /** Whether this entry is excluded. Must be called for each entry in order. */
+  /** True if this entry is excluded. Must be called for each entry in order. */
   #takesLeftOut(entry: number): boolean {
     if (this.#leftOut[this.#nextLeftOut] !== entry) return false;
     this.#nextLeftOut++;
@@ -93,7 +93,10 @@ export interface LeftOut {
   readonly kept: Uint32Array | undefined;
 }
 
-/** As JSON, or undefined if nothing is left out. An entry is stored as its distance from the previous one, `keepsAll` as -1. */
+/**
+ * Encodes exclusions as JSON; undefined if there are none. An entry is stored as its distance from the previous one, `keepsAll`
+ * as -1.
+ */
 export function encodeLeftOut({
   entries,
   kept,

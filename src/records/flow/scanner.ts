@@ -161,7 +161,7 @@ export class FlowScanner {
     }
   }
 
-  /** Whether it has a reporter, traffic, and a window that does not end before it starts. */
+  /** True if the record has a reporter, traffic, and a window that does not end before it starts. */
   #isComplete(columns: FlowColumns): boolean {
     const row = columns.records;
     if (!this.#has(memberNodeId) || this.#had >> memberFirstTraffic === 0) return false;
