@@ -100,7 +100,7 @@ export interface PollCursor {
   readonly type: PolledType;
   /** Whole seconds on the log service's clock. */
   readonly readUntil: number;
-  /** By our clock instead, since nobody had reached the log service yet. */
+  /** Set if `readUntil` is by the local clock, because the log service had not been reached yet. */
   readonly isOurClock?: true;
 }
 

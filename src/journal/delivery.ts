@@ -108,8 +108,8 @@ export interface DestinationRule {
 }
 
 /**
- * Progress of a further destination. In records of its types, since it was added or its series began anew: `accepted =
- * cursor.records.delivered + pending + cursor.records.deadLettered + evicted`.
+ * Progress of a further destination. In records of its types, since it was added or its series began anew:
+ * `accepted = cursor.records.delivered + pending + cursor.records.deadLettered + evicted`.
  */
 export interface DestinationAccount extends DestinationRule {
   /** When its counts began, epoch milliseconds. */
