@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { createSecretCheck, readAuthorization } from "../../src/http/auth.ts";
+import { createSecretCheck, isFromBrowser, readAuthorization } from "../../src/http/auth.ts";
+import type { Exchange } from "../../src/http/exchange.ts";
 
 const read = (header: string | null): string => {
   const credential = readAuthorization(header);
@@ -22,6 +23,8 @@ describe("an Authorization header", () => {
     ["bearer", "malformed"],
     ["Basic", "malformed"],
     ["Basic !!!!", "malformed"],
+    [`Basic ${btoa("user:abc")}!`, "malformed"],
+    [`Basic ${btoa("user:abcd")} more`, "malformed"],
     [`Basic ${btoa("user")}`, "malformed"],
     [`Basic ${btoa("user:")}`, "malformed"],
     ["Negotiate abc", "malformed"],
@@ -46,5 +49,30 @@ describe("a secret check", () => {
 
   test("accepts nothing without a secret", () => {
     expect(createSecretCheck(["", ""])(Buffer.from(""))).toBe(false);
+  });
+});
+
+describe("where no secret is asked for, a web page is told by", () => {
+  test.each<[Record<string, string>, "loopback" | "any address", boolean, string]>([
+    [{ host: "127.0.0.1:8088" }, "loopback", false, "nothing: a program"],
+    [{ host: "node.example.com" }, "any address", false, "no name, if others reach the listener"],
+    [{ host: "node.example.com" }, "loopback", true, "a name that is not this machine's"],
+    [{ host: "logs.tail1234.ts.net" }, "loopback", false, "no name that is the proxy's"],
+    [
+      { host: "LOGS.tail1234.ts.net:443" },
+      "loopback",
+      false,
+      "no name that is the proxy's, in capitals and with its port",
+    ],
+    [{ host: "127.0.0.1:8088", origin: "http://127.0.0.1:8088" }, "loopback", true, "any origin"],
+    [{ host: "node.example.com", "sec-fetch-site": "cross-site" }, "any address", true, "the site that it belongs to"],
+  ])("%j, on %s: %p (%s)", (headers, on, expected) => {
+    const exchange = { request: { headers: new Headers(headers) }, isLocalOnly: on === "loopback" };
+    expect(isFromBrowser(exchange as unknown as Exchange, "https://logs.tail1234.ts.net/services")).toBe(expected);
+  });
+
+  test("a name that is not this machine's, on loopback without a proxy", () => {
+    const exchange = { request: { headers: new Headers({ host: "logs.example.com" }) }, isLocalOnly: true };
+    expect(isFromBrowser(exchange as unknown as Exchange, "")).toBe(true);
   });
 });
