@@ -1,4 +1,4 @@
-/** One tailnet of the process: its journal and pipeline, which take in what arrives, and the leading half. */
+/** One tailnet of the process: its journal and pipeline, which accept records, and its leading half. */
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import { hostname } from "node:os";
 import { type Config, usesTls } from "../config/index.ts";
@@ -23,11 +23,11 @@ import { createTermTelemetry } from "./telemetry.ts";
 import { createTerms } from "./terms.ts";
 
 export interface CoreDeps extends Pick<LeadingDeps, "onStdoutClosed" | "entry" | "version" | "startedAt"> {
-  /** Of several tailnets: the first one's instruments measure the process too. Absent: there is one. */
+  /** With several tailnets, the instruments of the first one measure the process too. Absent: there is only one. */
   readonly place?: "first" | "further" | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** The journal is damaged and accepts nothing more. Absent: it keeps refusing records. */
+  /** Called when the journal is damaged and accepts nothing more. Absent: it keeps refusing records. */
   readonly onDamage?: () => void;
   /** Why no record of any tailnet can be accepted. */
   readonly closed: () => readonly string[];
@@ -38,23 +38,23 @@ export interface CoreDeps extends Pick<LeadingDeps, "onStdoutClosed" | "entry" |
 export interface Core extends ReceivingTailnet, AdminTailnet {
   /** Absent while another instance leads. */
   readonly leading: Leading | undefined;
-  /** For what belongs to no tailnet in particular. */
+  /** Telemetry that belongs to no particular tailnet. */
   readonly processTelemetry: Telemetry;
   /** Writes the tailnet's page of `/metrics`. */
   readonly scrape: () => Promise<string>;
-  /** Before the receivers listen: gives them the stored webhook secret. */
+  /** Call before the receivers listen: gives them the stored webhook secret. */
   recall(): void;
-  /** Once the receivers listen: polls and counts, or waits to lead. */
+  /** Call once the receivers listen: polls and counts, or waits to lead. */
   begin(): void;
-  /** Uses new credentials, tokens and secrets. @throws {ConfigError} */
+  /** Applies new credentials, tokens and secrets. @throws {ConfigError} */
   reload(config: Config): void;
-  /** From now on, it says that the program is stopping. */
+  /** Reports from now on that the program is stopping. */
   end(): void;
-  /** Asks Tailscale for nothing more; what shares its journal lets another instance lead, by the deadline. */
+  /** Stops all requests to Tailscale; if the journal is shared, lets another instance lead by the deadline. */
   stopAsking(deadlineMs: number): Promise<void>;
-  /** Those who look get no more. */
+  /** Ends the feeds of events, traffic and live values. */
   closeFeeds(): void;
-  /** Once nothing more comes in. Returns how many records are left for the next start to deliver. */
+  /** Call once intake has stopped. Resolves with the number of records left for the next start to deliver. */
   close(deadlineMs: number): Promise<number>;
 }
 
@@ -83,7 +83,7 @@ export async function openCore(name: string, config: Config, deps: CoreDeps): Pr
 
 interface OpenedDeps extends CoreDeps {
   readonly journal: AppendingJournal;
-  /** Where the journal measures itself, once there are instruments. */
+  /** Receives the journal's own metrics, once there are instruments. */
   readonly measured: { telemetry: Telemetry };
 }
 
@@ -106,7 +106,7 @@ async function coreOver(name: string, config: Config, deps: OpenedDeps): Promise
   const endObserving = cluster && observeCluster(cluster, { telemetry, leaseMs: config.state.lease });
   let alone: Leading | undefined;
   let isEnding = false;
-  /** Rows are measured by the leader's books: these are only asked whether a record measures at all. */
+  /** The leader's books measure the rows; these only tell if a record is measured at all. */
   const renewal = cluster && setInterval(() => books.edges.renew(), renewMs).unref();
   const terms = createTerms({
     journal,
@@ -217,7 +217,7 @@ async function coreOver(name: string, config: Config, deps: OpenedDeps): Promise
   };
 }
 
-/** What this instance shows of itself to those that share its journal. */
+/** How this instance presents itself to others that share its journal. */
 function shownInstance({ admin }: Config, version: string) {
   const host = hostname();
   const scheme = usesTls(admin.tls) ? "https" : "http";

@@ -20,9 +20,11 @@ export interface AppDeps {
   readonly build: Build;
   /** The module that starts the export worker when it runs in a worker thread. */
   readonly workerEntry: URL;
-  /** Standard output was closed by its reader; with `otlp.protocol = "stdout"` there is nothing left to do. */
+  /** Called when the reader of standard output closes it; with `otlp.protocol = "stdout"` there is nothing left to do. */
   readonly onStdoutClosed: () => void;
-  /** The journal is damaged and accepts nothing more; the next start salvages it. Absent: it keeps refusing records. */
+  /**
+   * Called when the journal is damaged and accepts nothing more; the next start salvages it. Absent: it keeps refusing records.
+   */
   readonly onDamage?: () => void;
 }
 
@@ -34,13 +36,13 @@ export interface Stopped {
 export interface App {
   /** Applies the settings that need no restart: tokens, credentials and certificates. */
   reload(applied: Applied): Promise<void>;
-  /** The configuration was to be reloaded, and is invalid: the running one stays, and a metric says so. */
+  /** Reports that a reload failed because the configuration is invalid: the running one stays, and a metric says so. */
   refuseReload(): void;
-  /** Stops intake first; ends within the deadline whatever the backend does. */
+  /** Stops intake first; ends within the deadline, whatever the backend does. */
   stop(deadlineMs: number): Promise<Stopped>;
   /** What the app listens on. */
   readonly addresses: ReceiverAddresses & { readonly admin?: string };
-  /** Of the first tailnet, as are its events. @throws {Unavailable} while another instance leads. */
+  /** Covers the first tailnet only, like `events`. @throws {Unavailable} while another instance leads. */
   overview(): Overview;
   /** A page of accepted events. */
   events(query: EventQuery): Promise<EventPage>;
@@ -146,7 +148,7 @@ function ofEach<Result>(cores: readonly Core[], work: (core: Core) => Promise<Re
   return Promise.all(cores.map(work));
 }
 
-/** One for each tailnet, or none. @throws what `openCore` throws. */
+/** Opens one core per tailnet, or none if one fails. @throws what `openCore` throws. */
 async function openCores(config: Config, deps: CoreDeps): Promise<readonly [Core, ...Core[]]> {
   if (config.tailnet.length === 0) return [await openCore("", config, deps)];
   const opened: Core[] = [];

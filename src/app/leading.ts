@@ -1,6 +1,6 @@
 /**
- * The half of a core that counts, delivers, polls and shows: it exists while this instance leads. It is made once the journal is
- * this instance's to lead, begins when the receivers listen, and ends with a last delivery and a last fold.
+ * The half of a core that counts, delivers, polls and serves views, and exists only while this instance leads. It is created once
+ * this instance leads the journal, begins when the receivers listen, and ends with a last delivery and a last fold.
  */
 import { hasCredentials, type Config } from "../config/index.ts";
 import { pause } from "../lib/backoff.ts";
@@ -31,17 +31,17 @@ import { createTailscaleApi } from "../tailscale/index.ts";
 import type { TermTelemetry } from "./telemetry.ts";
 
 export interface LeadingDeps extends MeasureContext, Pick<ExportDeps, "onStdoutClosed" | "entry" | "random"> {
-  /** Absent if they are exported another way. */
+  /** Absent if they are exported separately. */
   readonly instruments?: ExportDeps["instruments"];
   readonly journal: Journal;
   readonly pipeline: Pipeline;
   readonly telemetry: TermTelemetry;
   readonly logger: Logger;
-  /** Lines of the export itself, which are not exported. */
+  /** For log lines of the export itself, which are not exported. */
   readonly plainLogger: Logger;
   readonly clock: Clock;
   readonly version: string;
-  /** Of the process, epoch milliseconds. */
+  /** Start of the process, epoch milliseconds. */
   readonly startedAt: number;
   /** The last row at the start of the process. */
   readonly firstSeq: number;
@@ -56,19 +56,19 @@ export type Leading = Awaited<ReturnType<typeof createLeading>>;
 /** Time for a request to Tailscale's API that is in flight when the program stops: its answer may contain a secret. */
 const lastRequestMs = 2000;
 
-/** The share of the remaining time for one last delivery of logs. */
+/** The share of the remaining time for the last delivery of logs. */
 const lastLogsShare = 0.5;
 
-/** For the last delivery and the last export of a term, while another instance waits to lead. */
+/** Time for the last delivery and the last export of a term, while another instance waits to lead. */
 const lastOfTermMs = 3000;
 
 const restoreRetryMs = 1000;
 
-/** Delivers at once, counts and polls from `begin` on. @throws {ConfigError} if a file of `otlp.tls` cannot be read. */
+/** Delivers at once; counts and polls from `begin` on. @throws {ConfigError} if a file of `otlp.tls` cannot be read. */
 export async function createLeading(config: Config, deps: LeadingDeps) {
   const { journal, settings, pipeline, telemetry, logger, clock, version, random, startedAt } = deps;
   const { tail } = journal;
-  // Rows that are read are measured by books of their own.
+  // Rows read from the tail are measured by separate books.
   const { edges, ends } = tail === undefined ? deps : { edges: new EdgeBook(settings), ends: new EndBook(settings) };
   const ledger = new Ledger(config, deps);
   const { instanceId } = journal.identity;
@@ -108,7 +108,7 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
   let stopFolding = (): void => undefined;
   let restoring: Promise<void> = Promise.resolve();
 
-  /** Another instance leads, or this one cannot: nothing is delivered or written any more. */
+  /** Stops without a last delivery or write, because another instance leads or this one cannot. */
   async function abandon(): Promise<void> {
     ending.abort();
     if (tail !== undefined) tail.onGrowth = () => undefined;
@@ -118,7 +118,7 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
     telemetry.end();
     await Promise.all([exporter.abandon(), poller.stop(0), tailnet.stop(0), restoring]);
   }
-  /** What was begun ends if the journal is lost meanwhile. */
+  /** Abandons what has started if the work fails, for example because the journal is lost. */
   async function orAbandoned(work: () => Promise<unknown>): Promise<void> {
     try {
       await work();
@@ -177,7 +177,7 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
 
   const calm = calmLogger(logger, clock);
 
-  /** A database may be away for a while, which its client logs; a disk may fail, or the file be damaged, which ends the program. */
+  /** A database may be unavailable for a while, which its client logs; a failing disk or damaged file ends the program. */
   async function stepFailed(failure: unknown): Promise<false> {
     const level = tail === undefined ? "error" : "debug";
     calm[level]("the journal cannot be read to restore the counters; trying again", { reason: reasonOf(failure) });
@@ -207,35 +207,35 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
     traffic,
     live,
     operations: createOperations(operationsDeps),
-    /** Records that are left for another term to deliver. */
+    /** Records left for another term to deliver. */
     get pending(): number {
       return journal.pendingRecords;
     },
     /** The last committed fold. */
     shown: () => ledger.shown,
-    /** Whether commits should come with the text of their rows. */
+    /** True if commits should include the text of their rows. */
     get wantsText(): boolean {
       return tail === undefined && exporter.wantsText;
     },
     /** Counts and delivers a commit of this process; called in the order of rows. */
     committed(batch: Committed): void {
-      // The tail announces it, with those of the others.
+      // The tail announces it, along with the commits of other instances.
       if (tail !== undefined) return;
       exporter.committed(batch);
       counting.committed(batch);
       events.committed();
       live.committed(batch);
     },
-    /** Before the receivers listen: gives them the stored webhook secret. */
+    /** Call before the receivers listen: gives them the stored webhook secret. */
     recall: (): void => tailnet.recall(),
     signedBy: (secret: string): void => tailnet.signedBy(secret),
-    /** Once the receivers listen. Nothing waits for it. */
+    /** Call once the receivers listen. Runs in the background. */
     begin(): void {
       tailnet.start();
       poller.start();
       restoring = restoreCounters();
     },
-    /** Uses new credentials, tokens and secrets. @throws {ConfigError} */
+    /** Applies new credentials, tokens and secrets. @throws {ConfigError} */
     reload(next: Config): void {
       tailnet.reload(next);
       exporter.useCredentials(next);
@@ -243,7 +243,7 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
     stopAsking,
     closeFeeds,
     finish,
-    /** The end of a term that others are waiting for. */
+    /** Ends a term while other instances wait to lead. */
     async end(deadlineMs: number): Promise<void> {
       await stopAsking();
       closeFeeds();
@@ -252,20 +252,20 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
     abandon,
   };
 
-  /** Asks Tailscale for nothing more, and restores no further. */
+  /** Stops all requests to Tailscale, and the restoring of counters. */
   async function stopAsking(): Promise<void> {
     ending.abort();
     await Promise.all([poller.stop(lastRequestMs), tailnet.stop(lastRequestMs), restoring]);
   }
 
-  /** Those who look get no more. */
+  /** Ends the feeds of events, traffic and live values. */
   function closeFeeds(): void {
     events.close();
     traffic.stop();
     live.close();
   }
 
-  /** Once nothing more comes in: the last delivery, the last fold, the last export of metrics. */
+  /** Call once intake has stopped: makes the last delivery, the last fold and the last export of metrics. */
   async function finish(deadlineMs: number): Promise<void> {
     const endsAt = performance.now() + deadlineMs;
     const remainingMs = (): number => Math.max(0, endsAt - performance.now());

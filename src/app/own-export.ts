@@ -1,6 +1,6 @@
 /**
- * What an instance that shares its journal exports about itself, whether it leads or not: its own metrics and log lines, under a
- * `service.instance.id` of its own. The counters of the tailnet are the leader's, under that of the journal.
+ * What an instance that shares its journal exports about itself, leading or not: its own metrics and log lines, under its own
+ * `service.instance.id`. The leader exports the tailnet's counters, under the id of the journal.
  */
 import type { Config } from "../config/index.ts";
 import { createExporter, type ExportDeps } from "../export/index.ts";
@@ -25,7 +25,7 @@ export function startOwnExport(
   const now = () => ({ at: deps.clock(), since: undefined, metrics: [] });
   const exporter = createExporter(own, context, {
     ...deps,
-    // Nothing of it outlives the process.
+    // No state outlives the process.
     journal: { readState: () => undefined, writeState() {} },
     shown: now,
     onProgress() {},
@@ -42,7 +42,7 @@ export function startOwnExport(
       return exporter.health;
     },
     useCredentials: exporter.useCredentials,
-    /** The last export, by the deadline. */
+    /** Makes the last export, by the deadline. */
     async stop(deadlineMs: number): Promise<void> {
       clearInterval(timer);
       await exporter.folded(now());
@@ -51,7 +51,7 @@ export function startOwnExport(
   };
 }
 
-/** The settings of what the leader exports besides: own log lines are those of an instance. */
+/** The settings of the leader's export, without its log lines, which every instance exports itself. */
 export function withoutOwnLines(config: Config): Config {
   return { ...config, self_observability: { ...config.self_observability, logs: false } };
 }

@@ -1,9 +1,9 @@
-/** Telemetry of what is created again and again during the life of a process. */
+/** Telemetry of components that are created repeatedly during the life of a process. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 
-/** What a component observes until it ends. */
+/** Telemetry of a component that ends. */
 export interface TermTelemetry extends Telemetry {
-  /** Nothing that was observed is read any more. */
+  /** Stops reading everything that it has observed. */
   end(): void;
 }
 
@@ -11,8 +11,8 @@ type Observed = Parameters<Telemetry["observe"]>[0];
 type Read = () => readonly never[];
 
 /**
- * Returns what makes a telemetry for one term after another. An instrument keeps its callbacks for ever: it gets one, which reads
- * what the present term observes.
+ * Returns a function that creates the telemetry of each term. An instrument keeps its callbacks forever, so it gets a single one,
+ * which reads what the current term observes.
  */
 export function createTermTelemetry(telemetry: Telemetry): () => TermTelemetry {
   const present = new Map<Observed, Set<Read>>();

@@ -1,6 +1,6 @@
 /**
- * The terms of an instance that shares its journal: it waits to lead, leads until it has lost that or the program stops, and waits
- * again. Whatever a term fails with, another one follows.
+ * The terms of an instance that shares its journal: it waits to lead, leads until it loses the lead or the program stops, and
+ * waits again. Whatever a term fails with, another one follows.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { AppendingJournal, Journal } from "../journal/index.ts";
@@ -8,24 +8,24 @@ import type { Logger } from "../lib/logger.ts";
 import { reasonOf } from "../journal/index.ts";
 import type { Leading } from "./leading.ts";
 
-/** What of the leading half a term needs. */
+/** The part of the leading half that a term needs. */
 export type Led = Pick<Leading, "begin" | "end" | "abandon">;
 
 export interface TermsDeps<Half extends Led> {
   readonly journal: Pick<AppendingJournal, "lead">;
   readonly logger: Logger;
-  /** Makes the leading half over the journal that is this instance's to lead. */
+  /** Creates the leading half over the journal that this instance leads. */
   readonly make: (journal: Journal) => Promise<Half>;
-  /** After a term that could not begin. */
+  /** Pause after a term that could not begin. */
   readonly pauseMs?: number;
 }
 
 export interface Terms<Half extends Led> {
   /** Absent while another instance leads. */
   readonly leading: Half | undefined;
-  /** Once the receivers listen. Nothing waits for it. */
+  /** Call once the receivers listen. Runs in the background. */
   start(): void;
-  /** Ends the term by the deadline and lets another instance lead at once. Safe twice, and before `start`. */
+  /** Ends the term by the deadline and lets another instance lead at once. May be called twice, and before `start`. */
   stop(deadlineMs: number): Promise<void>;
 }
 
@@ -47,7 +47,7 @@ export function createTerms<Half extends Led>({ journal, logger, make, pauseMs =
     }
   }
 
-  /** Resolves when the term is over. @throws what making its parts throws; the journal is released then. */
+  /** Resolves when the term is over. @throws what `make` throws, after the journal is released. */
   async function serveTerm(led: Journal): Promise<void> {
     let half: Half;
     try {

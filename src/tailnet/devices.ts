@@ -1,6 +1,6 @@
 /**
- * The tailnet's devices, read from the API at an interval, with a stored copy for the next start. The latest answer decides: a
- * deleted device has no name any more, and an address has the name of the device that it belongs to now.
+ * The tailnet's devices, read from the API at an interval, with a stored copy for the next start. The latest answer counts: a
+ * deleted device has no name, and an address has the name of its current device.
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { Buffer } from "node:buffer";
@@ -20,10 +20,10 @@ export interface DevicesDeps extends ScrapeDeps {
   readonly use: (devices: readonly Device[]) => void;
 }
 
-/** Takes about 100 MB. */
+/** Takes about 100 MB of memory. */
 const defaultMaxDevices = 100_000;
 
-/** In the journal's state. */
+/** The name of the copy in the journal's state. */
 const stateName = "devices";
 
 export function createDeviceRefresh(
@@ -32,7 +32,7 @@ export function createDeviceRefresh(
 ) {
   const { logger } = deps;
   let usedText: string | undefined;
-  /** What the copy has, or cannot have. */
+  /** The last text that was stored, or that cannot be stored. */
   let storedText: string | undefined;
 
   async function update(answer: readonly Device[]): Promise<void> {
@@ -52,7 +52,7 @@ export function createDeviceRefresh(
       await journal.writeState(stateName, encodeDevices(devices));
     } catch (error) {
       logger.warn("cannot store the tailnet's devices for the next start", { reason: messageOf(error) });
-      // A journal that is away or full takes the copy later.
+      // If the journal is unavailable or full, the copy is stored later.
       if (error instanceof Unavailable) return;
     }
     storedText = text;
@@ -74,7 +74,7 @@ export function createDeviceRefresh(
   );
 
   return {
-    /** Uses the stored copy, if there is one, and begins to ask the API. */
+    /** Uses the stored copy, if there is one, and starts reading from the API. */
     start(): void {
       const stored = journal.readState(stateName);
       const devices = stored === undefined ? undefined : decodeDevices(stored);
@@ -88,12 +88,12 @@ export function createDeviceRefresh(
     get failure(): Partial<Failure> {
       return scrape.status;
     },
-    /** Safe before `start`, and twice. An answer that arrives later is not used. */
+    /** May be called before `start`, and twice. An answer that arrives later is not used. */
     stop: (): void => void scrape.stop(0),
   };
 }
 
-/** Devices without a node id are left out: nothing could refer to them. So are addresses that do not parse. */
+/** Omits devices without a node id, since nothing could refer to them, and addresses that do not parse. */
 export function directoryDevices(devices: readonly ApiDevice[]): readonly Device[] {
   return devices.flatMap(({ nodeId = "", name = "", addresses, os = "", user = "", tags }): readonly Device[] => {
     if (nodeId === "") return [];
@@ -104,13 +104,13 @@ export function directoryDevices(devices: readonly ApiDevice[]): readonly Device
   });
 }
 
-/** Of the copy's format. */
+/** The version of the copy's format. */
 const version = 1;
 
-/** Over 100,000 devices of 31 bytes each, as measured. A larger copy is not worth the space that records need. */
+/** Enough for over 100,000 devices of 31 bytes each, as measured. A larger copy is not worth the space that records need. */
 const maxStoredBytes = 4 * 1024 * 1024;
 
-/** What a copy may inflate to, if somebody has tampered with it. */
+/** Limit of a decompressed copy, in case somebody has tampered with it. */
 const maxInflatedBytes = 256 * 1024 * 1024;
 
 /** @throws {RangeError} if the copy would be too large. */

@@ -1,4 +1,4 @@
-/** What the program reads and sets up in the tailnet through the API, as far as the settings ask for it: devices, log streams, webhook. */
+/** Reads and sets up what the settings ask for in the tailnet, through the API: devices, log streams, webhook. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { type Config, hasCredentials, readsDevices, subscriptionsOf } from "../config/index.ts";
 import type { Journal } from "../journal/index.ts";
@@ -11,7 +11,7 @@ import { createLogStreams, logNames, type LogStreams, logStreamTargetOf, publicA
 import { createWebhookRegistration, type WebhookRegistration } from "./webhook.ts";
 
 export interface TailnetDeps extends RetryDeps {
-  /** Without it nothing here does anything. */
+  /** Absent: nothing is read or set up. */
   readonly api: TailscaleApi | undefined;
   readonly telemetry: Telemetry;
   readonly journal: Pick<Journal, "readState" | "writeState">;
@@ -71,17 +71,17 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps) {
         ...one("device list", devices?.failure),
       ];
     },
-    /** Before anything is measured, so that devices have names. */
+    /** Call before anything is measured, so that devices have names. */
     startDevices: (): void => devices?.start(),
-    /** Before the receivers listen: gives them the stored webhook secret. */
+    /** Call before the receivers listen: gives them the stored webhook secret. */
     recall: (): void => webhook?.recall(),
-    /** Once the receivers listen. Nothing waits for it. */
+    /** Call once the receivers listen. Runs in the background. */
     start(): void {
       isRunning = true;
       streams?.start();
       webhook?.start();
     },
-    /** Uses new credentials, tokens and secrets. */
+    /** Applies new credentials, tokens and secrets. */
     reload(next: Config): void {
       if (hasCredentials(next)) api?.useAuth(next.tailscale.auth);
       streams?.useToken(next.streaming.token);
@@ -93,9 +93,9 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps) {
       webhook?.recall();
       webhook?.start();
     },
-    /** A webhook delivery was signed with this secret. */
+    /** Call when a webhook delivery was signed with this secret. */
     signedBy: (secret: string): void => webhook?.signedBy(secret),
-    /** Waits for a request in flight, at most `deadlineMs`: its answer may hold a secret. Safe twice. */
+    /** Waits up to `deadlineMs` for a request in flight, whose answer may contain a secret. May be called twice. */
     async stop(deadlineMs: number): Promise<void> {
       isRunning = false;
       devices?.stop();

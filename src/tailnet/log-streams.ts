@@ -20,7 +20,7 @@ import {
 export interface LogStreamsOptions {
   readonly logs: readonly LogName[];
   readonly target: LogStreamTarget;
-  /** Between two reads of the status: doubling from the first. */
+  /** Time between two reads of the status, doubling from the first. */
   readonly checks?: Backoff;
   readonly backoff?: Backoff;
 }
@@ -59,12 +59,12 @@ export function publicAddress(publicUrl: string, receiverPath: string): string {
   return url.href;
 }
 
-/** Whether two addresses are equal apart from the host's case, default ports and a slash at the end. */
+/** True if two addresses are equal apart from the host's case, default ports and trailing slashes. */
 export function isSameAddress(one: string, other: string): boolean {
   return normal(one) === normal(other);
 }
 
-/** Whether a log stream sends to the HEC receiver at this address. */
+/** True if a log stream sends to the HEC receiver at this address. */
 export function isSentTo(url: string, stream: Pick<LogStream, "destinationType" | "url"> | undefined): boolean {
   return stream?.destinationType === "splunk" && isSameAddress(stream.url, url);
 }
@@ -79,7 +79,7 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
   let round: AbortController | undefined;
   const streams = options.logs.map((log) => ({ ...createStream(log, options, deps), last: Promise.resolve() }));
 
-  /** A round begins when the one before has ended, so that an old token is never put after a new one. */
+  /** A round begins when the previous one has ended, so that an old token never replaces a new one. */
   function begin(): void {
     round?.abort();
     const { signal } = (round = new AbortController());
@@ -106,7 +106,7 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
       target = { ...target, token };
       if (round !== undefined && !round.signal.aborted) begin();
     },
-    /** Waits for a request in flight, at most `deadlineMs`. Safe before `start`, and twice. */
+    /** Waits up to `deadlineMs` for a request in flight. May be called before `start`, and twice. */
     async stop(deadlineMs: number): Promise<void> {
       round?.abort();
       await waitAtMost(Promise.all(streams.map(({ last }) => last)), deadlineMs);
@@ -114,7 +114,7 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
   };
 }
 
-/** Tailscale's own view of each stream, once it has been read. */
+/** Observes Tailscale's own view of each stream, once it has been read. */
 function observeLogStreams(
   streams: readonly { readonly log: LogName; readonly loss: LossCount }[],
   telemetry: Telemetry,
@@ -167,7 +167,7 @@ function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreams
     return true;
   }
 
-  /** Tailscale never returns the token, so what was set last is compared too. */
+  /** Tailscale never returns the token, so the digest of what was set last is compared too. */
   function isAsSet(present: LogStream, target: LogStreamTarget): boolean {
     const stored = journal.readState(stateName);
     const isAlike = present.user === target.user && present.compressionFormat === target.compressionFormat;
@@ -212,15 +212,15 @@ function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreams
   return { log, loss, attempts, run };
 }
 
-/** Tailscale's count of entries sent against ours of records received, since a baseline. */
+/** Compares Tailscale's count of entries sent with the receiver's count of records, since a baseline. */
 export class LossCount {
-  /** The last one read. */
+  /** The last status read. */
   status: LogStreamStatus | undefined;
-  /** Entries that Tailscale has sent since the baseline and that never arrived here. Never below 0. */
+  /** Entries that Tailscale has sent since the baseline and that have not arrived here. Never below 0. */
   missing: number | undefined;
   #baseline: { readonly sent: number; readonly received: number } | undefined;
 
-  /** `received` as of just before the status was read. If Tailscale counts from 0 again, that is the new baseline. */
+  /** `received`: the count just before the status was read. If Tailscale restarts its count, this is the new baseline. */
   update(status: LogStreamStatus, received: number): void {
     const { numEntriesSent: sent = 0 } = status;
     if (this.#baseline === undefined || sent < (this.status?.numEntriesSent ?? 0)) this.#baseline = { sent, received };
@@ -228,7 +228,7 @@ export class LossCount {
     this.missing = Math.max(0, sent - this.#baseline.sent - (received - this.#baseline.received));
   }
 
-  /** The next update is the baseline. */
+  /** Makes the next update the baseline. */
   reset(): void {
     this.#baseline = this.status = this.missing = undefined;
   }
@@ -236,7 +236,7 @@ export class LossCount {
 
 const saltBytes = 16;
 
-/** The salt, and a digest with it. */
+/** The salt, followed by a digest keyed with it. */
 function digestOf({ url, user, token, compressionFormat }: LogStreamTarget, salt: Uint8Array): Buffer {
   const text = JSON.stringify([url, user, token, compressionFormat]);
   return Buffer.concat([salt, createHmac("sha256", salt).update(text).digest()]);

@@ -1,6 +1,6 @@
 /**
- * Maintains the receiver's webhook at Tailscale: creates it or takes over the present one, and gives its secret to the
- * receiver, across rotations and restarts.
+ * Maintains the receiver's webhook at Tailscale: creates it or takes over the existing one, and gives its secret to the receiver,
+ * across rotations and restarts.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -22,20 +22,20 @@ import { isSameAddress, usualBackoff } from "./log-streams.ts";
 export interface WebhookOptions {
   /** The address that Tailscale should deliver to. */
   readonly url: string;
-  /** Event types, `all` spelled out. */
+  /** Event types, with `all` expanded. */
   readonly subscriptions: readonly string[];
-  /** Where `webhook.json` is. */
+  /** The directory of `webhook.json`. */
   readonly statePath: string;
   /** `webhook.secret` is set. Tailscale would choose another secret, so nothing is created or rotated. */
   readonly isSecretSet: boolean;
   readonly backoff?: Backoff;
-  /** Between two checks of the file with the secret. */
+  /** Time between two checks of the file with the secret. */
   readonly watchMs?: number;
 }
 
 export interface WebhookDeps extends RetryDeps {
   readonly api: Pick<TailscaleApi, "webhooks" | "createWebhook" | "updateWebhook" | "rotateWebhook">;
-  /** Sets the secrets that deliveries are verified with; an empty one is none. */
+  /** Sets the secrets that deliveries are verified with; an empty one means none. */
   use(secret: string, secretPrevious: string): void;
 }
 
@@ -46,7 +46,7 @@ export interface StoredWebhook {
   readonly id: string;
   readonly url: string;
   readonly secret: string;
-  /** The secret before, accepted until the new one has been seen, at the latest until then (epoch milliseconds). */
+  /** The previous secret, accepted until the new one has been used, at the latest until `until` (epoch milliseconds). */
   readonly previous?: { readonly secret: string; readonly until: number };
 }
 
@@ -55,7 +55,7 @@ export type WebhookSecretFile = ReturnType<typeof webhookSecretFile>;
 /** Tailscale retries a delivery for this long. */
 const previousMs = 24 * 3_600_000;
 
-/** The private file in a state directory, or in memory for as long as the returned object if that is `:memory:`. */
+/** The private file in a state directory; with `:memory:`, it lives as long as the returned object. */
 export function webhookSecretFile(statePath: string) {
   const isInMemory = statePath === memoryPath;
   const path = isInMemory ? memoryPath : join(statePath, "webhook.json");
@@ -65,7 +65,7 @@ export function webhookSecretFile(statePath: string) {
     path,
     /** `undefined` if there is none, or if it is damaged. @throws {Error} if it cannot be read. */
     read: (): StoredWebhook | undefined => (isInMemory ? inMemory : decode(readPrivateFile(path))),
-    /** @throws {Error} if it cannot be written; the file before is left as it was. */
+    /** @throws {Error} if it cannot be written; the previous file is unchanged. */
     write(webhook: StoredWebhook): void {
       if (isInMemory) inMemory = webhook;
       else writePrivateFile(path, `${JSON.stringify(webhook, undefined, 2)}\n`);
@@ -77,7 +77,7 @@ export function webhookSecretFile(statePath: string) {
   };
 }
 
-/** What to store after a creation or rotation at `now`: the secret before stays valid for a day. */
+/** What to store after a creation or rotation at `now`: the previous secret stays valid for a day. */
 export function withNewSecret(before: StoredWebhook | undefined, made: WebhookWithSecret, now: number): StoredWebhook {
   const { id, url, secret } = made;
   if (before === undefined || before.secret === secret) return { id, url, secret };
@@ -91,14 +91,14 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
   const ending = new AbortController();
   const mayLog = createOncePerMinute<"unwritable">(clock);
   let current: StoredWebhook | undefined;
-  /** Tailscale shows a new secret once. If it cannot be stored, it is held here, used, and only the write is retried. */
+  /** Tailscale shows a new secret once. If it cannot be stored, it is held and used here, and only the write is retried. */
   let unsaved: StoredWebhook | undefined;
   let watch: FileWatch | undefined;
   let expiry: ReturnType<typeof setTimeout> | undefined;
   let reconciling: Promise<unknown> = Promise.resolve();
   const attempts = createAttempts();
 
-  /** The file decides, whoever wrote it: this process or a command. */
+  /** Uses the secret in the file, whether this process or a command wrote it. */
   function recall(): void {
     let found: StoredWebhook | undefined;
     try {
@@ -131,14 +131,14 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
     recall();
   }
 
-  /** @throws {Error} if the file cannot be written; the secret is held and used all the same. */
+  /** @throws {Error} if the file cannot be written; the secret is held and used nevertheless. */
   function save(webhook: StoredWebhook): void {
     unsaved = webhook;
     file.write(webhook);
     unsaved = undefined;
   }
 
-  /** One pass. Afterwards the webhook exists with the wanted subscriptions, and its secret is in the file. */
+  /** Makes one pass, after which the webhook exists with the wanted subscriptions and its secret is in the file. */
   async function reconcile(): Promise<true> {
     if (unsaved !== undefined) save(unsaved);
     const before = file.read();
@@ -204,7 +204,7 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
     });
   }
 
-  /** A write after the first check is not missed. */
+  /** Watches before it reads, so that no later write is missed. */
   async function watchAndRecall(): Promise<void> {
     await watch?.watch([file.path]);
     recall();
@@ -237,12 +237,12 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
         signal: ending.signal,
       });
     },
-    /** A delivery was signed with this secret. */
+    /** Call when a delivery was signed with this secret. */
     signedBy(secret: string): void {
       if (current?.previous !== undefined && secret === current.secret)
         retirePrevious("a delivery was signed with the new one");
     },
-    /** Waits for a request in flight, at most `deadlineMs`. Safe before \`start\`, and twice. */
+    /** Waits up to `deadlineMs` for a request in flight. May be called before `start`, and twice. */
     async stop(deadlineMs: number): Promise<void> {
       ending.abort();
       watch?.stop();

@@ -4,7 +4,7 @@ import { Value } from "@sinclair/typebox/value";
 import { BadAnswer } from "./errors.ts";
 
 /**
- * The value of a text that has the shape. Go omits empty values and writes an empty list as `null`, so `null` counts as absent.
+ * Parses a text and checks its shape. Go omits empty values and writes an empty list as `null`, so `null` counts as absent.
  * @throws {BadAnswer} with the path of the first mismatch
  */
 export function checkedAnswer<Schema extends TSchema>(schema: Schema, text: string): Static<Schema> {
@@ -18,7 +18,7 @@ export function checkedAnswer<Schema extends TSchema>(schema: Schema, text: stri
   throw new BadAnswer("malformed", mismatchOf(schema, value));
 }
 
-/** Where and how a value first differs from the shape, which it does not have. */
+/** Where and how a value first differs from a shape that it does not match. */
 export function mismatchOf(schema: TSchema, value: unknown): string {
   const { path = "", message = "" } = Value.Errors(schema, value).First() ?? {};
   return `${path === "" ? "the whole" : path.slice(0, 100)}: ${message.slice(0, 200)}`;
@@ -50,7 +50,7 @@ export const LogStreamAnswer = Type.Object({
   ),
 });
 
-/** Tailscale's own view of a stream: sums since it was configured. What is missing is zero or empty. */
+/** Tailscale's own view of a stream: totals since it was configured. Missing members are zero or empty. */
 export type LogStreamStatus = Readonly<Static<typeof LogStreamStatus>>;
 export const LogStreamStatus = Type.Object({
   lastActivity: text,
@@ -62,7 +62,7 @@ export const LogStreamStatus = Type.Object({
   numFailedRequests: count,
 });
 
-/** An id becomes part of a path, and must not lead to another one. */
+/** An id becomes part of a path, so its characters are restricted. */
 export const WebhookAnswer = Type.Object({
   endpointId: Type.String({ pattern: "^[A-Za-z0-9_-]{1,128}$" }),
   endpointUrl: text,

@@ -1,6 +1,6 @@
 /**
- * One request to Tailscale's API: attempts with a deadline each, and one rate limit and one back-off for all requests, so that
- * a 429 or 5xx that one of them gets holds back the others too.
+ * Sends requests to Tailscale's API: each attempt has a deadline, and all requests share one rate limit and one back-off, so that
+ * a 429 or 5xx for one of them delays the others too.
  */
 import { setTimeout as waitFor } from "node:timers/promises";
 import { apiStatusCodes } from "../catalogue/vocabulary.ts";
@@ -28,19 +28,19 @@ export interface Credentials {
   readonly kind: "oauth" | "apikey";
   /** The value of the `Authorization` header. @throws {TailscaleError} */
   header(signal: AbortSignal | undefined): Promise<string>;
-  /** This value got a 401. Returns whether a new one can be had. */
+  /** Called after this value got a 401. Returns true if a new one can be obtained. */
   drop(rejected: string | undefined): boolean;
 }
 
 export interface Request<Result> extends Call {
-  /** The token call has none. */
+  /** Absent for the token call. */
   readonly credentials?: Credentials;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: { readonly type: string; readonly text: string };
   /** Texts of the body that must not appear in an error. */
   readonly secrets?: readonly string[];
   readonly signal?: AbortSignal | undefined;
-  /** Reads the body of a success. Whatever it throws fails the attempt. */
+  /** Reads the body of a successful answer. If it throws, the attempt fails. */
   readonly read: (response: Response, deadline: Deadline) => Promise<Result>;
   /** Asked before each retry. Default: yes. */
   readonly mayRetry?: (error: TailscaleError) => boolean;
@@ -48,13 +48,13 @@ export interface Request<Result> extends Call {
 
 export type Client = ReturnType<typeof createClient>;
 
-/** Also the longest `Retry-After` that is honoured. */
+/** `maxMs` is also the longest `Retry-After` that is honoured. */
 const backoff = { firstMs: 500, maxMs: 10_000 };
 
 /** An error's body is `{"message": …}`. */
 const maxErrorBytes = 64 * 1024;
 
-/** Reasons that a retry may help with. */
+/** Reasons for which a retry may help. */
 const retryable: ReadonlySet<string> = new Set(["rate_limited", "unavailable", "timeout"]);
 
 export function createClient(settings: Pick<Config["tailscale"], "base_url" | "http">, deps: ClientDeps) {
@@ -105,7 +105,7 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
         if (deadline.signal.aborted) throw error;
         return ""; // The status says more than a body that cannot be read.
       });
-      // Credentials go to no other address.
+      // Redirects are not followed, so that credentials go to no other address.
       if (status < 400)
         throw new BadAnswer("redirected", `redirected to ${response.headers.get("location") ?? "nowhere"}`);
       const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), clock(), backoff.maxMs);
@@ -130,7 +130,7 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
   }
 
   return {
-    /** By the last answer's `Date`, which has whole seconds: up to a second too little. */
+    /** From the last answer's `Date`, in whole seconds, so up to a second too low. */
     get clockAheadMs() {
       return clockAheadMs;
     },
@@ -170,8 +170,8 @@ export function abortedError(call: Call): TailscaleError {
 }
 
 /**
- * The whole body as text.
- * @throws {BadAnswer} past `maxBytes` after decompression, or if it is not UTF-8
+ * Reads the whole body as text.
+ * @throws {BadAnswer} if it exceeds `maxBytes` after decompression, or is not UTF-8
  */
 export async function readText(response: Response, maxBytes: number): Promise<string> {
   const chunks: Uint8Array[] = [];
@@ -188,10 +188,10 @@ export async function readText(response: Response, maxBytes: number): Promise<st
   }
 }
 
-/** A time limit for the other side: stopped while the program works on what it was given, and then started anew. */
+/** A time limit for the other side: stopped while the program processes what it received, and then restarted. */
 export type Deadline = ReturnType<typeof startDeadline>;
 
-/** Started at once. It must be stopped in the end. `signal` aborts at the limit, and with the outer signal. */
+/** Starts at once and must be stopped in the end. `signal` aborts at the limit or with the outer signal. */
 export function startDeadline(limitMs: number, outer: AbortSignal | undefined) {
   const limit = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -226,7 +226,7 @@ function attributesOf({ endpoint }: Call, status: number | undefined) {
   return { endpoint, "http.response.status_code": status === undefined || knownStatuses.has(word) ? word : "other" };
 }
 
-/** An answer may repeat the credential that it rejects, and so may `fetch`; errors end up in logs. */
+/** Removes secrets: an answer or `fetch` may repeat the credential that was rejected, and errors end up in logs. */
 function redacted(text: string, secrets: readonly string[]): string {
   return secrets.filter((secret) => secret.length >= 4).reduce((out, one) => out.replaceAll(one, "[redacted]"), text);
 }

@@ -1,4 +1,4 @@
-/** What requests are authenticated with: an API key, or an OAuth client's access token, renewed before it expires. */
+/** Authenticates requests with an API key, or with an OAuth client's access token, renewed before it expires. */
 import { Type } from "@sinclair/typebox";
 import type { Config } from "../config/index.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -13,13 +13,13 @@ const maxTokenAnswerBytes = 64 * 1024;
 
 const tokenCall: Call = { endpoint: "oauth_token", method: "POST", path: "/api/v2/oauth/token" };
 
-/** A text that no header may hold is no token. */
+/** A token must be valid in a header. */
 const TokenAnswer = Type.Object({
   access_token: Type.String({ minLength: 1, maxLength: 8192, pattern: "^[\\x21-\\x7e]+$" }),
   expires_in: Type.Number({ exclusiveMinimum: 0 }),
 });
 
-/** An OAuth client wins over an API key. */
+/** An OAuth client takes precedence over an API key. */
 export function createCredentials(
   { apikey, oauth }: Config["tailscale"]["auth"],
   deps: { readonly client: Client; readonly clock: Clock },
@@ -38,7 +38,7 @@ export function createCredentials(
   let token: { readonly header: string; readonly renewAt: number } | undefined;
   let renewal: Promise<string> | undefined;
 
-  /** One request for everybody who waits, so no caller's signal ends it; its own deadline does. */
+  /** Waiting callers share one request, so its own deadline ends it, not a caller's signal. */
   function renew(): Promise<string> {
     renewal ??= deps.client
       .send({

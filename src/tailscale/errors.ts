@@ -1,8 +1,8 @@
-/** Why a request to Tailscale's API failed: a closed set of reasons, each with what to do about it. */
+/** Why a request to Tailscale's API failed: a closed set of reasons, each with its remedy. */
 import type { ApiEndpoint } from "../catalogue/vocabulary.ts";
 import { messageOf } from "../lib/system-error.ts";
 
-/** A call of the API: what is asked, and what it takes to be allowed to. */
+/** An API call, with the scope and the feature that it needs. */
 export interface Call {
   readonly endpoint: ApiEndpoint;
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -14,7 +14,7 @@ export interface Call {
   readonly enabling?: string;
 }
 
-/** With what it was signed; nothing for the token call. */
+/** A call with the kind of its credentials; the token call has none. */
 interface SentCall extends Call {
   readonly credentials?: { readonly kind: "oauth" | "apikey" };
 }
@@ -57,7 +57,7 @@ const remedies = {
     endpoint.endsWith("_logs")
       ? "Lower collectors.*.max_window."
       : "Check tailscale.base_url: something other than Tailscale's API answers there.",
-  /** The answer is torn, or has another shape than the API's. */
+  /** The answer is truncated, or does not have the API's shape. */
   malformed: () =>
     "Check tailscale.base_url: something other than Tailscale's API answers there, or a proxy changes answers.",
   /** The answer is a redirect. */
@@ -92,14 +92,14 @@ export class TailscaleError extends Error {
 export interface TailnetTrouble {
   readonly task: "network log stream" | "configuration log stream" | "webhook" | "device list";
   readonly trouble: string;
-  /** What to do about it, if the API's answer tells. */
+  /** What to do about it, if the API's answer says so. */
   readonly remedy?: string;
 }
 
 /** Why the last attempt failed. */
 export type Failure = Omit<TailnetTrouble, "task">;
 
-/** Notes whether the last attempt at something failed, and why. */
+/** Tracks whether the last attempt at something failed, and why. */
 export function createAttempts() {
   let failure: Failure | undefined;
   return {
@@ -159,12 +159,12 @@ export function refusalOf(call: SentCall, status: number, body: string, retryAft
   return errorOf(call, reasonOf(call, status, words), why, status, retryAfterMs);
 }
 
-/** Whether what was asked for does not exist, in a tailnet that does. */
+/** True if the requested thing does not exist, although its tailnet does. */
 export function isMissing(error: unknown): boolean {
   return error instanceof TailscaleError && error.reason === "not_found" && !/tailnet not found/i.test(error.message);
 }
 
-/** The API's own words are cut after this many characters. */
+/** The API's messages are truncated to this many characters. */
 const maxMessageCharacters = 300;
 
 /** The text of `{"message": …}` on one line. Anything else, such as a proxy's page, is not worth repeating. */
@@ -190,7 +190,7 @@ function reasonOf(call: Call, status: number, words: string): TailscaleErrorReas
   return call.endpoint === "oauth_token" ? "unauthorized" : "rejected";
 }
 
-/** The API answers 403 both for a missing scope and for a missing feature; only its words differ. */
+/** The API answers 403 both for a missing scope and for a missing feature; only its message differs. */
 function isNotEnabled({ enabling }: Call, words: string): boolean {
   if (enabling === undefined || /permission|scope|\baccess\b/i.test(words)) return false;
   return /enabl|disabl|turned o|not available|plan\b|upgrade|feature|billing/i.test(words);

@@ -20,7 +20,7 @@ export type { ApiDevice, LogStreamStatus } from "./answers.ts";
 export type { ClientDeps } from "./client.ts";
 export { createAttempts, type Failure, TailscaleError, type TailnetTrouble } from "./errors.ts";
 
-/** Every method throws `TailscaleError`, and nothing else, if the API does not answer what was asked. */
+/** Methods throw `TailscaleError`, and nothing else, if the API does not answer as expected. */
 export type TailscaleApi = ReturnType<typeof createTailscaleApi>;
 
 /** One of the two logs, as the API's paths name it. */
@@ -33,9 +33,9 @@ export interface LogWindow {
 }
 
 export interface ReadLogsOptions {
-  /** Limit of the answer after decompression; past it, a `TailscaleError` of reason `too_large`. */
+  /** Limit of the answer after decompression; beyond it, a `TailscaleError` of reason `too_large`. */
   readonly maxBytes: number;
-  /** Gets the records' texts in order. Reading continues when it has resolved; what it throws is thrown as it is. */
+  /** Receives the records' texts in order. Reading continues when it has resolved; its errors are rethrown unchanged. */
   readonly onRecords: (records: readonly Uint8Array[]) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }
@@ -50,17 +50,17 @@ export interface LogStream {
   readonly compressionFormat: Compression;
 }
 
-/** A Splunk HEC endpoint that log streaming is to send to. */
+/** A Splunk HEC endpoint for log streaming to send to. */
 export interface LogStreamTarget extends Omit<LogStream, "destinationType"> {
   readonly token: string;
 }
 
 export type WebhookEndpoint = Readonly<ReturnType<typeof webhookOf>>;
 
-/** The API returns the secret at creation and rotation only. */
+/** The API returns the secret only at creation and rotation. */
 export type WebhookWithSecret = WebhookEndpoint & { readonly secret: string };
 
-/** A tailnet of 20,000 devices answers with about 20 MB. */
+/** The answer for a tailnet of 20,000 devices is about 20 MB. */
 const maxDevicesBytes = 64 * 1024 * 1024;
 
 const maxAnswerBytes = 1024 * 1024;
@@ -97,7 +97,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
   const webhook = (endpoint: Call["endpoint"], method: Call["method"], id: string, end = ""): Call =>
     callOf(endpoint, method, `/api/v2/webhooks/${encodeURIComponent(id)}${end}`, "webhooks");
 
-  /** If the answer of a deletion is lost, the retry finds nothing: that is a success. */
+  /** If the answer to a deletion is lost, the retry finds nothing, which is a success. */
   async function remove(call: Call): Promise<void> {
     let isRetry = false;
     try {
@@ -108,11 +108,11 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
   }
 
   return {
-    /** How far the API's clock is ahead of ours, milliseconds; `undefined` before its first answer. */
+    /** How far the API's clock is ahead of the local one, in milliseconds; `undefined` before its first answer. */
     get clockAheadMs(): number | undefined {
       return client.clockAheadMs;
     },
-    /** The requests that start from now on use these credentials. */
+    /** New requests use these credentials from now on. */
     useAuth(auth: Config["tailscale"]["auth"]): void {
       if (JSON.stringify(auth) === JSON.stringify(used)) return;
       used = auth;
@@ -128,7 +128,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
       try {
         await ask(WebhooksAnswer, { ...webhooks("GET", "webhooks:read"), signal });
       } catch (error) {
-        // A key that may not do this has been recognized all the same.
+        // A key that may not do this is valid nevertheless.
         if (!(error instanceof TailscaleError) || error.status !== 403) throw error;
       }
     },
@@ -155,7 +155,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
         credentials,
         query: { start: timeText(start), end: timeText(end) },
         signal,
-        // Records cannot be taken back, and a window that takes too long does so again.
+        // Records passed on cannot be taken back, and a window that timed out would time out again.
         mayRetry: ({ reason }) => !hasHandedOver && reason !== "timeout",
         read,
       };
@@ -167,7 +167,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
       const call = callOf("devices", "GET", `${root}/devices`, "devices:core:read");
       return (await ask(DevicesAnswer, call, maxDevicesBytes)).devices ?? [];
     },
-    /** `undefined` if none is configured. `to`: what it is read for, which decides the scope that an error names. */
+    /** `undefined` if none is configured. `to` is the purpose of the read, which decides the scope that an error names. */
     async logStream(log: LogName, to: Purpose = "show"): Promise<LogStream | undefined> {
       try {
         const answer = await ask(LogStreamAnswer, logStream("GET", log, scopeTo[to].logStreams));
@@ -197,7 +197,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
       const request = {
         ...webhooks("POST", "webhooks"),
         body: json({ endpointUrl: url, providerType: "", subscriptions }),
-        // Only if the answer says that nothing was done: a second webhook would send everything twice.
+        // Retries only if the answer says that nothing was done: a second webhook would send everything twice.
         mayRetry: ({ status }: TailscaleError) => status === 429 || status === 503,
       };
       return withSecret(await ask(WebhookSecretAnswer, request));
@@ -208,17 +208,17 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
     },
     deleteWebhook: (id: string): Promise<void> => remove(webhook("webhook", "DELETE", id)),
     testWebhook: (id: string): Promise<void> => tell(webhook("webhook_test", "POST", id, "/test")),
-    /** If the answer of a rotation is lost, nobody knows the secret that it made; a retry replaces it. */
+    /** If the answer to a rotation is lost, nobody knows the new secret; a retry replaces it. */
     async rotateWebhook(id: string): Promise<WebhookWithSecret> {
       return withSecret(await ask(WebhookSecretAnswer, webhook("webhook_rotate", "POST", id, "/rotate")));
     },
   };
 }
 
-/** Whether something is only shown, or will be set too. */
+/** The purpose of a read: only to show something, or also to set it. */
 type Purpose = "show" | "set";
 
-/** A scope includes its reading form, so one scope is enough to set something. */
+/** A scope includes its `:read` form, so one scope is enough to set something. */
 const scopeTo = {
   show: { logStreams: "log_streaming:read", webhooks: "webhooks:read" },
   set: { logStreams: "log_streaming", webhooks: "webhooks" },

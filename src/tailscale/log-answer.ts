@@ -1,6 +1,6 @@
 /**
- * Reads a log's answer, `{…,"logs":[…]|null,…}`, while it arrives, and yields its records piece by piece: the answer is never
- * in memory as a whole.
+ * Parses a log's answer, `{…,"logs":[…]|null,…}`, as it arrives and yields its records, so that the answer is never in memory as
+ * a whole.
  */
 import { Buffer } from "node:buffer";
 import { Refusal } from "../errors.ts";
@@ -10,12 +10,12 @@ import { BadAnswer } from "./errors.ts";
 
 const pieceBytes = 256 * 1024;
 
-/** Limit of everything beside the records: the API has two short members there. */
+/** Limit of everything but the list of records: the API has two short members there. */
 const maxOtherBytes = 64 * 1024;
 
 /**
- * The texts of the records, in order. They are cut out by their brackets; whoever parses them judges what is inside.
- * @throws {BadAnswer} if the answer is torn, larger than `maxBytes`, or has another shape
+ * The texts of the records, in order. They are split by their brackets; their parser checks what is inside.
+ * @throws {BadAnswer} if the answer is truncated, larger than `maxBytes`, or has another shape
  */
 export async function* recordsIn(
   body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -37,10 +37,10 @@ export async function* recordsIn(
 class RecordCutter {
   /** What may come next. */
   #place: "before_list" | "first_record" | "record" | "after_record" | "after_list" = "before_list";
-  /** Everything before and after the list, a character a byte. It is parsed at the end, with 0 for the list. */
+  /** Everything before and after the list, one character per byte. It is parsed at the end, with 0 in place of the list. */
   #before = "";
   #after = "";
-  /** A record that has not ended yet, and what finds its end. */
+  /** The beginning of an incomplete record, and the search for its end. */
   #held: Uint8Array = new Uint8Array(0);
   readonly #boundary = new ValueBoundary({ ...valueLimits, parts: Number.POSITIVE_INFINITY });
 
@@ -77,7 +77,7 @@ class RecordCutter {
     return records;
   }
 
-  /** @throws {BadAnswer} if the answer is torn, or has another shape. */
+  /** @throws {BadAnswer} if the answer is truncated, or has another shape. */
   end(): void {
     const hasList = this.#place !== "before_list";
     if (this.#before.trim() === "") throw malformed("it is empty");
@@ -94,7 +94,7 @@ class RecordCutter {
     const text = this.#before + latin1(piece);
     for (const { 0: match, index } of text.matchAll(/"logs"\s*:\s*\[/g)) {
       const before = text.slice(0, index + match.length - 1);
-      // Of a member that is nested, one more bracket would be open.
+      // For a nested member, one more bracket would be open.
       if (parse(`${before}0}`)?.["logs"] !== 0) continue;
       const start = before.length + 1 - this.#before.length;
       this.#before = before;
@@ -118,7 +118,7 @@ function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }
 
-/** The JSON object in a text of one character a byte; `undefined` if it is none. */
+/** The JSON object in a text of one character per byte; `undefined` if it is not one. */
 function parse(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.from(text, "latin1"));

@@ -1,11 +1,11 @@
-/** Reads one thing from the API at an interval, retries until it works, and reports how that goes: log, gauges, `status`. */
+/** Reads something from the API at an interval, retries until it works, and reports the outcome: log, gauges, `status`. */
 import { observeEach, type Telemetry } from "../catalogue/telemetry.ts";
 import { scrapeErrors } from "../catalogue/vocabulary.ts";
 import { keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
 import { timeText } from "../lib/rfc3339.ts";
 import { createAttempts, type Failure, TailscaleError } from "./errors.ts";
 
-/** `behind`: there is more to read at once. `current`: all that is there has been read. `over`: nothing will be read again. */
+/** `behind`: there is more to read at once. `current`: everything there is has been read. `over`: nothing will be read again. */
 export type Step = "behind" | "current" | "over";
 
 export interface ScrapeOptions {
@@ -23,7 +23,7 @@ export interface ScrapeDeps extends RetryDeps {
   readonly telemetry: Telemetry;
 }
 
-/** How it goes, for `status`; `trouble` is absent if the last read succeeded. Times are RFC 3339. */
+/** The state of the scrape, for `status`; `trouble` is absent if the last read succeeded. Times are RFC 3339. */
 export interface ScrapeStatus extends Partial<Failure> {
   /** How far everything has been read; absent before the first read. */
   readonly readUntil?: string;
@@ -33,7 +33,7 @@ export interface ScrapeStatus extends Partial<Failure> {
 
 export type Scrape = ReturnType<typeof createScrape>;
 
-/** The client has retried several times by then. */
+/** Long, because the client has already retried several times. */
 const backoff = { firstMs: 5000, maxMs: 60_000 };
 
 export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: ScrapeDeps) {
@@ -110,7 +110,7 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
       startedAt ??= retry.clock();
       running ??= run();
     },
-    /** Aborts the read in flight and waits for it, at most `deadlineMs`. Safe before `start`, and twice. */
+    /** Aborts the read in flight and waits for it, at most `deadlineMs`. May be called before `start`, and twice. */
     async stop(deadlineMs: number): Promise<void> {
       ending.abort();
       if (running !== undefined) await waitAtMost(running, deadlineMs);
