@@ -1,6 +1,6 @@
 /**
- * The totals that a destination has acknowledged, for `temporality = "delta"`. They are kept in the journal's state as soon as
- * a request is answered, so that a kill repeats only what had no answer yet. There are never more of them than the ledger has
+ * The totals that a destination has acknowledged, for `temporality = "delta"`. They are saved in the journal's state as soon as
+ * a request is answered, so a crash repeats only unanswered requests. There are never more of them than the ledger has
  * series: 32 bytes each in memory, about 10 in the state.
  */
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
@@ -11,17 +11,17 @@ import type { Journal } from "../journal/index.ts";
 import type { Fold } from "../ledger/index.ts";
 import { directionOf, type LedgerAttributes } from "../ledger/series.ts";
 
-/** What is acknowledged of a series, by its number: four columns. A start of 0: no series has this number. */
+/** Acknowledged totals as four columns, indexed by series number. A start of 0 means that no series has this number. */
 export interface SeriesColumns {
   readonly total: number[];
-  /** Epoch milliseconds; with the number, it tells one series from the next that gets the number. */
+  /** Epoch milliseconds; tells a series from a later one with the same number. */
   readonly startAt: number[];
-  /** Up to when it is acknowledged, epoch milliseconds. */
+  /** Time of the last acknowledgment, epoch milliseconds. */
   readonly until: number[];
   readonly direction: string[];
 }
 
-/** What is acknowledged of the series that are retired, of one direction. */
+/** The acknowledged total of all retired series of one direction. */
 export interface Retired {
   total: number;
   until: number;
@@ -32,7 +32,7 @@ interface MetricTotals {
   readonly retired: Record<string, Retired>;
 }
 
-/** What is acknowledged of an instrument of the process: numbers that only grow while it lives. */
+/** The acknowledged values of an instrument of the process, which only grow while the process lives. */
 export interface InstrumentTotals {
   readonly start: HrTime;
   readonly until: HrTime;
@@ -53,12 +53,12 @@ export interface KeepingDeps {
   readonly logger: Logger;
 }
 
-/** The names of the destinations that the state has totals of. */
+/** State key of the list of destinations that have totals. */
 const listName = "acknowledged";
 
 /**
- * What each of these destinations has acknowledged, by its name. One that is new, or was not among them at the last start,
- * begins with the counters as they are: what was counted before is not for it. What others have acknowledged is forgotten.
+ * Loads the acknowledged totals of each destination, by name. A destination that is new, or was absent at the last start,
+ * begins with the current counters, so earlier counts are not sent to it. The totals of other destinations are deleted.
  */
 export function openTotals(deps: KeepingDeps, destinations: readonly string[]): ReadonlyMap<string, Uint8Array> {
   const { journal, shown } = deps;
@@ -76,7 +76,7 @@ export function openTotals(deps: KeepingDeps, destinations: readonly string[]): 
   return totals;
 }
 
-/** Keeps what a destination has acknowledged from now on. */
+/** Saves the acknowledged totals of a destination. */
 export function keepTotals(deps: KeepingDeps, destination: string, totals: Uint8Array): void {
   write(deps, `${listName}/${destination}`, totals);
 }
@@ -86,7 +86,7 @@ function write({ journal, logger }: KeepingDeps, name: string, value: Uint8Array
   void attempt(failure, logger, () => journal.writeState(name, value));
 }
 
-/** Makes room for a series of that number. */
+/** Makes room for a series with this number. */
 export function grow({ total, startAt, until, direction }: SeriesColumns, number: number): void {
   while (startAt.length <= number) {
     total.push(0);
@@ -96,7 +96,7 @@ export function grow({ total, startAt, until, direction }: SeriesColumns, number
   }
 }
 
-/** A series begins under that number, or with a start of 0 ends. */
+/** Starts a series under this number; a start of 0 ends it. */
 export function begin(series: SeriesColumns, number: number, startAt: number, direction: string): void {
   series.total[number] = 0;
   series.startAt[number] = startAt;
@@ -108,7 +108,7 @@ export function noTotals(): MetricTotals {
   return { series: { total: [], startAt: [], until: [], direction: [] }, retired: {} };
 }
 
-/** The totals of a destination that has acknowledged the fold. */
+/** The totals of a destination that has acknowledged the whole fold. */
 function totalsAt({ at, metrics: folded }: Fold): Totals {
   const metrics: Totals["metrics"] = {};
   for (const { name, sets, values, startAt, retired } of folded) {
@@ -131,7 +131,7 @@ export function packTotals(totals: Totals): Uint8Array<ArrayBuffer> {
   return new Uint8Array(zstdCompressSync(JSON.stringify(totals)));
 }
 
-/** @throws {Error} if these are none. */
+/** @throws {Error} if the bytes are not packed totals. */
 export function unpackTotals(packed: Uint8Array): Totals {
   return JSON.parse(zstdDecompressSync(packed).toString()) as Totals;
 }

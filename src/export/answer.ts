@@ -1,4 +1,4 @@
-/** What a backend's answer means for the request that it answers: the closed set that delivery acts on. */
+/** Classifies a backend's answer to a request: the closed set of outcomes that delivery acts on. */
 import { ProtobufLogsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
 import type { Clock } from "../lib/clock.ts";
 import { parseRetryAfter } from "../lib/backoff.ts";
@@ -6,43 +6,42 @@ import { decompressAtOnce } from "../runtime/decompress.ts";
 
 export type Signal = "logs" | "metrics";
 
-/** How an OTLP body is written. */
 export type Encoding = "json" | "protobuf";
 
-/** Why a request failed, other than for its body. `denied` waits for the operator: credentials, path, protocol. */
+/** Why a request failed for reasons other than its body. `denied` needs the operator: credentials, path, protocol. */
 export type FailureCause = "unreachable" | "timeout" | "reset" | "server" | "throttled" | "denied";
 
-/** Causes that may be due to what the request holds; any other failure would befall the next request too. */
+/** Causes that may be due to the request's contents; any other failure would affect the next request too. */
 export const aboutRequest: ReadonlySet<FailureCause> = new Set(["timeout", "reset", "server"]);
 
 export type Answer =
-  /** `partial`: log records or points that the backend did not keep (OTLP's partial success). */
+  /** `partial`: log records or points that the backend rejected (OTLP's partial success). */
   | { readonly kind: "accepted"; readonly partial?: { readonly rejected: number; readonly message: string } }
-  /** The statuses that speak of the body. After every other failure the same body is worth another try. */
+  /** The statuses that are about the body. After any other failure the same body is worth retrying. */
   | { readonly kind: "refused"; readonly status: 400 | 413 | 422; readonly message: string }
-  /** `retryAfterMs`: how long the backend asks to be left alone. */
+  /** `retryAfterMs`: how long the backend asks to wait. */
   | { readonly kind: "failed"; readonly cause: FailureCause; readonly why: string; readonly retryAfterMs?: number };
 
-/** What was sent: an answer without a content type is read in the same encoding. */
+/** What was sent; an answer without a content type is assumed to have the same encoding. */
 interface Question {
   readonly signal: Signal;
   readonly encoding: Encoding;
-  /** Called for a 2xx whose body is no OTLP, which changes nothing for the request. */
+  /** Called for a 2xx whose body is not OTLP; the request still counts as accepted. */
   readonly onStrange: () => void;
 }
 
-/** No more of an answer is read. Answers of backends are a few hundred bytes. */
+/** Answers are read up to this size; most have a few hundred bytes. */
 const maxAnswerBytes = 65_536;
 
-/** No more of a backend's message is kept, in UTF-16 units. */
+/** Backend messages are cut to this length, in UTF-16 code units. */
 const maxMessageLength = 500;
 
-/** The longest wait that a backend may ask for. */
+/** The longest `Retry-After` that is honored. */
 const maxRetryAfterMs = 300_000;
 
 const bareText = new TextDecoder();
 
-/** Reads an answer to its end, or to a bound, and returns what it means. @throws what reading the body throws. */
+/** Reads an answer, up to a size limit, and classifies it. @throws what reading the body throws. */
 export async function readAnswer(response: Response, request: Question, clock: Clock): Promise<Answer> {
   const body = inflated(response, await readBounded(response));
   const { status } = response;
@@ -54,7 +53,7 @@ export async function readAnswer(response: Response, request: Question, clock: C
   return { kind: "failed", cause: causeOf(status), why: message, ...wait };
 }
 
-/** Everything that is no server's trouble is the operator's: credentials (401, 403), the path (404, 405, 3xx), the protocol (415). */
+/** What is not the server's fault needs the operator: credentials (401, 403), the path (404, 405, 3xx), the protocol (415). */
 function causeOf(status: number): FailureCause {
   if (status === 429) return "throttled";
   if (status === 408) return "timeout";
@@ -73,13 +72,13 @@ async function readBounded(response: Response): Promise<Uint8Array> {
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
 }
 
-/** No backend was asked to compress; gzip is read nevertheless, if it is a small answer. Anything else stays as it came. */
+/** Compression is not requested, but a small gzip answer is decompressed anyway; other encodings are left as received. */
 function inflated(response: Response, body: Uint8Array): Uint8Array {
   const isGzip = response.headers.get("content-encoding")?.toLowerCase() === "gzip";
   return (isGzip ? decompressAtOnce([body], "gzip")?.content : undefined) ?? body;
 }
 
-/** A login page or a proxy's notice is a 200 too: it has accepted nothing. No OTLP answer begins with `<`. */
+/** Login pages and proxy notices also have status 200, but nothing was accepted. No OTLP answer begins with `<`. */
 function acceptedOrPage(response: Response, body: Uint8Array, request: Question): Answer {
   const type = response.headers.get("content-type") ?? "";
   if (/^(text\/html|application\/xhtml)/i.test(type.trim()) || body[0] === 0x3c) {
@@ -94,7 +93,7 @@ function acceptedOrPage(response: Response, body: Uint8Array, request: Question)
   return { kind: "accepted" };
 }
 
-/** The members of both signals' answers. 64-bit integers are texts in JSON. */
+/** The fields of both signals' answers. 64-bit integers are strings in JSON. */
 interface ExportResponse {
   readonly partialSuccess?: {
     readonly rejectedLogRecords?: number | string | null;
@@ -105,7 +104,7 @@ interface ExportResponse {
 
 const protobufResponses = { logs: ProtobufLogsSerializer, metrics: ProtobufMetricsSerializer };
 
-/** The OTLP message in an answer; nothing if it is none. The SDK's JSON form of this logs a warning for each such answer. */
+/** The OTLP message in an answer, if it is one. The SDK's JSON parser is not used because it logs a warning if it is not. */
 function responseOf(body: Uint8Array, { signal, encoding }: Omit<Question, "onStrange">): ExportResponse | undefined {
   try {
     if (encoding === "protobuf") return protobufResponses[signal].deserializeResponse(body);
@@ -123,13 +122,13 @@ function acceptedWith({ partialSuccess: fields }: ExportResponse, signal: Signal
   return rejected === 0 && message === "" ? { kind: "accepted" } : { kind: "accepted", partial: { rejected, message } };
 }
 
-/** The number of a backend whose answer was read as it came: a fraction is rounded up, because the journal has whole numbers. */
+/** A count as reported by the backend; a fraction is rounded up, because the journal stores integers. */
 function countOf(reported: unknown): number {
   const count = typeof reported === "string" ? Number(reported) : reported;
   return typeof count === "number" && count > 0 ? Math.ceil(count) : 0;
 }
 
-/** Error bodies are text, rarely an OTLP Status; a web page has nothing worth keeping. A redirect is not followed: the message names where it leads. */
+/** Error bodies are text, rarely an OTLP Status; web pages are ignored. Redirects are not followed, so the message names the target. */
 function messageOf(response: Response, body: Uint8Array): string {
   const type = response.headers.get("content-type") ?? "";
   const isText = !/protobuf|octet-stream|html/i.test(type) && body[0] !== 0x3c;

@@ -1,12 +1,12 @@
-/** The log records past the cursor: what is known about each stretch of them, and the account of everything before it. */
+/** Tracks the log records past the cursor, stretch by stretch, and accounts for everything that the cursor passes. */
 import type { LogCursor, MarkReason, NewMark, Progress } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { DeliveryRow, DeliverySource, Span } from "./requests.ts";
 import { type Steps, taken } from "./steps.ts";
 
 /**
- * The place before a log record, by its number in the row; the end of a row is the start of the next number. `count`: log
- * records before it since delivery began.
+ * The position before a log record: its row and its number `at` in it; the end of a row is the start of the next `seq`.
+ * `count`: log records before it since delivery began.
  */
 export interface Place {
   readonly seq: number;
@@ -14,7 +14,7 @@ export interface Place {
   readonly count: number;
 }
 
-/** Where log records lie in the journal, and the event times of those that were read, epoch milliseconds. */
+/** A range of log records in the journal, and the event times of those that were read, epoch milliseconds. */
 export interface Range {
   readonly from: Place;
   readonly to: Place;
@@ -24,10 +24,10 @@ export interface Range {
 
 export type Reading = Range & { readonly spans: readonly Span[] };
 
-/** `until`: epoch milliseconds; a later event ends the reading, unless it is the first. */
+/** `until`: epoch milliseconds; reading stops before a later event, unless it is the first. */
 type ReadLimit = { readonly logRecords: number; readonly to?: Place | undefined; readonly until?: number | undefined };
 
-/** Why log records were refused: the reason of their marks, and the backend's words or ours. */
+/** Why log records were refused: the reason for their marks, and the message of the backend or of this program. */
 export interface Refusal {
   readonly why: MarkReason;
   readonly message: string;
@@ -35,25 +35,25 @@ export interface Refusal {
 
 /** A range past the cursor and what is known about it. It holds no row. */
 export interface Stretch extends Range {
-  /** `accused`: refused, and not decided before something later was accepted. */
+  /** `accused`: refused, but undecided until something later is accepted. */
   state: "ready" | "sent" | "accused" | "accepted" | "dead";
-  /** The number of the request that it was last accepted or refused in. */
+  /** The number of the request in which it was last accepted or refused. */
   request: number;
-  /** The number of the request that was refused first. */
+  /** The number of the first request that was refused. */
   origin?: number;
   refusal?: Refusal;
-  /** Of an accepted one: log records that the backend rejected. */
+  /** If accepted: log records in it that the backend rejected. */
   partial?: { rejected: number; readonly message: string };
   /** Part of a request that failed for minutes: one more failure counts as a refusal. */
   isSuspect?: true;
-  /** How often it was refused once more after something later had been accepted. */
+  /** How often it was refused again after something later had been accepted. */
   confirmations?: number;
 }
 
-/** Event time of one step forward: half of what lies behind the newest that Loki still accepts. */
+/** The largest step forward in event time: half of how far behind the newest event Loki still accepts others. */
 const stepMs = 1_800_000;
 
-/** Rows that are passed, or read without an end, before others get a turn; and their text, which may make few log records. */
+/** Limits of rows passed, or read without an end, before other work runs; and of their text, which may make few log records. */
 const maxRowsPassed = 256;
 const maxRowsRead = 2_048;
 const maxBytesRead = 4 * 1024 * 1024;
@@ -80,7 +80,7 @@ export class Backlog {
     this.head = this.#at;
   }
 
-  /** Finds the cursor's place; called once, before all else. */
+  /** Finds the cursor's place; called once, before anything else. */
   *open(): Steps<void> {
     const cursor = this.#cursor;
     this.#at = yield* placeOf(cursor, this.#source);
@@ -88,7 +88,7 @@ export class Backlog {
     this.head = this.#at;
   }
 
-  /** Reads on from a place. Rows without log records are passed, so that a reading without any can still get ahead. */
+  /** Reads on from a place. Rows without log records are passed, so a reading without any still advances. */
   *read(from: Place, { logRecords: most, to: end, until }: ReadLimit): Steps<Reading> {
     const spans: Span[] = [];
     let [to, earliest, latest] = [from, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
@@ -119,17 +119,17 @@ export class Backlog {
     return { spans, from, to, earliest, latest };
   }
 
-  /** Whether everything that is committed is behind the cursor. */
+  /** True if the cursor has passed everything that is committed. */
   *isDone(): Steps<boolean> {
     return this.stretches.length === 0 && (yield* taken(this.#source.next(this.head.seq))) === undefined;
   }
 
-  /** The latest event time that may be sent while something that old is unanswered. */
+  /** The latest event time that may be sent while an event from `earliest` is unanswered. */
   limitBehind(earliest: number): number {
     return Math.max(this.newestAccepted, earliest + stepMs);
   }
 
-  /** The latest event time to try behind what is accused among those. No limit if nothing is. */
+  /** The latest event time to try after the accused stretches among `before`; no limit if there are none. */
   limitBehindAccused(before: readonly Stretch[]): number | undefined {
     let [earliest, latest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
     for (const stretch of before) {
@@ -148,7 +148,7 @@ export class Backlog {
     return stretch;
   }
 
-  /** Puts parts in a stretch's place; accused neighbours become one. */
+  /** Replaces a stretch by parts; adjacent accused stretches are joined. */
   replace(stretch: Stretch, parts: readonly Stretch[]): void {
     const { stretches } = this;
     const place = stretches.indexOf(stretch);
@@ -160,7 +160,7 @@ export class Backlog {
     }
   }
 
-  /** Cuts a stretch into parts of so many log records; the last part is what is left. No part is empty. */
+  /** Splits a stretch into parts of the given sizes, in log records; the last part is the rest. No part is empty. */
   *divide(stretch: Stretch, ...sizes: readonly number[]): Steps<Stretch[]> {
     const places = [stretch.from];
     for (const logRecords of sizes) {
@@ -171,7 +171,7 @@ export class Backlog {
     return places.map((from, part) => ({ ...stretch, from, to: places[part + 1] ?? stretch.to }));
   }
 
-  /** What is ready at the end is read anew, in requests of full size. */
+  /** Drops the ready stretches at the end, so that they are read again in requests of full size. */
   rewind(): void {
     for (let last = this.stretches.at(-1); last?.state === "ready"; last = this.stretches.at(-1)) {
       this.head = last.from;
@@ -180,9 +180,9 @@ export class Backlog {
   }
 
   /**
-   * Passes the unbroken run of decided stretches, a bounded number of rows at a time. Returns nothing if the cursor has not
-   * moved, or stands inside a record that has lost log records: such a record is committed whole, or a restart would count
-   * it twice.
+   * Moves the cursor past the leading decided stretches, a bounded number of rows at a time. Returns undefined if the cursor
+   * has not moved, or is inside a record that has lost log records: such a record is committed as a whole, because a restart
+   * would otherwise count it twice.
    */
   *advance(): Steps<Progress | undefined> {
     let rows = 0;
@@ -195,7 +195,7 @@ export class Backlog {
     return { cursor: this.#cursor, marks: this.#marks.splice(0) };
   }
 
-  /** Whether `advance` has more to do at once. */
+  /** True if `advance` has more to do immediately. */
   get canAdvance(): boolean {
     const state = this.stretches[0]?.state;
     return state === "accepted" || state === "dead";
@@ -220,7 +220,7 @@ export class Backlog {
     this.#cursor = { ...this.#cursor, seq: place.seq, record, logRecord };
   }
 
-  /** Counts a row's log records from the cursor to `end`, and the records up to `lastRecord`, in which the end lies. */
+  /** Counts a row's log records from the cursor to `end`, and the records up to `lastRecord`, which contains the end. */
   #count({ state, refusal, partial }: Stretch, row: DeliveryRow, lastRecord: number, end: number): void {
     const start = this.#at.at;
     const firstRecord = this.#cursor.record;
@@ -253,7 +253,7 @@ export class Backlog {
     this.#cursor = { ...this.#cursor, records, logRecords };
   }
 
-  /** Neighbours that were refused for the same reason share a mark. */
+  /** Adjacent records that were refused for the same reason share a mark. */
   #mark(seq: number, from: number, to: number, { why, message }: Refusal, logRecords: number): void {
     const last = this.#marks.at(-1);
     const isSame = last?.seq === seq && last.to === from && last.why === why && last.message === message;
@@ -267,12 +267,12 @@ export function isBefore(a: Place, b: Place): boolean {
   return a.seq < b.seq || (a.seq === b.seq && a.at < b.at);
 }
 
-/** Log records of a range. */
+/** The number of log records in a range. */
 export function sizeOf({ from, to }: Range): number {
   return to.count - from.count;
 }
 
-/** Where a stored cursor stands now. What a record makes may have changed with the settings. */
+/** The place of a stored cursor. How many log records a record makes may have changed with the settings. */
 function* placeOf({ seq, record, logRecord }: LogCursor, source: DeliverySource): Steps<Place> {
   const row = yield* taken(source.next(seq));
   if (row?.seq !== seq) return { seq, at: 0, count: 0 };

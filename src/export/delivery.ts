@@ -1,11 +1,11 @@
 /**
- * Delivers log records from the journal to one backend, at least once and oldest first, and moves the cursor behind them.
+ * Delivers log records from the journal to one backend, at least once and oldest first, and moves the cursor past them.
  * Used three times: for fresh logs (the journal's cursor), a replay (delivered rows) and a retry (dead letters).
  *
- * - While all is well, up to `concurrency` requests are past the cursor, as long as their events lie within 30 minutes.
- * - After a failure that says nothing about the body there is one back-off for the destination, then one try at a time.
- * - A refused request is narrowed (`narrowing.ts`); so is one that failed ten times over five minutes by timeout, reset or
- *   server error. What is given up is marked together with the cursor that passes it.
+ * - While all is well, up to `concurrency` requests are in flight, as long as their events lie within 30 minutes.
+ * - After a failure that is not about the body, the whole destination backs off, then requests go one at a time.
+ * - A refused request is narrowed (`narrowing.ts`); so is one that failed ten times over five minutes with a timeout, reset
+ *   or server error. Log records that are given up are marked in the same commit as the cursor that passes them.
  */
 import type { LogCursor } from "../journal/index.ts";
 import { aboutRequest } from "./answer.ts";
@@ -15,13 +15,13 @@ import { type DeliveryState, exportBackoffMs, LossReport, Outage } from "./outag
 import { type DeliveryDeps, type DeliveryKind, type Posted, refusedIfPartial } from "./requests.ts";
 import { endThread, StepQueue, type Steps } from "./steps.ts";
 
-/** How often idle delivery looks for rows by itself: a wake-up that is lost costs seconds, not the delivery. */
+/** How often idle delivery looks for rows by itself, so that a lost wake-up only delays delivery by seconds. */
 const lookMs = 5_000;
 
-/** While everything is refused but empty exports are not, the oldest and what is new are tried this often at least. */
+/** While everything but empty exports is refused, the oldest and new log records are tried at least this often. */
 const maxRestMs = 5_000;
 
-/** Rounds without anything accepted after which that is logged, though empty exports are accepted. */
+/** After so many rounds with nothing accepted, that is logged even if empty exports are accepted. */
 const lastingRefusals = 5;
 
 type PostedAs<Kind extends Posted["kind"]> = Extract<Posted, { readonly kind: Kind }>;
@@ -35,24 +35,24 @@ export class Delivery {
   readonly #losses: LossReport;
   readonly #abort = new AbortController();
   readonly #end = Promise.withResolvers<void>();
-  /** Whatever looks at the backlog waits here until what came before has its rows. */
+  /** Work on the backlog waits here until earlier work has its rows. */
   readonly #queue = new StepQueue((error) => this.#failedToRead(error));
   #run: "new" | "running" | "ending" | "ended" = "new";
   state: DeliveryState = { kind: "idle" };
   #sending = 0;
-  /** Log records of a request that the backend does not call too large. */
+  /** Limit of log records per request, as learned from 413 answers. */
   #cap = Number.POSITIVE_INFINITY;
-  /** Failures in a row, and the request after which the last of them was counted. */
+  /** Consecutive failures, and the number of the last request sent when the latest was counted. */
   #failures = 0;
   #failedAt = 0;
-  /** Requests in a row that were refused while everything is. */
+  /** Consecutive refusals while everything is refused. */
   #refusals = 0;
   /**
-   * The first time that nothing of a request is accepted, an empty export is posted. Its answer decides the pace alone, as a
-   * backend may refuse an empty one too: `free` goes on at once, `held` tries one request per back-off step.
+   * The first time that nothing of a request is accepted, an empty export is posted. Its answer decides only the pace, because
+   * a backend may refuse empty exports too: `free` goes on at once, `held` tries one request per back-off step.
    */
   #pace: "unknown" | "asking" | "free" | "held" = "unknown";
-  /** Cancel what will go on by itself: the end of a pause, in which nothing is sent, another turn, a look for rows. */
+  /** Cancel the pending timers: the end of a pause, during which nothing is sent, another turn, a look for rows. */
   readonly #timers = new Map<"pause" | "turn" | "look", () => void>();
 
   constructor(kind: DeliveryKind, cursor: LogCursor, deps: DeliveryDeps) {
@@ -64,12 +64,12 @@ export class Delivery {
     this.#losses = new LossReport(deps.logger, deps.timer);
   }
 
-  /** Resolves when a replay or retry has come to its end, or once delivery was stopped. */
+  /** Resolves when a replay or retry has finished, or delivery has been stopped. */
   get ended(): Promise<void> {
     return this.#end.promise;
   }
 
-  /** Whether a replay or retry had nothing left when it ended. */
+  /** True if a replay or retry had nothing left when it ended. */
   isThrough = false;
 
   start(): void {
@@ -80,14 +80,14 @@ export class Delivery {
     this.#look();
   }
 
-  /** More rows are committed. */
+  /** Called when more rows have been committed. */
   wake(): void {
     this.#look();
   }
 
   /**
-   * One last try of what is pending, without waits, cut off after that many milliseconds; a replay or retry begins nothing
-   * more. What is not delivered stays in the journal. Safe twice.
+   * Tries pending log records one last time, without waiting, for at most `deadlineMs`; a replay or retry starts nothing
+   * more. What is not delivered stays in the journal. Safe to call twice.
    */
   stop(deadlineMs: number): Promise<void> {
     if (this.#run === "new") this.#finish();
@@ -121,7 +121,7 @@ export class Delivery {
     if (this.#run !== "ended") endThread(error);
   }
 
-  /** Sends whatever may be sent now. Every answer and every end of a pause comes back here. */
+  /** Sends whatever may be sent now. Runs again after every answer and every pause. */
   *#pump(): Steps<void> {
     if (!this.#isOn) return;
     yield* this.#advance();
@@ -134,7 +134,7 @@ export class Delivery {
     if (isOver && this.#isOn) this.#finish();
   }
 
-  /** It may end while rows are read. */
+  /** Checked after every read, because delivery may end while rows are read. */
   get #isOn(): boolean {
     return this.#run === "running" || this.#run === "ending";
   }
@@ -156,7 +156,7 @@ export class Delivery {
     this.#timers.set(name, cancel);
   }
 
-  /** Whether there was something to send. */
+  /** Sends the next request, if one may be sent. Returns whether it did. */
   *#sendNext(): Steps<boolean> {
     if (this.#timers.has("turn") || (this.#run === "ending" && this.#kind !== "logs")) return false;
     const isCareful = this.#failures > 0 || this.#narrowing.isCareful;
@@ -183,7 +183,7 @@ export class Delivery {
     const oldest = stretches.find(({ state }) => state === "sent");
     if (oldest !== undefined && fresh.latest > this.#backlog.limitBehind(oldest.earliest)) return false;
     const isSmall = sizeOf(fresh) > 0 && sizeOf(fresh) < this.#most;
-    // More may come to go along until the request under way is answered.
+    // More log records may arrive and join it until the request in flight is answered.
     if (isSmall && this.#sending > 0 && this.#run === "running") return false;
     this.#send(requestFor(this.#backlog.append(fresh), fresh));
     return true;
@@ -264,7 +264,7 @@ export class Delivery {
     });
   }
 
-  /** Everything that was tried is refused: a later round begins with the oldest again. */
+  /** Everything that was tried is refused; the next round begins with the oldest again. */
   #rest(): void {
     if (this.#pace === "held") return this.#hold(this.#narrowing.why);
     if (++this.#refusals >= lastingRefusals) this.#outage.fail("refusing", this.#narrowing.why);

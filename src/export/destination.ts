@@ -1,4 +1,4 @@
-/** From the operator's settings to where each signal goes, with which credentials, and who is speaking: the OTLP resource. */
+/** Derives from the settings where each signal is sent, with which credentials, and as which OTLP resource. */
 import { hostname } from "node:os";
 import { type InstrumentationScope, SDK_INFO } from "@opentelemetry/core";
 import type { AlsoConfig, Config } from "../config/schema.ts";
@@ -19,7 +19,7 @@ export interface TlsOptions {
   readonly insecureSkipVerify: boolean;
 }
 
-/** Where one signal goes. Plain data: the export worker gets a copy. */
+/** Where one signal is sent. Plain data: the export worker gets a copy. */
 export interface Destination {
   readonly signal: Signal;
   /** The full address. */
@@ -34,24 +34,24 @@ export interface Destination {
 /** The settings of a destination. */
 export type DestinationSettings = Config["otlp"] | AlsoConfig;
 
-/** What of a destination may change while it is used. */
+/** The parts of a destination that may change while it is in use. */
 export type Credentials = Pick<Destination, "headers" | "tls">;
 
 export type Destinations = Readonly<Partial<Record<Signal, Destination>>>;
 
-/** What is exported, and in whose name. */
+/** What the exporter needs besides the configuration. */
 export interface ExportContext {
   readonly settings: ProcessorSettings;
-  /** The journal's, for a reader of its own in the worker. */
+  /** The journal's location, for the worker's own reader. */
   readonly location: string;
-  /** The journal's. */
+  /** The journal's instance id. */
   readonly instanceId: string;
   readonly version: string;
 }
 
 export type ExportSetup = ReturnType<typeof setupOf>;
 
-/** What the export worker needs for its whole life: plain data. @throws what `destinationOf` throws. */
+/** Everything that the export worker needs for its whole life, as plain data. @throws what `destinationOf` throws. */
 export function setupOf(config: Config, { settings, location, instanceId, version }: ExportContext) {
   const targets = targetsOf(config, version);
   return {
@@ -67,20 +67,20 @@ export function setupOf(config: Config, { settings, location, instanceId, versio
   };
 }
 
-/** A destination as the settings describe it: where both signals go. Plain data. */
+/** A destination as the settings describe it, for both signals. Plain data. */
 export interface Target {
   readonly name: string;
   readonly encoding: Encoding;
-  /** Where each signal goes that leaves over HTTP; newer credentials replace them. */
+  /** Where each signal is sent over HTTP; replaced when credentials change. */
   destinations: Destinations;
   /** Everything goes to standard output instead. */
   readonly isStdout: boolean;
-  /** Requests of logs; nothing if they do not leave. */
+  /** Limits of log requests; undefined if logs are not exported. */
   readonly logs: Pick<Config["otlp"]["logs"], "max_records" | "max_bytes" | "concurrency"> | undefined;
-  /** The types of records whose logs leave, if not all of them do. */
+  /** The record types whose logs are exported, if not all of them. */
   readonly types: readonly RecordType[] | undefined;
   readonly exportsMetrics: boolean;
-  /** For the temporality `delta`: the totals that it has acknowledged; newer ones replace them. */
+  /** For the temporality `delta`: the totals that it has acknowledged so far. */
   acknowledged?: Uint8Array | undefined;
 }
 
@@ -120,9 +120,9 @@ function reaches({ isStdout, destinations }: Pick<Target, "isStdout" | "destinat
 }
 
 /**
- * The destination of one signal, or nothing if it has no address. Header names are lower-cased, a signal's own win, and
- * credentials in the address become a header, since `fetch` and messages must not carry them.
- * @throws {TypeError} if the address is no URL. @throws {ConfigError} if a file of its TLS cannot be read.
+ * The destination of one signal, or undefined if it has no address. Header names are lower-cased, a signal's own win, and
+ * credentials in the address become a header, because neither `fetch` nor messages may contain them.
+ * @throws {TypeError} if the address is not a URL. @throws {ConfigError} if one of its TLS files cannot be read.
  */
 export function destinationOf(
   signal: Signal,
@@ -156,7 +156,7 @@ export function destinationOf(
   };
 }
 
-/** The `authorization` header of HTTP Basic (RFC 7617); Grafana Cloud expects instance id and token in it. */
+/** The `authorization` header of HTTP Basic (RFC 7617); Grafana Cloud expects the instance id and token in it. */
 export function basicAuthorization(user: string, password: string): string {
   return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 }
@@ -180,11 +180,11 @@ function readPem(setting: string, path: string): string {
 interface UseDeps {
   readonly journal: Pick<Journal, "destinations" | "useDestinations">;
   readonly logger: Logger;
-  /** Delivery goes on there: what came before was given up. */
+  /** Continues delivery at this cursor; what came before it was given up. */
   readonly move: (name: string, cursor: LogCursor) => void;
 }
 
-/** Tells the journal which further destinations of logs there are, and the operator what has changed. One call at a time. */
+/** Registers the further log destinations with the journal and logs what has changed. Calls must not overlap. */
 export async function useDestinations(config: Config, { journal, logger, move }: UseDeps): Promise<void> {
   const known = new Set(journal.destinations.map(({ name }) => name));
   const rules = destinationRules(config);
@@ -214,9 +214,9 @@ function destinationRules({ otlp }: Config): readonly DestinationRule[] {
 export type ResourceAttributes = Readonly<Record<string, string>>;
 
 /**
- * The resource of each signal. The operator's own attributes win. Metrics have no `host.name`, which changes with every
- * container and would start every series anew, and neither has a `service.version`, which would do so at each upgrade.
- * @param instanceId the journal's, which serves if the settings name none.
+ * The resource of each signal. The operator's own attributes win. Metrics have no `host.name`, because it changes with every
+ * container and would restart every series; neither signal has a `service.version`, which would do so at each upgrade.
+ * @param instanceId the journal's, used if the settings have none.
  */
 export function resourcesOf(
   config: Config,
@@ -233,7 +233,7 @@ export function resourcesOf(
     "telemetry.sdk.version": String(SDK_INFO["telemetry.sdk.version"]),
     ...config.resource.attributes,
   };
-  // This machine is a node too.
+  // The privacy settings for node names apply to this machine too.
   const host = privacyOf(settings.privacy).node(hostname());
   return { metrics, logs: { ...(host && { "host.name": host }), ...metrics } };
 }
@@ -242,7 +242,7 @@ export function scopeOf(version: string): InstrumentationScope {
   return { name: scopeName, version };
 }
 
-/** Attributes of every point: the name of the tailnet, as far as privacy shows it. */
+/** Attributes of every point: the name of the tailnet, as the privacy settings show it. */
 export function commonAttributes({ tailnet, privacy }: ProcessorSettings): ResourceAttributes {
   const shown = privacyOf(privacy).value("tailnet_name", tailnet);
   return tailnet === "" || shown === undefined ? {} : { "tailscale.tailnet": shown };
@@ -250,5 +250,5 @@ export function commonAttributes({ tailnet, privacy }: ProcessorSettings): Resou
 
 const scopeName = "tailscale2otel";
 
-/** Values of `os.type` in the semantic conventions that are not Node's word. */
+/** Values of `os.type` in the semantic conventions that differ from Node's platform names. */
 const osTypes: Readonly<Record<string, string>> = { win32: "windows", sunos: "solaris" };

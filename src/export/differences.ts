@@ -1,9 +1,9 @@
 /**
- * Counters as differences, for `temporality = "delta"`: a point is the difference to what the destination has acknowledged
- * last, from the time of that acknowledgment on.
+ * Exports counters as differences, for `temporality = "delta"`: a point is what was counted since the destination's last
+ * acknowledgment, and starts at that time.
  *
- * Everything that the ledger has counted arrives: what had not been acknowledged of a series when it was retired is sent as
- * the overflow series of its direction.
+ * Everything that the ledger has counted arrives: if part of a series was unacknowledged when it was retired, that part is
+ * sent in the overflow series of its direction.
  */
 import {
   AggregationTemporality,
@@ -36,16 +36,16 @@ import type { Piece } from "./metric-refusals.ts";
 export class Differences {
   #totals: Totals;
   readonly #common: ResourceAttributes;
-  /** What the acceptance of a point changes. */
+  /** What to update when a point is accepted. */
   readonly #onAccepted = new WeakMap<object, () => void>();
 
-  /** `common`: attributes of every point. @throws {Error} if these are no totals. */
+  /** `common`: attributes of every point. @throws {Error} if `packed` does not hold totals. */
   constructor(packed: Uint8Array, common: ResourceAttributes) {
     this.#common = common;
     this.#totals = unpackTotals(packed);
   }
 
-  /** What the destination has not acknowledged of these totals. Gauges stay as they are. */
+  /** The part of these totals that the destination has not acknowledged yet. Gauges are unchanged. */
   of(metrics: readonly MetricData[]): MetricData[] {
     const { instruments } = this.#totals;
     this.#totals = { ...this.#totals, instruments: storedOnes(instruments) };
@@ -59,7 +59,7 @@ export class Differences {
     return due.filter(({ dataPoints }) => dataPoints.length > 0);
   }
 
-  /** The destination has accepted these points. Returns the totals to keep from now on. */
+  /** Acknowledges points that the destination has accepted. Returns the totals to save. */
   accepted(piece: Piece): Uint8Array {
     for (const { point } of piece) this.#onAccepted.get(point)?.();
     return packTotals(this.#totals);
@@ -101,14 +101,14 @@ export class Differences {
     return { ...metric, aggregationTemporality: AggregationTemporality.DELTA, dataPoints };
   }
 
-  /** By direction, what retired series had counted and the destination has not acknowledged. */
+  /** By direction, what retired series have counted that the destination has not acknowledged. */
   #owed({ retired: totals, foldedAt }: LedgerMetricData, acknowledged: Record<string, Retired>) {
     const owed = new Map<string, { readonly due: number; readonly since: number; readonly acknowledge: () => void }>();
     for (const direction of new Set([...Object.keys(totals), ...Object.keys(acknowledged)])) {
       const total = totals[direction] ?? 0;
       const known = (acknowledged[direction] ??= { total: 0, until: this.#totals.begunAt });
       const acknowledge = (): void => void Object.assign(known, { total, until: foldedAt });
-      // More than was ever retired: the ledger has begun anew.
+      // If more is acknowledged than was ever retired, the ledger has started over.
       if (known.total >= total) acknowledge();
       else owed.set(direction, { due: total - known.total, since: known.until, acknowledge });
     }
@@ -123,7 +123,7 @@ export class Differences {
     return { ...metric, aggregationTemporality: AggregationTemporality.DELTA, dataPoints };
   }
 
-  /** Smallest and largest are those of the process's whole life, so they are left out. */
+  /** Minimum and maximum cover the process's whole life, so they are left out. */
   #ofHistogram(metric: HistogramMetricData, known: Totals["instruments"]): MetricData {
     const dataPoints = metric.dataPoints.flatMap((point) => {
       const { buckets, count, sum = 0 } = point.value;
@@ -136,7 +136,7 @@ export class Differences {
     return { ...metric, aggregationTemporality: AggregationTemporality.DELTA, dataPoints };
   }
 
-  /** What an instrument has counted since it was acknowledged last; nothing if that is nothing. */
+  /** What an instrument has counted since its last acknowledgment; undefined if nothing. */
   #instrument(
     { descriptor }: MetricData,
     { attributes, startTime: start, endTime: until }: DataPoint<unknown>,
@@ -161,7 +161,7 @@ export class Differences {
   }
 }
 
-/** Those that go on although this process has not read them yet. */
+/** The totals that survive a restart, including those that this process has not read yet. */
 function storedOnes(instruments: Totals["instruments"]): Totals["instruments"] {
   return Object.fromEntries(
     Object.entries(instruments).filter(([key]) => isStored(key.slice(0, key.indexOf("\u0000")))),
@@ -172,19 +172,19 @@ function isStored(name: string): boolean {
   return (catalogue as Readonly<Record<string, MetricDefinition>>)[name]?.isStored === true;
 }
 
-/** What was acknowledged, or nothing of it if the count has begun anew. */
+/** What was acknowledged, or zeros if the count has restarted. */
 function baseOf(stored: InstrumentTotals, numbers: readonly number[]): InstrumentTotals {
   const isAnew = (numbers[0] as number) < (stored.numbers[0] as number);
   return isAnew ? { ...stored, numbers: numbers.map(() => 0) } : stored;
 }
 
-/** The SDK says of the first point of an observed counter that it begins when it ends: a duration that backends reject. */
+/** The SDK gives the first point of an observed counter the same start and end: a duration that backends reject. */
 function beforeEnd(start: HrTime, end: HrTime): HrTime {
   const millis = Math.min(millisOfHrTime(start), millisOfHrTime(end) - 1);
   return millis < millisOfHrTime(start) ? hrTimeOfMillis(millis) : start;
 }
 
-/** Moves what is acknowledged of series that are gone to the retired ones. */
+/** Moves the acknowledged totals of series that no longer exist to the retired totals. */
 function retireVanished(
   { dataPoints }: LedgerMetricData,
   series: SeriesColumns,

@@ -1,6 +1,6 @@
 /**
- * A committed fold on its way out: to the export worker, and there as OpenTelemetry points with the start times that make them
- * exact; and, with the process's own instruments, as the Prometheus text of `/metrics`.
+ * Converts a committed fold into a message for the export worker, into OpenTelemetry points with exact start times, and,
+ * together with the process's own instruments, into the Prometheus text of `/metrics`.
  */
 import { setImmediate as afterOthers } from "node:timers/promises";
 import { ValueType } from "@opentelemetry/api";
@@ -28,14 +28,14 @@ import type { ResourceAttributes } from "./destination.ts";
 import { metricsOf, type Piece } from "./metric-refusals.ts";
 import type { Instruments } from "./instruments.ts";
 
-/** A fold as plain data: numbers as arrays, attribute sets packed, a tenth of their size. */
+/** A fold as plain data: numbers as arrays, attribute sets packed to a tenth of their size. */
 export interface FoldMessage extends Pick<Fold, "at" | "since"> {
   readonly metrics: readonly Omit<FoldedMetric, "sets">[];
   /** The process's own instruments, collected after the fold. */
   readonly instruments: readonly ScopeMetrics[];
 }
 
-/** What to post of a fold. A few arrays are copied on the way; nothing is transferred. */
+/** The message to post for a fold. A few arrays are copied when it is posted; nothing is transferred. */
 export function foldMessage({ at, since, metrics: folded }: Fold, instruments: readonly ScopeMetrics[]): FoldMessage {
   const plain = folded.map(({ name, packed, values, startAt, retired }) => ({
     name,
@@ -49,7 +49,7 @@ export function foldMessage({ at, since, metrics: folded }: Fold, instruments: r
 
 export type Temporality = Config["otlp"]["metrics"]["temporality"];
 
-/** A counter of the ledger, whose points are totals and know the numbers of their series. */
+/** A counter of the ledger, whose points are totals with the numbers of their series. */
 export type LedgerMetricData = Omit<SumMetricData, "dataPoints"> &
   Pick<FoldedMetric, "retired"> & {
     /** Epoch milliseconds. */
@@ -62,12 +62,12 @@ export function isLedgerMetric(metric: MetricData | LedgerMetricData): metric is
 }
 
 /**
- * All metrics of a fold that have points, with totals; for `delta`, so that differences can be made of them.
- * `common`: attributes of every point; what a series has itself wins.
+ * All metrics of a fold that have points, as totals; for `delta`, in a form from which `Differences` can be made.
+ * `common`: attributes of every point; a series' own attributes win.
  *
- * No point is older than one before it, also in another request or of the previous fold: Prometheus writes a `target_info` with
+ * No point is older than one before it, even in another request or the previous fold: Prometheus writes a `target_info` with
  * the oldest and newest times of each request, and rejects the request if that series would go back. So the points of 0, which
- * are of the time of the previous fold, come first, and the process's own points get the time of the fold.
+ * have the time of the previous fold, come first, and the process's own points get the time of the fold.
  */
 export function pointsOf(message: FoldMessage, common: ResourceAttributes, temporality: Temporality): MetricData[] {
   const zeros: MetricData[] = [];
@@ -90,10 +90,10 @@ function ofTime(metric: MetricData, endTime: HrTime): MetricData {
 
 const serializers = { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer };
 
-/** The serializer leaves 3 MB behind for each thousand points, which the collector would let grow: 48 MB after 7,000 of them. */
+/** The serializer leaves 3 MB of garbage per thousand points, which the collector would let grow: 48 MB after 7,000 points. */
 const pointsPerCollection = 1_000;
 
-/** Writes a piece of a fold as one ExportMetricsServiceRequest. */
+/** Encodes a piece of a fold as one ExportMetricsServiceRequest. */
 export function encodeMetrics(
   piece: Piece,
   { resource, scope, encoding }: { resource: Resource; scope: InstrumentationScope; encoding: Encoding },
@@ -109,17 +109,17 @@ export interface PageSources {
   /** The last committed fold. */
   readonly shown: () => Fold;
   readonly instruments: Instruments;
-  /** Attributes of every series; what a series has itself wins. */
+  /** Attributes of every series; a series' own attributes win. */
   readonly common: ResourceAttributes;
 }
 
 const stepMs = 5;
-/** Series that are written in one piece: a few tenths of a millisecond. */
+/** Series written in one piece, which takes a few tenths of a millisecond. */
 const seriesPerPiece = 128;
 
 /**
- * Creates what writes the page of `/metrics`: the last committed fold and the process's own instruments. It is written in
- * steps of a few milliseconds, since it is the listening thread that writes it; whoever asks meanwhile gets the same text.
+ * Creates the writer of the `/metrics` page: the last committed fold and the process's own instruments. The page is written in
+ * steps of a few milliseconds, because the listening thread writes it; concurrent requests get the same text.
  */
 export function prometheusPage({ instruments, shown, common }: PageSources): () => Promise<string> {
   let writing: Promise<string> | undefined;
@@ -137,7 +137,7 @@ export function prometheusPage({ instruments, shown, common }: PageSources): () 
       let isFirst = true;
       for (const points of piecesOf(metric, common, endTime)) {
         const text = pieceText(metric.name, points);
-        // A metric's `# HELP` and `# TYPE` stand before its first line only.
+        // `# HELP` and `# TYPE` appear only before a metric's first line.
         parts.push(isFirst ? text : text.replace(/^(#.*\n)+/, ""));
         isFirst = false;
         if (performance.now() < endsAt) continue;
@@ -152,8 +152,8 @@ export function prometheusPage({ instruments, shown, common }: PageSources): () 
 }
 
 /**
- * One page of `/metrics` of those of several tailnets: the series of a metric stand together, under one `# HELP` and `# TYPE`, and
- * a line that all pages have stands there once. Written in steps, as the pages are.
+ * Merges the `/metrics` pages of several tailnets: the series of a metric are grouped under one `# HELP` and `# TYPE`, and a
+ * line that several pages have appears once. Runs in steps, like the writing of the pages.
  */
 export async function mergePages(pages: readonly string[]): Promise<string> {
   const metricLines = new Map<string, Set<string>>();
@@ -172,13 +172,13 @@ export async function mergePages(pages: readonly string[]): Promise<string> {
   return `${[...metricLines.values()].flatMap((of) => [...of]).join("\n")}\n`;
 }
 
-/** After a long pause the previous fold is older than the points that a backend accepts. */
+/** The most that a point of 0 precedes its fold: after a long pause the previous fold is older than what a backend accepts. */
 const maxZeroLeadMs = 60_000;
 
 /**
  * A series that begins with this fold, at `since`, gets a point of 0 before its first one. Prometheus and VictoriaMetrics
- * do not look at start times: without it, `increase()` and `rate()` miss the first value of a series, and what one has
- * gained that comes back with more than it left with (tried with both). A difference has no need of it.
+ * ignore start times: without it, `increase()` and `rate()` miss the first value of a series, and the gain of a series that
+ * returns with more than it had when it left (tried with both). Differences do not need it.
  */
 function ledgerPoints(
   metric: FoldedMetric,
@@ -235,7 +235,7 @@ function pieceText(name: FoldedMetric["name"], points: DataPoint<number>[]): str
   return serializer.serialize({ resource: emptyResource(), scopeMetrics });
 }
 
-/** The serializer leaves units out of names and names the unit beside, which not every reader understands. */
+/** The serializer writes units separately instead of in names, which not every reader understands. */
 function withFullName(metric: MetricData): MetricData {
   const { name } = metric.descriptor;
   const definition = (metrics as Readonly<Record<string, MetricDefinition>>)[name];

@@ -1,4 +1,4 @@
-/** Everything that leaves: logs, metrics once for each fold, and our own log lines if asked for, all through one worker. */
+/** Exports logs, metrics once per fold, and the program's own log lines if enabled, all through one worker. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import { calmLogger, eachLevel, type Logger, rewritingLogger } from "../lib/logger.ts";
@@ -36,13 +36,13 @@ export { observeProcess } from "./instruments.ts";
 
 export interface ExportDeps extends Omit<WorkerDeps, "onAcknowledged"> {
   readonly journal: Pick<Journal, "readState" | "writeState">;
-  /** Their points go along with each fold. */
+  /** Their points are exported with each fold. */
   readonly instruments?: Pick<Instruments, "collect"> | undefined;
   /** The ledger's last committed fold. */
   readonly shown: () => Fold;
 }
 
-/** Where delivery goes on, and what has been committed behind it. */
+/** Where delivery resumes, and what has been committed after that position. */
 interface StartOfDelivery {
   readonly cursor: LogCursor;
   readonly committedSeq: number;
@@ -51,12 +51,12 @@ interface StartOfDelivery {
   readonly destinations?: readonly Pick<DestinationAccount, "name" | "cursor">[];
 }
 
-/** A large fold leaves tens of MB behind, which the collector would let grow: a peak of 250 MB at full load instead of 214. */
+/** A large fold leaves tens of MB of garbage, which the collector would let grow: a peak of 250 MB at full load instead of 214. */
 const seriesPerCollection = 1_000;
 
 export type Exporter = ReturnType<typeof createExporter>;
 
-/** The process's own instruments, and what writes the page of `/metrics`: their points and those of the last fold. */
+/** The process's own instruments, and the writer of the `/metrics` page: their points and those of the last fold. */
 export function instrumentsOf(
   config: Config,
   context: Omit<ExportContext, "location"> & Pick<Parameters<typeof createInstruments>[1], "place">,
@@ -69,8 +69,9 @@ export function instrumentsOf(
 }
 
 /**
- * Creates the exporter of all that has a destination. No side effects but the routing of the SDK's diagnostics.
- * @throws {TypeError} if an address is no URL. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
+ * Creates the exporter for all destinations. Until `start`, it only routes the SDK's diagnostics and saves initial totals for
+ * the temporality `delta`.
+ * @throws {TypeError} if an address is not a URL. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
  */
 export function createExporter(config: Config, context: ExportContext, deps: ExportDeps) {
   routeDiagnostics(deps.logger);
@@ -91,7 +92,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   const [{ logs }] = targets;
   const deliversLogs = logs !== undefined;
   const deliversAny = targets.some((target) => target.logs !== undefined);
-  /** Others read the rows of their types themselves. */
+  /** Destinations of some types only read their rows themselves. */
   const sharesRows = targets.some((target) => target.logs !== undefined && target.types === undefined);
   const exportsMetrics = targets.some((target) => target.exportsMetrics);
   const worker = new ExportWorker(setup, {
@@ -102,15 +103,15 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   observeLastSuccess(telemetry, worker);
 
   return {
-    /** Whether logs leave to the primary destination: if not, records count as delivered to the local store once committed. */
+    /** True if logs are sent to the primary destination; otherwise records count as delivered to the local store once committed. */
     deliversLogs,
     /** Exports own log lines if the settings ask for it; otherwise silent. */
     selfLog: selfLogOf(setup, worker),
-    /** Of the primary destination, as is the next. */
+    /** The health of the primary destination. */
     get health() {
       return healthOf(worker.target(primaryDestination), config, worker).health;
     },
-    /** When it last accepted something of a signal, epoch milliseconds; since the start of the process. */
+    /** When the primary destination last accepted each signal since the process started, epoch milliseconds. */
     get lastSuccess() {
       return worker.target(primaryDestination).lastSuccess;
     },
@@ -127,27 +128,27 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
       if (deliversAny) worker.committed(batch);
       if (!deliversLogs) local.committed(batch);
     },
-    /** So many records were accepted up to that row, by any instance. */
+    /** `records` more were accepted up to row `lastSeq`, by any instance. */
     grown(lastSeq: number, records: number): void {
       if (deliversAny) worker.wake();
       if (!deliversLogs) local.grown(records, lastSeq);
     },
-    /** Whether commits should come with the text of their rows. */
+    /** True if commits should include the text of their rows. */
     get wantsText(): boolean {
       return sharesRows && worker.wantsText;
     },
-    /** Requests from now on carry the headers and certificates of these settings. @throws {ConfigError} */
+    /** Uses the headers and certificates of these settings from the next request on. @throws {ConfigError} */
     useCredentials: (next: Config): void => worker.useCredentials(targetsOf(next, version)),
-    /** There is a newer device directory in the settings. */
+    /** Called when the settings have a newer device directory. */
     directoryChanged: (): void => worker.post("useDirectory", settings.directory.current),
-    /** Logs of a further destination go on there: what it was waiting for before has been given up. */
+    /** Continues the logs of a further destination at `cursor`, because what came before it was given up. */
     move: (destination: string, cursor: LogCursor): void => worker.move(destination, cursor),
-    /** Delivers that again from its position on, behind fresh logs; without it, ends what runs under the name. */
+    /** Runs a redelivery from its position on, behind fresh logs; undefined ends the one that runs under the name. */
     redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined, destination = primaryDestination): void =>
       worker.redeliver(destination, name, redelivery),
     redeliveryTrouble: (name: Redelivery["name"], destination = primaryDestination): string | undefined =>
       worker.dead?.why ?? worker.target(destination).redeliveryTrouble(name),
-    /** Hands a committed fold to the worker; it replaces what is still being retried of the one before. */
+    /** Hands a committed fold to the worker; it replaces what is still being retried of the previous one. */
     async folded(fold: Fold): Promise<void> {
       const texts = takeTruncatedTexts();
       if (texts > 0) telemetry.add("tailscale2otel.export.truncated_texts", texts, {});
@@ -157,17 +158,17 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
       const series = fold.metrics.reduce((sum, { values }) => sum + values.length, 0);
       if (series >= seriesPerCollection) collectGarbage();
     },
-    /** Ends at once: somebody else delivers. */
+    /** Ends at once, because another instance delivers. */
     abandon: (): Promise<void> => worker.abandon(),
-    /** One last delivery of logs. The cursor reported by then is the last. */
+    /** Delivers logs one last time. No cursor is reported after it resolves. */
     stopLogs: (deadlineMs: number): Promise<void> => worker.stopLogs(deadlineMs),
-    /** One last export of everything else, then the worker ends; all by the deadline. Safe twice, and before `start`. */
+    /** Exports everything else one last time, then ends the worker, by the deadline. Safe to call twice, and before `start`. */
     stop: (deadlineMs: number): Promise<void> => worker.stop(deadlineMs),
   };
 }
 
 /**
- * How each signal fares at a destination, or why it is not exported: there is no address for it (local mode), or the settings
+ * The state of each signal at a destination, or why it is not exported: it has no address (local mode), or the settings
  * disable it.
  */
 function healthOf({ target, deliveries, metrics, lastSuccess }: TargetState, { otlp }: Config, { dead }: ExportWorker) {
@@ -184,7 +185,7 @@ function healthOf({ target, deliveries, metrics, lastSuccess }: TargetState, { o
   return { name, health, lastSuccess };
 }
 
-/** Own log lines reveal no more than records do. */
+/** The privacy settings for records also apply to the program's own log lines. */
 function selfLogOf({ exportsOwnLines, settings: { privacy } }: ExportSetup, worker: ExportWorker): Logger {
   const sink = eachLevel((level) => (message, fields) => {
     if (exportsOwnLines) worker.post("line", level, message, fields);
@@ -203,7 +204,7 @@ function observeLastSuccess(telemetry: Telemetry, worker: ExportWorker): void {
   );
 }
 
-/** Delivery if no logs leave: what is committed counts as delivered to the local store, and so does what waited before. */
+/** Delivery if no logs are exported: committed records count as delivered to the local store, and so do those pending before. */
 function createLocalDelivery(onProgress: (progress: Progress) => void) {
   let last: LogCursor | undefined;
   const deliver = (records: number, lastSeq: number): void => {

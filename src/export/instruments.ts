@@ -16,14 +16,14 @@ import { type ResourceAttributes, scopeOf } from "./destination.ts";
 
 export type Instruments = ReturnType<typeof createInstruments>;
 
-/** In whose name. `common`: attributes of every point. */
+/** `common`: attributes of every point. */
 interface InstrumentsContext extends Record<"resource" | "common", ResourceAttributes> {
   readonly version: string;
-  /** Of several tailnets: the first one's instruments measure the process too, without `common`. Absent: there is one. */
+  /** With several tailnets, only the first one's instruments measure the process, without `common`. Absent with one tailnet. */
   readonly place?: "first" | "further" | undefined;
 }
 
-/** Instruments are made at once, so that a name is registered the same way whoever uses it first. */
+/** Creates all instruments up front, so that a name is registered the same way no matter who uses it first. */
 export function createInstruments(
   { enabled }: Config["self_observability"],
   { resource, version, common, place }: InstrumentsContext,
@@ -37,9 +37,9 @@ export function createInstruments(
   return {
     telemetry:
       of?.(place === undefined ? () => common : (name) => (isOfProcess(name) ? {} : common)) ?? silentTelemetry,
-    /** For what belongs to no tailnet in particular. */
+    /** For measurements that belong to no particular tailnet. */
     processTelemetry: of?.(() => (place === undefined ? common : {})) ?? silentTelemetry,
-    /** All points of this moment; a few hundred. */
+    /** All current points; a few hundred. */
     async collect(): Promise<ResourceMetrics> {
       const { resourceMetrics } = await reader.collect();
       const isObserved = (name: string): boolean => observations.get(name)?.some((made) => made > 0) ?? true;
@@ -53,7 +53,7 @@ export function createInstruments(
   };
 }
 
-/** The main thread is asked this often whether it is late. */
+/** How often the lag of the main thread is measured. */
 const tickMs = 500;
 
 /** Measures processor time, memory, and whether the main thread keeps up, until the returned function is called. */
@@ -77,21 +77,21 @@ export function observeProcess(telemetry: Telemetry): () => void {
   return () => clearInterval(timer);
 }
 
-/** Series of one instrument; their attribute sets are closed. */
+/** Maximum number of series per instrument; their attribute sets are closed. */
 const maxOwnSeries = 1_000;
 
 /**
- * How many observations each callback of a metric made when it was last called. The SDK goes on reporting the last totals of one that
- * makes none: those of an instance that no longer leads.
+ * How many observations each callback of a metric made when it was last called. The SDK keeps reporting the last totals of a
+ * metric that makes none, such as those of an instance that no longer leads.
  */
 type Observations = Map<string, number[]>;
 
-/** Collects when it is asked to, and not by itself. */
+/** Collects only on request. */
 class PullReader extends MetricReader {
   constructor() {
     super({
       cardinalitySelector: () => maxOwnSeries,
-      // Otherwise a gauge goes on with the last value of attributes that are not observed any more.
+      // Otherwise a gauge keeps the last value of attributes that are no longer observed.
       aggregationTemporalitySelector: (type) =>
         type === InstrumentType.OBSERVABLE_GAUGE ? AggregationTemporality.DELTA : AggregationTemporality.CUMULATIVE,
     });
@@ -102,12 +102,12 @@ class PullReader extends MetricReader {
   protected async onForceFlush(): Promise<void> {}
 }
 
-/** A counter of no more series than this has all of them from the start, so that `increase()` sees what comes first. */
+/** A counter with at most this many series has all of them from the start, so that `increase()` sees the first increment. */
 const maxZeroSeries = 16;
 
 /**
- * Every attribute set that a metric can have; none if they are too many, or not known beforehand. Without attributes that are
- * named by the settings: those are absent unless somebody uses them.
+ * Every attribute set that a metric can have; none if there are too many, or they are not known in advance. Attributes whose
+ * values come from the settings are left out, because they are absent unless used.
  */
 function closedSets({ attributes }: MetricDefinition): readonly Readonly<Record<string, string>>[] {
   let sets: readonly Readonly<Record<string, string>>[] = [{}];
@@ -122,7 +122,7 @@ function closedSets({ attributes }: MetricDefinition): readonly Readonly<Record<
   return sets;
 }
 
-/** All instruments; returns what writes to them with those attributes beside a metric's own. */
+/** Creates all instruments. Returns a function that creates a `Telemetry` that adds `more` to each metric's own attributes. */
 function instrumentsIn(
   meter: ReturnType<MeterProvider["getMeter"]>,
   { common, place, observations }: Pick<InstrumentsContext, "common" | "place"> & { observations: Observations },

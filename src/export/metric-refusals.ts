@@ -1,7 +1,7 @@
 /**
- * Metric series that the backend rejects (400, 413, 422). A rejected request is divided, between metrics first and then in
- * halves, until the offending points are found; their series are left out, and tried again together every tenth fold, and in the
- * fold after an outage in which everything was rejected.
+ * Finds and leaves out metric series that the backend rejects (400, 413, 422). A rejected request is split, between metrics
+ * first and then in halves, until the offending points are found; their series are left out, and tried again together every
+ * tenth fold, and in the fold after an outage in which everything was rejected.
  */
 import type { MetricData } from "@opentelemetry/sdk-metrics";
 import { attributesKey } from "../catalogue/increments.ts";
@@ -12,10 +12,10 @@ export interface Point {
   readonly point: MetricData["dataPoints"][number];
 }
 
-/** What travels in one request; the points of a metric stand together. */
+/** The points of one request; those of a metric are adjacent. */
 export type Piece = readonly Point[];
 
-/** Series remembered one by one; beyond that, their whole metric is left out. */
+/** Series remembered individually; beyond that, their whole metric is left out. */
 const maxSeries = 1_000;
 
 export const foldsBetweenTrials = 10;
@@ -25,12 +25,12 @@ export class RejectedSeries {
   readonly #metrics = new Set<string>();
   #folds = 0;
 
-  /** Series left out; a metric that is left out whole counts as one. */
+  /** The number of series left out; a metric left out as a whole counts as one. */
   get size(): number {
     return this.#series.size + this.#metrics.size;
   }
 
-  /** What of a fold is sent, and what is left out of it. Every tenth fold that is `again`, to be tried after the rest. */
+  /** The points of a fold to send, and those left out; every tenth fold, the latter are `again`, to be tried after the rest. */
   plan(metrics: readonly MetricData[]): { readonly points: Piece; readonly leftOut: Piece; readonly again: Piece } {
     const isTrial = ++this.#folds % foldsBetweenTrials === 0;
     const points: Point[] = [];
@@ -43,7 +43,7 @@ export class RejectedSeries {
     return { points, leftOut: isTrial ? [] : rejected, again: isTrial ? rejected : [] };
   }
 
-  /** What is left out is tried again with the next fold. */
+  /** Makes the next fold try the left-out series again. */
   tryNext(): void {
     this.#folds = -1;
   }
@@ -57,7 +57,7 @@ export class RejectedSeries {
     for (const key of this.#series) if (key.startsWith(`${name}\u0000`)) this.#series.delete(key);
   }
 
-  /** The backend has accepted these points. */
+  /** Stops leaving out the series of points that the backend has accepted. */
   remove(piece: Piece): void {
     if (this.size === 0) return;
     for (const point of piece) {
@@ -72,14 +72,14 @@ export class RejectedSeries {
   }
 }
 
-/** Pieces of at most that many points. */
+/** Cuts points into pieces of at most `maxPoints`. */
 export function piecesOf(points: Piece, maxPoints: number): Piece[] {
   const pieces: Piece[] = [];
   for (let at = 0; at < points.length; at += maxPoints) pieces.push(points.slice(at, at + maxPoints));
   return pieces;
 }
 
-/** Two parts of a piece, cut between two metrics as near to its middle as possible, else in its middle. */
+/** Cuts a piece in two, between two metrics as close to its middle as possible, else in its middle. */
 export function halvesOf(piece: Piece): readonly [Piece, Piece] {
   const middle = piece.length >> 1;
   const isBorder = (at: number) => at > 0 && at < piece.length && piece[at - 1]?.metric !== piece[at]?.metric;

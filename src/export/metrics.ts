@@ -1,9 +1,9 @@
 /**
- * Exports metrics, in the worker. Each committed fold goes through the SDK's OTLP exporter to a delegate of ours, which sends
- * it in requests of at most 2,000 points, one after another. What failed is retried until the next fold, whose totals replace
- * it; a `Retry-After` is honored across folds. A request that the backend rejects (400, 413, 422) is divided, between
- * metrics first and then in halves, until the offending series are found: they are left out, and tried again every tenth
- * fold and after an outage. If the backend accepts nothing at all of a fold, nothing is left out, and that is logged instead.
+ * Exports metrics in the worker. Each committed fold goes through the SDK's OTLP exporter to `MetricExport`, which sends it in
+ * requests of at most 2,000 points, one after another. What failed is retried until the next fold, whose totals replace it; a
+ * `Retry-After` is honored across folds. A request that the backend rejects (400, 413, 422) is split, between metrics first
+ * and then in halves, until the offending series are found: they are left out, and tried again every tenth fold and after an
+ * outage. If the backend accepts nothing at all of a fold, nothing is left out, and that is logged instead.
  */
 import { type ExportResult, ExportResultCode, type InstrumentationScope } from "@opentelemetry/core";
 import { AggregationTemporalityPreference, OTLPMetricExporterBase } from "@opentelemetry/exporter-metrics-otlp-http";
@@ -42,49 +42,49 @@ export interface MetricExportDeps {
   readonly onReport: (report: MetricReport) => void;
   /** For the temporality `delta`: the totals that the destination has acknowledged. */
   readonly acknowledged?: Uint8Array | undefined;
-  /** They have changed, and must be kept. */
+  /** The acknowledged totals have changed and must be saved. */
   readonly onAcknowledged: (totals: Uint8Array) => void;
 }
 
-/** How the export fares; plain data, for the main thread. */
+/** The state of the export, as plain data for the main thread. */
 export interface MetricReport {
-  /** `leftOut`: series that the backend refuses; a metric of too many counts as one. `since`: epoch milliseconds. */
+  /** `leftOut`: series that the backend rejects; a metric left out as a whole counts as one. `since`: epoch milliseconds. */
   readonly state:
     | { readonly kind: "ok"; readonly leftOut: number }
     | { readonly kind: "failing"; readonly why: string; readonly since: number };
-  /** Points by what became of them, since the last report. */
+  /** Points by outcome since the last report. */
   readonly points: Readonly<Record<"delivered" | "left_out" | "rejected", number>>;
 }
 
 /** 2,000 points are about 0.5 MB. A backend that answers 413 gets smaller requests. */
 const pointsPerRequest = { most: 2_000, least: 100 };
 
-/** How much of a backend's words, or of a series' name, is logged. */
+/** Backend messages and series names are cut to this length in log lines. */
 const maxShown = 300;
 
 const leavingOut = `backend rejected metric series; leaving them out, and trying them again every ${foldsBetweenTrials} metric intervals`;
 
 const noPoints: MetricReport["points"] = { delivered: 0, left_out: 0, rejected: 0 };
 
-/** Requests that a fold may spend on dividing what was refused. */
+/** Requests per fold for `parts`: splitting what was rejected and trying left-out series again. */
 const requestsForDividing = 64;
 
-/** One fold on its way. */
+/** The export of one fold. */
 interface Attempt {
-  /** There is a newer one. */
+  /** Aborted when there is a newer fold. */
   readonly superseded: AbortSignal;
-  /** What is to be sent, or sent again. */
+  /** Pieces to send, or to send again. */
   waiting: Piece[];
-  /** What is sent after it, while there are requests left: parts of what was rejected, and what is tried again. */
+  /** Pieces to send after those, within `budget`: parts of rejected ones, and left-out series to try again. */
   readonly parts: Piece[];
-  /** Requests left for dividing. */
+  /** Requests left for `parts`. */
   budget: number;
   hasDelivered?: true;
-  /** The backend's last message about something that it rejected. */
+  /** The backend's message about the last request that it rejected. */
   rejection?: string;
-  /** Why a request failed in this round, other than by being rejected. */
+  /** Why a request failed in this round, if not by being rejected. */
   failure?: string | undefined;
-  /** Points that were rejected alone. */
+  /** Points that were rejected in a request of their own. */
   readonly alone: Point[];
 }
 
@@ -92,7 +92,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   readonly #deps: MetricExportDeps;
   readonly #resource: Resource;
   readonly #exporter: OTLPMetricExporterBase;
-  /** Of counters that are exported as differences. */
+  /** Set if counters are exported as differences. */
   readonly #differences: Differences | undefined;
   readonly #rejected = new RejectedSeries();
   readonly #outage: Outage;
@@ -102,16 +102,16 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   #next: FoldMessage | undefined;
   #running: Promise<void> = Promise.resolve();
   #superseded = new AbortController();
-  /** Aborted at the stop: waits end, and nothing is tried a second time. */
+  /** Aborted by `stop`: waits end, and nothing is retried. */
   readonly #ending = new AbortController();
-  /** Aborted at the deadline of the stop: the request under way ends. */
+  /** Aborted at the deadline of `stop`: the request in flight ends. */
   readonly #cut = new AbortController();
-  /** Why the newest fold, or a part of it, is not exported so far. */
+  /** Why the newest fold, or a part of it, has not been exported yet. */
   #unsent: string | undefined;
-  /** How long the backend has asked to be left alone. */
+  /** The pause that the backend has asked for. */
   #pause = { until: 0, forMs: 0 };
   #pointsPerRequest = pointsPerRequest.most;
-  /** Nothing of the last attempt was accepted, and something of it was rejected. */
+  /** True if nothing of the last attempt was accepted, and something of it was rejected. */
   #rejectsAll = false;
 
   constructor(deps: MetricExportDeps) {
@@ -125,11 +125,11 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     this.#exporter = new OTLPMetricExporterBase(this, { temporalityPreference });
   }
 
-  /** Exports a fold; what is still being retried of an older one is given up after the request under way. */
+  /** Exports a fold; what is still being retried of an older one is given up after the request in flight. */
   fold(message: FoldMessage): void {
     this.#superseded.abort();
     this.#superseded = new AbortController();
-    // Only the newest waits: a request may take as long as many folds.
+    // Only the newest fold waits, because one request may outlast many folds.
     this.#next = message;
     this.#running = this.#running.then(() => this.#exportNext());
   }
@@ -147,7 +147,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     if (error !== undefined) logger.error("cannot export metrics", { reason: String(error) });
   }
 
-  /** What the SDK's exporter calls with a fold. */
+  /** Called by the SDK's exporter with a fold. */
   export({ scopeMetrics }: ResourceMetrics, onResult: (result: ExportResult) => void): void {
     const metrics = scopeMetrics.flatMap((ofScope) => ofScope.metrics);
     this.#deliver(metrics, this.#superseded.signal).then(
@@ -166,7 +166,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
 
   setMetrics(): void {}
 
-  /** Tries once more what is not exported yet, without waits, and ends by the deadline. Safe twice. */
+  /** Tries once more what is not exported yet, without waiting, and ends by the deadline. Safe to call twice. */
   async stop(deadlineMs: number): Promise<void> {
     this.#ending.abort();
     const cancel = this.#deps.timer(deadlineMs, () => this.#cut.abort());
@@ -197,8 +197,8 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   }
 
   /**
-   * Sends once what waits, then parts of what was rejected, depth first, so that what offends is found early. If the fold's
-   * requests for that do not suffice, the next fold goes on, without what was found.
+   * Sends the waiting pieces once, then parts of rejected ones, depth first, so that offending series are found early. If the
+   * budget runs out, the next fold continues, without the series found so far.
    */
   async #round(attempt: Attempt): Promise<void> {
     const { waiting: queue, parts } = attempt;
@@ -218,7 +218,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     }
   }
 
-  /** Sends a piece and notes what became of it. Nothing: there is a newer fold or the program ends, which is no failure. */
+  /** Sends a piece and records the outcome. Undefined, which is not a failure: there is a newer fold, or the program ends. */
   async #post(piece: Piece, attempt: Attempt): Promise<Answer | undefined> {
     const { send, encoding, scope, clock, random } = this.#deps;
     const cut = this.#cut.signal;
@@ -258,7 +258,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     return answer;
   }
 
-  /** After a round: what was rejected while other points were accepted offends. If nothing was accepted, it may be all of them. */
+  /** Ends a round: points that were rejected alone are left out if others were accepted; if none were, all may be rejected. */
   #settle(attempt: Attempt): void {
     const { alone, rejection, failure, hasDelivered, waiting } = attempt;
     if (hasDelivered) {
@@ -268,7 +268,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
         this.#losses.add(leavingOut, "series", 1, fields);
       }
       if (waiting.length === 0) this.#outage.recover();
-      // It may have rejected everything only for a while, and these series when that began or ended.
+      // The backend may have rejected everything for a while, and these series only when that began or ended.
       if (this.#rejectsAll) this.#rejected.tryNext();
     }
     const rejectsAll =
@@ -287,7 +287,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     });
   }
 
-  /** Waits, but no longer than until there is a newer fold or the program ends. Whether it was the whole time. */
+  /** Waits until the delay is over, there is a newer fold, or the program ends. True if the whole delay has passed. */
   async #wait(delayMs: number, superseded: AbortSignal): Promise<boolean> {
     const ended = AbortSignal.any([superseded, this.#ending.signal]);
     if (ended.aborted) return false;

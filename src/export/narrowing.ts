@@ -1,16 +1,17 @@
 /**
- * What to try next once something was refused, and when a part is given up. Oldest first, one request at a time.
+ * Decides what to try next after a refusal, and when to give a part up. Oldest first, one request at a time.
  *
- * 1. A refused request is cut into its first log record and two halves. A log record refused alone is accused.
- * 2. Behind what is accused, single log records are tried: the first ten one after another, then each up to half of the
- *    accused part further on, so that a run of any length costs some tens of requests. What lies between them is accused
- *    too; between the last that was refused and the first that is accepted, the end of the run is found by halving.
- * 3. A try goes no further than 30 minutes of event time (or a sixteenth of what the accused part covers) beyond the last: a
- *    backend such as Loki refuses what lies an hour behind the newest that it has accepted.
- * 4. A part is dead if something younger was accepted after it was accused, and then its first log record, its last and
- *    about eight random ones were refused once more.
+ * 1. A refused request is split into its first log record and two halves. A log record refused alone is accused.
+ * 2. After an accused part, single log records are probed: the first ten one after another, then each up to half of the
+ *    accused part further on, so that a run of any length costs a few dozen requests. What lies between them is accused
+ *    too; between the last refused and the first accepted probe, the end of the run is found by bisection.
+ * 3. A try goes at most 30 minutes of event time (or a sixteenth of what the accused part covers) beyond the last, because a
+ *    backend such as Loki refuses events that are an hour older than the newest that it has accepted.
+ * 4. A part is dead if something later was accepted after it was accused, and then its first log record, its last and
+ *    about eight random ones were refused again.
  * 5. While nothing has been accepted since the oldest part was accused, its first log record is tried again before anything
- *    younger is, unless that was a second ago. If it is accepted, all accusations are void and delivery begins there.
+ *    later, unless it was tried within the last second. If it is accepted, nothing is accused any more and delivery resumes
+ *    there.
  */
 import { type Backlog, isBefore, type Place, type Reading, type Refusal, sizeOf, type Stretch } from "./backlog.ts";
 import type { Random } from "./outage.ts";
@@ -18,36 +19,36 @@ import type { Span } from "./requests.ts";
 import type { Steps } from "./steps.ts";
 
 /**
- * A request to make: a stretch, or one log record of it. A probe lies in what is ready; a confirmation and the oldest lie in
- * what is accused. Times are those of the stretch up to there.
+ * A request to make: a stretch, or one log record of it. A `probe` is in a ready stretch; a `confirmation` and the `oldest`
+ * are in an accused one. Times cover what was read up to its end.
  */
 export interface Try extends Reading {
   readonly kind: "request" | "probe" | "confirmation" | "oldest";
   readonly stretch: Stretch;
 }
 
-/** Log records of an accused part that are tried once more; so many in a row are refused alone before any is passed over. */
+/** Log records of an accused part that are tried again; so many in a row are refused alone before any is skipped. */
 const enoughSamples = 10;
-/** What has failed this often, for this long, is narrowed like what was refused; each part must fail so often again. */
+/** A request that has failed this often, for this long, is narrowed as if refused; each part must fail `enoughFailures` times. */
 const persistentFailures = 10;
 const persistentForMs = 300_000;
 const enoughFailures = 3;
-/** Log records between two probes at most: what lies between is read in one go. */
+/** Maximum number of log records between two probes, because they are read in one go. */
 const maxStride = 50_000;
-/** The oldest accused log record was tried just now if it was no longer ago. */
+/** The oldest accused log record is not tried again within this time. */
 const oldestFreshMs = 1_000;
 
 export class Narrowing {
-  /** Requests that were sent; the number of the last. */
+  /** The number of requests sent, and so the number of the last one. */
   sent = 0;
   readonly #backlog: Backlog;
   readonly #random: Random;
-  /** Whether an end will come: what is accused by then is decided without anything younger. */
+  /** True if the log records end: what is accused by then is decided without anything later. */
   readonly #ends: boolean;
-  /** The accused part that is being tried once more, and up to where it was refused again. */
+  /** The accused part that is being confirmed, and up to where it was refused again. */
   #confirming: { readonly stretch: Stretch; readonly refused: Place } | undefined;
   #lastAccepted = 0;
-  /** Where what failed last begins, how often it did in a row, and since when. */
+  /** Where the last failed try begins, how often it has failed in a row, and since when. */
   #failing = { at: -1, failures: 0, since: 0 };
   #oldestTriedAt = Number.NEGATIVE_INFINITY;
 
@@ -57,38 +58,38 @@ export class Narrowing {
     this.#ends = kind === "ends";
   }
 
-  /** Whether requests go one at a time. */
+  /** True if requests must go one at a time. */
   get isCareful(): boolean {
     return this.#backlog.stretches.some(({ state }) => state === "ready" || state === "accused");
   }
 
-  /** Whether something is accused and nothing was accepted since. */
+  /** True if something is accused and nothing has been accepted since. */
   get isRefusingAll(): boolean {
     const oldest = this.#oldest;
     return oldest !== undefined && this.#lastAccepted <= oldest.request;
   }
 
-  /** Whether nothing of a whole request was accepted, as far as it was tried. */
+  /** True if nothing of a whole request has been accepted, as far as it was tried. */
   get isWholeRefused(): boolean {
     return this.#lastAccepted < (this.#oldest?.origin ?? 0);
   }
 
-  /** Whether that was tried often enough to rely on it. */
+  /** True if enough was tried to rely on `isWholeRefused`. */
   get isEnough(): boolean {
     return this.#oldest !== undefined && sizeOf(this.#oldest) >= enoughSamples;
   }
 
-  /** The backend's message about the oldest that is accused. */
+  /** The backend's message about the oldest accused part. */
   get why(): string {
     return this.#oldest?.refusal?.message ?? "";
   }
 
-  /** After a pause the oldest is tried first. */
+  /** Makes the oldest be tried first after a pause. */
   pause(): void {
     this.#oldestTriedAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** The next request, or nothing if all that is there is accused. `max`: log records of a request. */
+  /** The next request, or undefined if everything there is accused. `max`: log records per request. */
   *next(max: number, now: number): Steps<Try | undefined> {
     const oldest = this.#oldest;
     const unproven = this.#confirming?.stretch ?? this.#toConfirm();
@@ -100,7 +101,7 @@ export class Narrowing {
     return next === undefined && this.#ends && oldest !== undefined ? yield* this.#confirmation(oldest) : next;
   }
 
-  /** The backend has accepted it. `request`: its number. */
+  /** Records that the backend has accepted a try. `request`: its number. */
   *accepted(tried: Try, request: number, partial?: NonNullable<Stretch["partial"]>): Steps<void> {
     const { row, from } = tried.spans.at(-1) as Span;
     const latest = tried.kind === "request" ? tried.latest : row.timeOf(from);
@@ -128,7 +129,7 @@ export class Narrowing {
     if (oldest !== undefined && tried.from.count <= oldest.from.count) this.#oldestTriedAt = now;
   }
 
-  /** Counts a failure that says nothing about the body. Returns whether it counts as a refusal: what was tried is to blame. */
+  /** Counts a failure that is not about the body. True if it has lasted so long that it counts as a refusal of what was tried. */
   failsForMinutes({ kind, stretch, from: { count: at } }: Try, now: number): boolean {
     if (stretch.isSuspect || (kind !== "request" && stretch.refusal?.why === "failing")) return true;
     if (this.#failing.at !== at) this.#failing = { at, failures: 0, since: now };
@@ -141,7 +142,7 @@ export class Narrowing {
     return this.#backlog.stretches.find(({ state }) => state === "accused");
   }
 
-  /** The oldest accused part behind which something was accepted since. Its end must be known: nothing ready lies behind it. */
+  /** The oldest accused part after which something was accepted since. Its end must be known: what follows is not ready. */
   #toConfirm(): Stretch | undefined {
     const { stretches } = this.#backlog;
     let lastAccepted = 0;
@@ -155,7 +156,7 @@ export class Narrowing {
     return found;
   }
 
-  /** The next of ten or more log records of an accused part. */
+  /** The next of the ten or more log records that confirm an accused part. */
   *#confirmation(stretch: Stretch): Steps<Try> {
     this.#confirming ??= { stretch, refused: stretch.from };
     const { refused } = this.#confirming;
@@ -174,7 +175,7 @@ export class Narrowing {
     if (refusal.why !== "failing" || stretch.confirmations >= enoughFailures) stretch.state = "dead";
   }
 
-  /** The oldest that is ready, or what is new; right behind what is accused, a single log record of it. */
+  /** The oldest ready stretch, or new log records; right after an accused part, a single log record of them. */
   *#forward(max: number): Steps<Try | undefined> {
     const { stretches, head } = this.#backlog;
     const index = stretches.findIndex(({ state }) => state === "ready");
@@ -195,12 +196,12 @@ export class Narrowing {
     return requestFor(this.#cutTo(stretch, reading), reading);
   }
 
-  /** A random number of log records from the half to all of so many, at least one. */
+  /** A random number from half of `logRecords` to all of them, at least one. */
   #someOf(logRecords: number): number {
     return 1 + Math.floor((Math.min(maxStride, Math.max(1, logRecords)) - 1) * (0.5 + this.#random() / 2));
   }
 
-  /** The beginning of a stretch as a stretch of its own. */
+  /** Splits off the beginning of a stretch as a stretch of its own. */
   #cutTo(stretch: Stretch, { to, earliest, latest }: Reading): Stretch {
     if (!isBefore(to, stretch.to)) return stretch;
     const cut: Stretch = { ...stretch, to, earliest, latest };
@@ -225,13 +226,13 @@ export class Narrowing {
     if (kind === "oldest" && verdict.state === "accepted") this.#voidAccusations();
   }
 
-  /** What lies behind there in a stretch: something in it may be refused, so it is sent in halves. */
+  /** The rest of a stretch from a place on, in halves, because something in it may be refused. */
   *#readyBehind(stretch: Stretch, from: Place): Steps<readonly Stretch[]> {
     const rest = readyOf({ ...stretch, from }, stretch);
     return sizeOf(rest) === 0 ? [] : yield* this.#backlog.divide(rest, sizeOf(rest) >> 1);
   }
 
-  /** The oldest accused log record was accepted: the backend refused everything for a while. */
+  /** The oldest accused log record was accepted, so the backend had refused everything for a while. */
   #voidAccusations(): void {
     const { stretches } = this.#backlog;
     for (const [index, stretch] of stretches.entries()) {
@@ -242,12 +243,12 @@ export class Narrowing {
   }
 }
 
-/** A request for a stretch, of which the reading is all. */
+/** A request for a whole stretch, which the reading covers. */
 export function requestFor(stretch: Stretch, reading: Reading): Try {
   return { ...reading, kind: "request", stretch };
 }
 
-/** The last log record of what was read of a stretch; rows without log records behind the last of all go with it. */
+/** A try of the last log record read of a stretch; if it is the stretch's last, rows without log records after it are included. */
 function lastOf(stretch: Stretch, { spans, to: ending, earliest, latest }: Reading, kind: Try["kind"]): Try {
   const { row, to: end } = spans.at(-1) as Span;
   const from = { seq: row.seq, at: end - 1, count: ending.count - 1 };
@@ -255,7 +256,7 @@ function lastOf(stretch: Stretch, { spans, to: ending, earliest, latest }: Readi
   return { from, to, earliest, latest, spans: [{ row, from: end - 1, to: end }], kind, stretch };
 }
 
-/** A part of a stretch that is to be sent, with what is known about requests that it was in. */
+/** A part of a stretch as ready, with what is known about the requests that it was in. */
 function readyOf({ from, to, earliest, latest }: Reading | Stretch, { request, origin, isSuspect }: Stretch): Stretch {
   const known = { ...(origin !== undefined && { origin }), ...(isSuspect && { isSuspect }) };
   return { from, to, earliest, latest, state: "ready", request, ...known };

@@ -1,7 +1,7 @@
 /**
- * OTLP logs requests in protobuf (opentelemetry/proto/logs/v1/logs.proto), by hand: what log records share is encoded once
- * and copied, and nothing is allocated per entry. A property test holds it to the official definitions. Measured: 0.7 µs per
- * entry with describing, the official serializer 14 and more.
+ * Encodes OTLP logs requests in protobuf (opentelemetry/proto/logs/v1/logs.proto) by hand: what log records share is encoded
+ * once and copied, and nothing is allocated per entry. A property test checks it against the official definitions. Measured:
+ * 0.7 µs per entry including its description; the official serializer takes 14 µs or more.
  */
 import type { InstrumentationScope } from "@opentelemetry/core";
 import { type AttributeSet, flowEventName, type LogEvent, severityNumbers } from "../catalogue/log-event.ts";
@@ -22,7 +22,7 @@ import {
   varintLength,
 } from "./protobuf.ts";
 
-/** Tags: field number and wire type. `attribute` and what follows are fields of a `LogRecord`. */
+/** Tags: field number and wire type. Those from `time` to `eventName` are fields of a `LogRecord`. */
 const tags = {
   resourceLogs: 0x0a,
   resource: 0x0a,
@@ -43,26 +43,26 @@ const tags = {
 } as const;
 
 const initialBytes = 1 << 20;
-/** A buffer that one request has made larger than this is not kept for the next. */
+/** A buffer that has grown larger than this is not reused for the next request. */
 const keptBytes = 16 << 20;
 /** Tags and lengths of the messages around the log records. */
 const maxFrameBytes = 16;
 
-/** Of one log record beside its fragments: tags, lengths, integers, times. */
+/** Upper bound for one log record besides its fragments: tags, lengths, integers, times. */
 const maxOwnBytes = 512;
 
-/** The length of a flow's log record takes two bytes, from 128 to 16,383. */
+/** The length of a flow's log record usually takes two bytes, which is enough for 128 to 16,383. */
 const usualRecordLength = 2;
 
 export class OtlpLogEncoder {
   /** `ResourceLogs.resource` and `ScopeLogs.scope` as whole fields. */
   readonly #resource: Uint8Array;
   readonly #scope: Uint8Array;
-  /** Where the log records begin: before it is room for the frame, whose lengths are known at the end. */
+  /** Where the log records begin; the room before it is for the frame, whose lengths are known only at the end. */
   readonly #start: number;
   #out = Buffer.allocUnsafeSlow(initialBytes);
   #length: number;
-  /** What the log records of one flow record share, and the buffer that it is written to. */
+  /** What the log records of one flow record share, and the buffer it is written to. */
   #recordBytes: Uint8Array = nothing;
   #recordBuffer = new Uint8Array(4096);
 
@@ -89,7 +89,7 @@ export class OtlpLogEncoder {
     this.#reserve(0);
   }
 
-  /** The request: one ExportLogsServiceRequest. The bytes are good until the next `begin`. */
+  /** The request, as one ExportLogsServiceRequest. The bytes are valid until the next `begin`. */
   finish(): Uint8Array {
     const scopeLogs = this.#scope.length + this.byteLength;
     const resourceLogs = this.#resource.length + 1 + varintLength(scopeLogs) + scopeLogs;
@@ -155,7 +155,7 @@ export class OtlpLogEncoder {
     this.#length = putLength(out, start + 1, usualRecordLength, at + set.length);
   }
 
-  /** Times, severity, name, and the attributes of reporter and window: one copy per entry. */
+  /** Encodes times, severity, name, and the attributes of reporter and window, which are copied into each entry. */
   #prepareRecord(describer: FlowDescriber): void {
     const reporter = fragment(describer.reporterSet);
     const { seconds, nanos, observedSeconds, observedNanos, windowStart, windowEnd } = describer;
@@ -171,7 +171,7 @@ export class OtlpLogEncoder {
     this.#recordBytes = bytes.subarray(0, at);
   }
 
-  /** Lengths are written once what they count is: for a usual entry there is exactly the room that they need. */
+  /** Lengths are written after what they count; for a usual entry, exactly the room that they need was left. */
   #addEntry(columns: FlowColumns, entry: number, describer: FlowDescriber, number: number): void {
     const { classText, sourceSet, destinationSet, sourceText, destinationText, uidPrefix } = describer;
     const record = this.#recordBytes;
@@ -224,7 +224,7 @@ export class OtlpLogEncoder {
     this.#length = putLength(out, start + 1, usualRecordLength, at);
   }
 
-  /** Makes room for a log record of that length. */
+  /** Makes room for a log record of this length. */
   #reserve(length: number): void {
     const needed = this.#length + length + maxOwnBytes;
     if (needed <= this.#out.length) return;
@@ -235,7 +235,7 @@ export class OtlpLogEncoder {
 }
 
 const nothing = new Uint8Array(0);
-/** The end is absent or is a relay, so that its body text has no port. A port of 0 is shown in the body alone. */
+/** The end is absent or a relay, so its body text has no port. A port of 0 is shown only in the body. */
 const noPort = -1;
 
 const encoder = new TextEncoder();
@@ -258,7 +258,7 @@ const flowHead = Uint8Array.from([
   ...stringField(tags.eventName, flowEventName),
 ]);
 
-/** `KeyValue.key` and the tag of the value, of attributes that are not in sets. */
+/** `KeyValue.key` and the tag of the value, for attributes that are not in sets. */
 const keys = {
   txBytes: encodedKey("tailscale.tx.bytes"),
   rxBytes: encodedKey("tailscale.rx.bytes"),

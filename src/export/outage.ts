@@ -1,20 +1,20 @@
-/** How long to wait before the next try, how delivery fares, and what is logged about it. */
+/** Decides how long exports back off, tracks their outages, and limits what is logged about them. */
 import { backoffMs } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import type { NewMark } from "../journal/index.ts";
 
-/** A number from 0 up to 1. */
+/** Returns a number from 0 (inclusive) to 1 (exclusive). */
 export type Random = () => number;
 
 /** Calls back after some milliseconds, unless the returned function is called first. */
 export type Timer = (delayMs: number, callback: () => void) => () => void;
 
-/** How delivery fares, for health and the page. `since`: epoch milliseconds. */
+/** The state of delivery, for health and the page. `since`: epoch milliseconds. */
 export type DeliveryState =
   | { readonly kind: "idle" }
   | { readonly kind: "delivering" }
-  /** Requests fail without a word about their bodies. */
+  /** Requests fail for reasons other than their bodies. */
   | { readonly kind: "waiting"; readonly why: string; readonly since: number }
   /** Everything that is tried is refused. */
   | { readonly kind: "refusing"; readonly why: string; readonly since: number };
@@ -22,8 +22,8 @@ export type DeliveryState =
 const backoff = { firstMs: 1_000, maxMs: 60_000 };
 
 /**
- * The wait after so many failures in a row, in milliseconds. One that the backend asks for is honored, never less than a
- * second, and spread by a tenth so that waiting senders do not come back together.
+ * The back-off after consecutive failures, in milliseconds. A `Retry-After` is honored, but is at least a second, and is
+ * extended by up to a tenth so that waiting senders do not come back together.
  */
 export function exportBackoffMs(failures: number, retryAfterMs: number | undefined, random: Random): number {
   return retryAfterMs === undefined
@@ -31,10 +31,10 @@ export function exportBackoffMs(failures: number, retryAfterMs: number | undefin
     : Math.max(retryAfterMs, backoff.firstMs) * (1 + random() * 0.1);
 }
 
-/** Between two lines about the same thing. */
+/** Time between two lines about the same thing. */
 const periodMs = 300_000;
 
-/** Lines about an export that comes and goes: so many at once, and then one in that time. Two are kept for the recovery. */
+/** Rate limit for lines about a flapping export: a burst, then one per `msPerLine`. Two are reserved for the recovery. */
 const maxLines = 5;
 const msPerLine = 180_000;
 const recoveryLines = 2;
@@ -42,9 +42,9 @@ const recoveryLines = 2;
 export type Trouble = Extract<DeliveryState, { readonly why: string }>;
 
 /**
- * Logs at once that an export fails, that the cause has changed, and the recovery; a failure that lasts, every five minutes.
- * Lines are limited for an export that comes and goes, and a recovery is logged only while the next failure can be: the log
- * never ends with "recovered" during an outage.
+ * Logs failure, change of cause and recovery of an export at once, and a lasting failure every five minutes. Lines about a
+ * flapping export are rate limited, and a recovery is logged only if the next failure can be logged too, so the log never ends
+ * with "recovered" during an outage.
  */
 export class Outage {
   readonly #subject: "log export" | "metric export";
@@ -52,12 +52,12 @@ export class Outage {
   readonly #clock: Clock;
   #trouble: Trouble | undefined;
   #failures = 0;
-  /** Of the first failure after the last recovery that was logged. */
+  /** Time of the first failure after the last logged recovery. */
   #since: number | undefined;
   #lineAt = Number.NEGATIVE_INFINITY;
-  /** The time since which lines have been saved up. */
+  /** Time from which unused lines of the rate limit have accumulated. */
   #savedSince = Number.NEGATIVE_INFINITY;
-  /** What was logged of this outage, since the last line that was due. */
+  /** Causes logged in this outage since the last line that was due. */
   readonly #causes = new Set<string>();
   #loggedKind: Trouble["kind"] | undefined;
 
@@ -93,7 +93,7 @@ export class Outage {
     this.#loggedKind = kind;
   }
 
-  /** Called as long as all is well. */
+  /** Called repeatedly while all is well. */
   recover(): void {
     this.#trouble = undefined;
     if (this.#since === undefined || this.#linesLeft(this.#clock()) < recoveryLines) return;
@@ -118,10 +118,10 @@ export class Outage {
   }
 }
 
-/** Losses are gathered this long before the first line about them. */
+/** Losses are collected this long before the first line about them. */
 const gatherMs = 2_000;
 
-/** Logs what the backend rejected: per message one line in five minutes, with the counts. */
+/** Logs what the backend rejected: one line per message every five minutes, with the counts. */
 export class LossReport {
   readonly #logger: Logger;
   readonly #timer: Timer;
@@ -133,7 +133,7 @@ export class LossReport {
     this.#timer = timer;
   }
 
-  /** Adds to the field `name` of that message. Its other fields are those given last. */
+  /** Adds `count` to the field `name` of a message. Its other fields are those given last. */
   add(message: string, name: string, count: number, fields: LogFields): void {
     const before = this.#losses.get(message);
     this.#losses.set(message, { ...before, ...fields, [name]: Number(before?.[name] ?? 0) + count });

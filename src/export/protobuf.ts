@@ -1,6 +1,6 @@
 /**
- * The parts of the protobuf wire format that OTLP logs need (opentelemetry/proto/common/v1/common.proto). Lengths are added up
- * first; the `put` functions write to room that their caller has made, and return the offset behind what they wrote.
+ * The parts of the protobuf wire format that OTLP logs need (opentelemetry/proto/common/v1/common.proto). The `put`
+ * functions write into room that their caller has reserved, and return the offset after what they wrote.
  */
 import type { AttributeValue, LogAttributes } from "../catalogue/log-event.ts";
 
@@ -60,7 +60,7 @@ export function putDecimal(out: Uint8Array, at: number, value: number): number {
   let place = end - 1;
   while (rest > 0x7fff_ffff) {
     const next = Math.floor(rest / 10);
-    // The difference first: the sum of its parts could pass 2⁵³.
+    // Subtracted first, because 0x30 + `rest` could exceed 2⁵³.
     out[place--] = 0x30 + (rest - next * 10);
     rest = next;
   }
@@ -75,7 +75,7 @@ export function putDecimal(out: Uint8Array, at: number, value: number): number {
 
 /** Writes a time as unsigned nanoseconds since the epoch. `seconds` is not negative and below 2³⁴. */
 export function putNanos(out: Uint8Array, at: number, seconds: number, nanos: number): number {
-  // In two parts of 16 bits and more, so that every product stays exact.
+  // Split at 16 bits, so that every product stays exact.
   const upper = Math.floor(seconds / 0x1_0000) * 1e9;
   const lower = (seconds % 0x1_0000) * 1e9 + nanos;
   const low = (upper % 0x1_0000) * 0x1_0000 + lower;
@@ -91,7 +91,7 @@ function putUint32(out: Uint8Array, at: number, value: number): number {
   return at + 4;
 }
 
-/** Copies so few bytes that a loop is faster than `set`. */
+/** Copies a few bytes, for which a loop is faster than `set`. */
 export function putShort(out: Uint8Array, at: number, bytes: Uint8Array): number {
   const { length } = bytes;
   for (let byte = 0; byte < length; byte++) out[at + byte] = bytes[byte] as number;
@@ -110,8 +110,8 @@ export function putIntAttribute(out: Uint8Array, at: number, tag: number, key: U
 }
 
 /**
- * Writes the length of a message that ends at `end`, before its beginning, for which `room` bytes were left. If the length
- * needs more or fewer, the message is moved. Returns its end.
+ * Writes the length of a message that ends at `end` into the `room` bytes left before it. If the length needs more or fewer
+ * bytes, the message is moved. Returns its end.
  */
 export function putLength(out: Uint8Array, at: number, room: number, end: number): number {
   const length = end - at - room;
@@ -121,7 +121,7 @@ export function putLength(out: Uint8Array, at: number, room: number, end: number
   return end + needed - room;
 }
 
-/** Writes an attribute of so little ASCII text that its lengths are below 128. */
+/** Writes an attribute of ASCII text that is short enough for its lengths to be below 128. */
 export function putAsciiAttribute(out: Uint8Array, at: number, tag: number, key: Uint8Array, text: string): number {
   const { length } = text;
   out[at] = tag;
@@ -148,8 +148,8 @@ export function putString(out: Buffer, at: number, tag: number, text: string): n
 }
 
 /**
- * Attributes as repeated `KeyValue` fields of the message that holds them. Names are a closed set, and are encoded once each;
- * a flood of new ends comes through here: 0.1 µs per attribute.
+ * Encodes attributes as repeated `KeyValue` fields of the message that holds them. Names are a closed set, and are encoded once
+ * each. A flood of new ends passes through here, at 0.1 µs per attribute.
  */
 export function encodedAttributes(attributes: LogAttributes, tag: number): Uint8Array {
   let at = 0;
@@ -166,10 +166,10 @@ export function encodedAttributes(attributes: LogAttributes, tag: number): Uint8
   return encoded;
 }
 
-/** What attributes are encoded in before they are copied. */
+/** The buffer in which attributes are encoded before they are copied. */
 let scratch = Buffer.allocUnsafeSlow(1 << 16);
 
-/** Keeps `at` bytes and makes room for as many more, and some tags and lengths. */
+/** Keeps the first `at` bytes and makes room for `bytes` more, plus some tags and lengths. */
 function reserve(at: number, bytes: number): void {
   const needed = at + bytes + 64;
   if (needed <= scratch.length) return;
@@ -178,7 +178,7 @@ function reserve(at: number, bytes: number): void {
   scratch = grown;
 }
 
-/** The most bytes of a value. */
+/** Upper bound of a value's encoded length. */
 function roomFor(value: AttributeValue): number {
   if (typeof value === "string") return value.length * 3;
   return typeof value === "object" ? value.reduce((sum, text) => sum + text.length * 3 + 12, 12) : 12;
@@ -200,7 +200,7 @@ export function encodedKey(name: string): Uint8Array {
   return Uint8Array.from(key);
 }
 
-/** Key and text of this length have lengths below 128 together. */
+/** A key and a text of at most this length have lengths below 128 together. */
 const shortLength = 60;
 
 function isAscii(text: string): boolean {

@@ -1,4 +1,4 @@
-/** Replay and retry: deliveries of their own behind fresh logs, in the same channel, that come to an end. */
+/** Runs replay and retry: finite deliveries that share a channel with fresh logs and give way to them. */
 import { namedLogger } from "../lib/logger.ts";
 import type {
   Awaitable,
@@ -18,12 +18,12 @@ import type { Channel, DeliverySource, Posted, Span } from "./requests.ts";
 import { stopped } from "./sender.ts";
 import { endThread, type Steps, taken } from "./steps.ts";
 
-/** Beside a steady stream of fresh logs, a replay or retry waits this long for each request. */
+/** During a steady stream of fresh logs, a replay or retry waits this long for each request. */
 const waitMs = 1_000;
 
 /**
- * One channel for all deliveries: at most `concurrency` requests at once, fresh logs first. A replay or retry sends while
- * nothing fresh is waiting; beside a steady stream of it, one request a second. During an outage it waits.
+ * Shares one channel among all deliveries: at most `concurrency` requests at once, fresh logs first. A replay or retry sends
+ * while no fresh logs are pending; during a steady stream of them, one request per second. During an outage it waits.
  */
 export function shareChannel(channel: Channel, concurrency: number, timer: Timer) {
   let fresh: DeliveryState["kind"] = "idle";
@@ -35,7 +35,7 @@ export function shareChannel(channel: Channel, concurrency: number, timer: Timer
     change = Promise.withResolvers();
   }
 
-  /** A delivery that was stopped meanwhile no longer waits for the answer. */
+  /** `stop` alone wakes nobody, because a delivery that has been stopped no longer waits for the answer. */
   async function post(mayGo: () => boolean, spans: readonly Span[], stop: AbortSignal): Promise<Posted> {
     const isTurn = () => stop.aborted || (sending < concurrency && mayGo());
     while (!isTurn()) await change.promise;
@@ -79,27 +79,27 @@ export interface OpenRedelivery {
 
 /** What is shared with the delivery of fresh logs, and where rows and marks come from. */
 export interface RedeliveringDeps extends Pick<DeliveryDeps, "channel" | "clock" | "random" | "timer" | "logger"> {
-  /** The rows of it, and of a retry its marks by row and end. Of those rows, only records inside the marks have log records. */
+  /** Its rows and, for a retry, its marks sorted by row and end; only records inside those marks have log records. */
   open(redelivery: Redelivery): Awaitable<OpenRedelivery>;
   onProgress(progress: RedeliveryProgress): void;
   onState(kind: DeliveryKind, state: DeliveryState): void;
 }
 
-/** What is not answered by then is sent again after the next start. */
+/** How long a stop waits for answers; unanswered requests are sent again after the next start. */
 const lastAnswersMs = 2_000;
 
-/** Runs replay and retry, one of each at a time. */
+/** Runs at most one replay and one retry at a time. */
 export class Redelivering {
   readonly #deps: RedeliveringDeps;
   readonly #running = new Map<Redelivery["name"], Delivery>();
-  /** Those whose rows are being looked for. */
+  /** Redeliveries whose rows are being opened. */
   readonly #opening = new Map<Redelivery["name"], Redelivery>();
 
   constructor(deps: RedeliveringDeps) {
     this.#deps = deps;
   }
 
-  /** Begins it or goes on with it, instead of another of that name; without one, ends that where it is. */
+  /** Starts or resumes a redelivery in place of the one with that name; undefined only ends the latter. */
   use(name: Redelivery["name"], redelivery: Redelivery | undefined): void {
     void this.#running.get(name)?.stop(0);
     this.#running.delete(name);
@@ -119,7 +119,7 @@ export class Redelivering {
     }
   }
 
-  /** Waits for what is under way and begins nothing more. */
+  /** Waits for requests in flight and starts nothing more. */
   async stop(deadlineMs: number): Promise<void> {
     this.#opening.clear();
     const running = Array.from(this.#running.values());
@@ -134,7 +134,7 @@ export class Redelivering {
     const delivery = new Delivery(name, cursor, {
       ...this.#deps,
       concurrency: 1,
-      // Its lines must not be mistaken for something about fresh logs.
+      // Its log lines must not be mistaken for lines about fresh logs.
       logger: namedLogger(this.#deps.logger, { during: name }),
       source,
       onProgress: (progress) => {
@@ -159,16 +159,16 @@ export class Redelivering {
 
 type LinesOfRow = Pick<NewMark, "seq" | "from" | "to">;
 
-/** Finds out which marks of a retry were accepted as a whole: no part of them was refused or rejected once more. */
+/** Finds the marks of a retry that were accepted as a whole: no part of them was refused or rejected again. */
 class RetriedMarks {
   readonly #marks: readonly Mark[];
-  /** Marks before that one are passed. */
+  /** Index of the first mark that has not been passed. */
   #next: number;
   #refused: readonly LinesOfRow[];
   /** Records of the marks that were passed. */
   records: LogCursor["records"];
 
-  /** Goes on at `start`. What became of the lines before it in their row is not known any more: their marks stay. */
+  /** Resumes at `start`. The outcome of the records before it in their row is no longer known, so their marks stay. */
   constructor(start: LogCursor, marks: readonly Mark[]) {
     const { seq, record, logRecord } = start;
     this.#marks = marks;
@@ -202,7 +202,7 @@ function hasPassed({ seq, record }: LogPosition, mark: LinesOfRow): boolean {
 
 const marksPerPage = 1_000;
 
-/** The marks of a retry that had been made when it was planned, by row and end. */
+/** The marks of a retry that existed when it was planned, sorted by row and end. */
 export function* marksOf(
   reader: Pick<JournalReader, "marks">,
   { marks: filter, untilSeq }: Redelivery,

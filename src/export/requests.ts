@@ -1,4 +1,4 @@
-/** Committed rows on their way out, and the OTLP requests of a bounded size that spans of them become. */
+/** Encodes spans of committed rows as OTLP logs requests of a bounded size, and sends them. */
 import type { InstrumentationScope } from "@opentelemetry/core";
 import { JsonLogsSerializer } from "@opentelemetry/otlp-transformer";
 import { resourceFromAttributes } from "@opentelemetry/resources";
@@ -19,21 +19,21 @@ import { collectGarbage } from "../runtime/process.ts";
 import { type Sender, stopped } from "./sender.ts";
 import { settled, type Steps, taken } from "./steps.ts";
 
-/** What the log records of a row are made of: columns from that record on, or one event per record. */
+/** What the log records of a row are made of: columns from record `first` on, or one event per record. */
 export type RowContents =
   | { readonly kind: "flow"; readonly columns: FlowColumns; readonly first: number }
   | { readonly kind: "plain"; readonly events: readonly (LogEvent | undefined)[] };
 
-/** A committed row on its way out. Its log records are numbered through the row; those of a record stand together. */
+/** A committed row to deliver. Its log records are numbered across the row; those of a record are adjacent. */
 export class DeliveryRow {
   readonly seq: number;
   /** Epoch milliseconds. */
   readonly acceptedAt: number;
   readonly records: number;
-  /** Size of its text, which is what reading it takes time for. */
+  /** Size of its text, which determines how long reading it takes. */
   readonly bytes: number;
   readonly #open: (seq: number) => Awaitable<RowContents>;
-  /** By record: log records before it (and one number more: all), its time in epoch milliseconds, and why it makes none. */
+  /** By record: log records before it (with a last element for all), its time in epoch milliseconds, and why it makes none. */
   readonly #before: Uint32Array;
   readonly #times: Float64Array;
   readonly #defects = new Map<number, string>();
@@ -52,7 +52,7 @@ export class DeliveryRow {
     this.#times = new Float64Array(records);
   }
 
-  /** Notes what a record makes; called for each of them in order. */
+  /** Sets what a record makes; called for each record in order. */
   note(record: number, logRecords: number, time: number, defect: string | undefined): void {
     this.#before[record + 1] = (this.#before[record] as number) + logRecords;
     this.#times[record] = time;
@@ -80,7 +80,7 @@ export class DeliveryRow {
     return low;
   }
 
-  /** Epoch milliseconds of its event. */
+  /** The event time of a log record, epoch milliseconds. */
   timeOf(logRecord: number): number {
     return this.#times[this.recordOf(logRecord)] as number;
   }
@@ -90,13 +90,13 @@ export class DeliveryRow {
     return this.#defects.get(record);
   }
 
-  /** Good until the next row is opened, or a turn is over. @throws {Error} if the row cannot be read any more. */
+  /** Valid until the next row is opened or the turn is over. @throws {Error} if the row can no longer be read. */
   open(): Awaitable<RowContents> {
     return this.#open(this.seq);
   }
 }
 
-/** The journal could not be read: that says nothing about the row. */
+/** The journal could not be read, which says nothing about the row. */
 export class Unread extends Error {
   override readonly name = "Unread";
 }
@@ -107,24 +107,24 @@ export interface DeliverySource {
   next(seq: number): Awaitable<DeliveryRow | undefined>;
 }
 
-/** Log records of one row that travel in a request, from `from` up to `to`. */
+/** Log records of one row in a request, from `from` up to `to` (exclusive). */
 export type Span = { readonly row: DeliveryRow; readonly from: number; readonly to: number };
 
-/** What became of a request. `unsent`: it could not be encoded, or only above the size of a request. */
+/** The outcome of a request. `unsent`: it could not be encoded, or is larger than a request may be. */
 export type Posted = Answer | { readonly kind: "unsent"; readonly message: string };
 
-/** Encodes and sends. Nothing here throws, unless rows have to be read and cannot be. */
+/** Encodes and sends requests. Throws only if rows have to be read and cannot be. */
 export interface Channel {
   /** Log records that should fit into one request now. */
   readonly maxLogRecords: number;
-  /** Spans of ascending rows; none for an empty export. Delivery holds no row for longer than this call. */
+  /** `spans`: in ascending order of rows; none for an empty export. Delivery holds no row for longer than this call. */
   post(spans: readonly Span[], stop: AbortSignal): Promise<Posted>;
 }
 
 export interface DeliveryDeps {
   readonly source: DeliverySource;
   readonly channel: Channel;
-  /** Requests past the cursor while all is well. */
+  /** Maximum number of requests in flight. */
   readonly concurrency: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -135,7 +135,7 @@ export interface DeliveryDeps {
   onState(state: DeliveryState): void;
 }
 
-/** `logs` goes on for ever; the others end. */
+/** `logs` never ends; the others do. */
 export type DeliveryKind = "logs" | "replay" | "retry";
 
 export interface RequestDeps {
@@ -148,26 +148,26 @@ export interface RequestDeps {
 
 type RequestLimits = Pick<Config["otlp"]["logs"], "max_records" | "max_bytes">;
 
-/** Writes the log records of spans as one ExportLogsServiceRequest, good until the next. @throws {Error} if one cannot be written. */
+/** Encodes the log records of spans as one ExportLogsServiceRequest, valid until the next. @throws {Error} if one cannot be encoded. */
 type WriteSpans = (spans: readonly Span[]) => Steps<Uint8Array>;
 
-/** In a smaller request the resource weighs too much for an estimate. */
+/** In a smaller request the resource would distort the estimate. */
 const minLogRecordsForEstimate = 16;
 
-/** Log records differ from those before them: a request is planned a little below its limit, so that few are over it. */
+/** Log records vary in size, so a request is planned a little below its limit and few exceed it. */
 const plannedShare = 0.9;
 
-/** Creates the channel of all logs: fresh ones, replay and retry. A request of one log record is sent whatever its size. */
+/** Creates the channel for all logs: fresh, replay and retry. A request of one log record is sent regardless of its size. */
 export function createChannel(limits: RequestLimits, deps: RequestDeps): Channel {
   const { max_records: maxRecords, max_bytes: maxBytes } = limits;
   const { send, encoding, describer } = deps;
   const write = encoding === "protobuf" ? protobufWriter(deps) : jsonWriter(deps);
   /** A guess until the first request has been encoded. */
   let logRecordBytes = 1_000;
-  /** The request that waits for its rows: there is one encoder. */
+  /** The request that is waiting for its rows; others wait for it, because there is one encoder. */
   let writing: Promise<unknown> | undefined;
   return {
-    /** By the size of those encoded last: nothing is encoded twice to find out. */
+    /** Estimated from the log records encoded last, so nothing is encoded twice to find out. */
     get maxLogRecords() {
       return Math.max(1, Math.min(maxRecords, Math.floor((maxBytes * plannedShare) / logRecordBytes)));
     },
@@ -186,7 +186,7 @@ export function createChannel(limits: RequestLimits, deps: RequestDeps): Channel
         if (error instanceof Unread) throw error;
         return { kind: "unsent", message: messageOf(error) };
       }
-      // Addresses that are all new leave some 30 MB behind by then, which the collector would let grow.
+      // By then, a flood of new addresses has left some 30 MB of garbage, which the collector would let grow.
       if (describer.takeResets() > 0) collectGarbage();
       if (logRecords >= minLogRecordsForEstimate) logRecordBytes = Math.max(1, body.length / logRecords);
       if (body.length > maxBytes && logRecords > 1) return { kind: "unsent", message: "larger than a request may be" };
@@ -209,7 +209,7 @@ function protobufWriter({ describer, resource, scope }: RequestDeps): WriteSpans
   };
 }
 
-/** The official serializer writes JSON: correct and slower, an object per log record. */
+/** Writes JSON with the official serializer, which is slower: it needs an object per log record. */
 function jsonWriter({ describer, resource: attributes, scope }: RequestDeps): WriteSpans {
   const origin = { resource: resourceFromAttributes({ ...attributes }), instrumentationScope: scope };
   return function* (spans) {
@@ -243,7 +243,7 @@ function* forEachRecord(
   }
 }
 
-/** The shape that the official serializers take, with our own times. */
+/** An event in the shape that the official serializers expect. */
 function readable(
   event: LogEvent,
   origin: Pick<ReadableLogRecord, "resource" | "instrumentationScope">,
@@ -261,7 +261,7 @@ function readable(
   };
 }
 
-/** Which log records of a retry were rejected is found out as if the request had been refused: exactly their marks stay. */
+/** Treats a partly rejected request of a retry as refused, so that the rejected log records are found and only their marks stay. */
 export function refusedIfPartial(posted: Posted): Posted {
   const partial = posted.kind === "accepted" ? posted.partial : undefined;
   return partial !== undefined && partial.rejected > 0

@@ -1,6 +1,6 @@
 /**
- * Committed rows as log delivery reads them. A row that is handed out holds counts and times only; what its log records are
- * made of lies in a few decoded stretches of the journal, and is read again if it has been dropped in the meantime.
+ * Reads committed rows for log delivery. A returned row holds only counts and times; what its log records are made of is in
+ * a few decoded stretches of the journal, and is read again if it has been dropped in the meantime.
  */
 import type { LogEvent } from "../catalogue/log-event.ts";
 import { hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
@@ -25,7 +25,7 @@ export interface RowContext {
   readonly settings: ProcessorSettings;
 }
 
-/** Neighbouring rows, decoded together: small ones share their columns. Covers `from` up to, but not including, `end`. */
+/** Adjacent rows that are decoded together, so that small ones share columns. Covers `from` up to `end` (exclusive). */
 interface Stretch {
   readonly columns: FlowColumns;
   readonly from: number;
@@ -35,39 +35,39 @@ interface Stretch {
   readonly contents: RowContents[];
 }
 
-/** One stretch: a full part of 1 MiB, or as many small rows as make one. */
+/** Limits of one stretch: a full part of 1 MiB, or small rows of that size. */
 const stretchLimit = { rows: 512, bytes: 1_048_576 };
 
-/** Stretches held decoded. The rows of one request should be among them: 4 MiB of protobuf come from about 1.2 MiB of text. */
+/** Decoded stretches in memory, enough for the rows of one request: 4 MiB of protobuf come from about 1.2 MiB of text. */
 const maxStretches = 5;
 
-/** So many entries that make no sense leave 10 MB behind, which the collector would let grow: 1 GB for one request of them. */
+/** This many left-out entries leave 10 MB of garbage, which the collector would let grow: 1 GB for one request of them. */
 const leftOutPerCollection = 10_000;
 
-/** Audit records and webhook events are few. A row full of them leaves tens of MB of values behind, which the collector would let grow. */
+/** A row full of audit records or webhook events, which are rare, leaves tens of MB of garbage, which the collector would let grow. */
 const plainBytesPerCollection = 512 * 1024;
 
 /**
- * Text of rows between two collections, about two seconds of the highest rate: the collector falls behind a delivery at full
- * speed, and requests leave tens of MB of buffers. It costs less than one percent of that speed. The thread that listens is
- * left alone: its answers would wait.
+ * Text of rows between two collections, about two seconds at the highest rate: the collector falls behind delivery at full
+ * speed, and requests leave tens of MB of buffers. This costs less than one percent of that speed. The listening thread does
+ * not do it, because its answers would have to wait.
  */
 const bytesPerCollection = 64 * 1024 * 1024;
 
 type ReadLimit = Parameters<JournalReader["read"]>[1];
 
-/** Gives rows in order. What its selection leaves out makes no log records here. */
+/** Returns rows in order. Records outside its selection make no log records. */
 export class RowSource implements DeliverySource {
   readonly #reader: Pick<JournalReader, "read">;
   readonly #context: RowContext;
   readonly #selection: RowSelection;
   /** Settles once the rows that are being read are in a stretch. */
   #reading: Promise<unknown> | undefined;
-  /** The one used last comes last. */
+  /** Most recently used last. */
   #stretches: Stretch[] = [];
   /** Rows that the main thread has handed over, in the order of `seq`, each once. */
   #handed: Row[] = [];
-  /** Text of handed rows that were read or dropped. */
+  /** Bytes of handed-over text that were read or dropped. */
   readBytes = 0;
   /** Entries left out of the rows decoded since garbage was collected. */
   #leftOut = 0;
@@ -90,14 +90,14 @@ export class RowSource implements DeliverySource {
   }
 
   /**
-   * Takes rows that the main thread hands over as it commits them, later than those before, so that they need not be read and
-   * inflated: 0.5 µs less per connection entry. Only a cache: a row that is not here is read from the journal.
+   * Accepts rows that the main thread hands over as it commits them, in ascending order, so that they need not be read and
+   * decompressed: 0.5 µs less per connection entry. This is only a cache: other rows are read from the journal.
    */
   offer(rows: readonly Row[]): void {
     this.#handed.push(...rows);
   }
 
-  /** Drops what is decoded: names may have changed. */
+  /** Drops decoded rows, because names may have changed. */
   forget(): void {
     this.#stretches = [];
   }
@@ -109,7 +109,7 @@ export class RowSource implements DeliverySource {
       return stretch.contents[place] as RowContents;
     });
 
-  /** Asks the stretch that covers the row; nothing if there is no such row, nor a later one. One is read at a time. */
+  /** Calls `ask` with the stretch that covers the row, or undefined if there is no such or later row. Reads one at a time. */
   #withStretchAt<Answer>(seq: number, ask: (stretch: Stretch | undefined) => Answer): Awaitable<Answer> {
     const found = this.#stretches.find(({ from, end }) => from <= seq && seq < end);
     if (found !== undefined) {
@@ -125,7 +125,7 @@ export class RowSource implements DeliverySource {
     return added.then((isThere) => (isThere ? this.#withStretchAt(seq, ask) : ask(undefined)));
   }
 
-  /** Adds the rows from there on to a stretch: the one that ends there, or a new one. Whether there are any. */
+  /** Adds the rows from `seq` on to the stretch that ends there, or to a new one. True if there are any. */
   #read(seq: number): Awaitable<boolean> {
     const { rows: most, bytes: mostBytes } = stretchLimit;
     const grown = this.#stretches.find(
@@ -143,7 +143,7 @@ export class RowSource implements DeliverySource {
     return rows instanceof Promise ? rows.then(add) : add(rows);
   }
 
-  /** Rows that were handed over are given out once, and not read from the journal as well. */
+  /** The handed-over rows from `fromSeq` on, if any. They are returned once; earlier ones are dropped. */
   #handedFrom(fromSeq: number, limit: ReadLimit): readonly Row[] | undefined {
     const first = firstAt(this.#handed, fromSeq);
     let end = first;
@@ -157,7 +157,7 @@ export class RowSource implements DeliverySource {
     return end > first ? gone.slice(first) : undefined;
   }
 
-  /** Rows from the journal, up to those that were handed over. */
+  /** Rows from the journal, up to the first that was handed over. */
   #stored(fromSeq: number, limit: ReadLimit): Awaitable<readonly Row[]> {
     const rowsToNext = (this.#handed[0]?.seq ?? Number.POSITIVE_INFINITY) - fromSeq;
     const rows = this.#reader.read(fromSeq, { ...limit, rows: Math.min(limit.rows, rowsToNext) });
@@ -271,12 +271,12 @@ function keptOf({ leftOut }: Row): Uint32Array | undefined {
   return leftOut === undefined ? undefined : decodeLeftOut(leftOut).kept;
 }
 
-/** @throws {Error} if the line does not decode any more. */
+/** @throws {Error} if the line can no longer be decoded. */
 function describeLine(line: Uint8Array, type: "audit" | "webhook", settings: ProcessorSettings, at: number): LogEvent {
   return describe(decodePlain(recordOfLine(line, type)), settings, at);
 }
 
-/** When the record's traffic began, as its log records say: the window's start, else its end, else when it was received. */
+/** The time of the record's log records: the window's start, else its end, else when it was received. */
 function timeOfFlow(columns: FlowColumns, record: number, acceptedAt: number): number {
   if (columns.startNanos[record] !== noTime) return (columns.startSeconds[record] as number) * 1000;
   if (columns.endNanos[record] !== noTime) return (columns.endSeconds[record] as number) * 1000;

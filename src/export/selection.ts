@@ -1,15 +1,15 @@
-/** Which records of which rows a delivery is about: all, those of a replay, or those that marks name. */
+/** Selects the records of a delivery: all, those of a replay, or those that marks name. */
 import type { Mark, Redelivery, Row } from "../journal/index.ts";
 
-/** Whether a record of a row, by its number, is selected. */
+/** True if a record of a row, given by its number, is selected. */
 export type IsSelected = (record: number) => boolean;
 
 export interface RowSelection {
-  /** The first row that does not belong to it. */
+  /** The first row after the selection. */
   readonly untilSeq: number;
-  /** From `seq` on: no row before that one is selected. */
+  /** The first row at or after `seq` that may be selected. */
   skipTo(seq: number): number;
-  /** The records of a row that are selected; nothing if none is. */
+  /** The selected records of a row; undefined if there are none. */
   recordsOf(row: Row): IsSelected | undefined;
 }
 
@@ -21,7 +21,7 @@ export const everyRow: RowSelection = {
   recordsOf: () => allRecords,
 };
 
-/** The rows of a replay, by when they were received. */
+/** Selects the rows of a replay by when they were received. */
 export function replayed({ untilSeq, range }: Redelivery): RowSelection {
   return {
     ...everyRow,
@@ -31,7 +31,7 @@ export function replayed({ untilSeq, range }: Redelivery): RowSelection {
   };
 }
 
-/** The records that those marks name. The marks are in the order of `marksOf`. */
+/** Selects the records that marks name. The marks are in the order of `marksOf`. */
 export function marked(marks: readonly Mark[]): RowSelection {
   return {
     untilSeq: (marks.at(-1)?.seq ?? 0) + 1,
@@ -43,7 +43,7 @@ export function marked(marks: readonly Mark[]): RowSelection {
   };
 }
 
-/** Where the first of them at or after `seq` stands. */
+/** The index of the first element at or after `seq`. */
 export function firstAt(sorted: readonly { readonly seq: number }[], seq: number): number {
   let low = 0;
   let high = sorted.length;

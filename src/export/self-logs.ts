@@ -1,6 +1,6 @@
 /**
- * The program's own log lines as OTLP logs, if they are asked for (best effort: lines are dropped rather than stored), and the
- * diagnostics of the OpenTelemetry SDK among them.
+ * Exports the program's own log lines as OTLP logs if enabled, including the diagnostics of the OpenTelemetry SDK. This is best
+ * effort: lines are dropped rather than stored.
  */
 import { diag, DiagLogLevel, SeverityNumber } from "@opentelemetry/api";
 import {
@@ -28,17 +28,17 @@ import type { Sender } from "./sender.ts";
 
 export interface SelfLogsDeps {
   readonly send: Sender;
-  /** Where lines go as JSON over HTTP, by the SDK's own exporter; nothing for protobuf and standard output. */
+  /** Where the SDK's own exporter sends lines as JSON over HTTP; undefined for protobuf and standard output. */
   readonly destination: () => Destination | undefined;
   readonly encoding: Encoding;
-  /** That of the logs. */
+  /** The resource of logs. */
   readonly resource: ResourceAttributes;
   readonly scope: InstrumentationScope;
-  /** Logs what goes wrong here. Must not be a logger that leads back here. */
+  /** Logs failures of this export. Must not lead back here. */
   readonly logger: Logger;
 }
 
-/** The SDK's batches of log records, through its own exporter or our sender. */
+/** Exports the SDK's batches of log lines through its own exporter or `send`. */
 export function createSelfLogs(deps: SelfLogsDeps) {
   const abort = new AbortController();
   const processor = new BatchLogRecordProcessor({ exporter: exporterOf(deps, abort.signal) });
@@ -69,8 +69,8 @@ export function createSelfLogs(deps: SelfLogsDeps) {
 }
 
 /**
- * Routes the diagnostics of the OpenTelemetry SDK to our log; it is silent otherwise. Called once per thread. The sender
- * already reports that an export fails: what the SDK adds about that is for debugging.
+ * Routes the diagnostics of the OpenTelemetry SDK, which is silent otherwise, to the log. Called once per thread. The sender
+ * already reports failed exports, so what the SDK adds about them is logged at the level `debug`.
  */
 export function routeDiagnostics(logger: Logger): void {
   const line =
@@ -109,7 +109,7 @@ const severities: Record<LogLevel, SeverityNumber> = {
   error: SeverityNumber.ERROR,
 };
 
-/** After the deadline, for an exporter of ours to log what it lost; the SDK's own cannot be interrupted. */
+/** Time after the deadline for `sendingExporter` to log what it lost; the SDK's own exporter cannot be interrupted. */
 const graceMs = 100;
 
 const serializers = { json: JsonLogsSerializer, protobuf: ProtobufLogsSerializer };

@@ -1,4 +1,4 @@
-/** Posts one OTLP body to one destination and returns what became of it. Logs, metrics and our own log lines all use it. */
+/** Posts one OTLP body to one destination and returns the outcome, for logs, metrics and the program's own log lines alike. */
 import { write as writeTo } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
@@ -9,27 +9,27 @@ import type { LogFields, Logger } from "../lib/logger.ts";
 import { type Answer, type Encoding, type FailureCause, readAnswer, type Signal } from "./answer.ts";
 import type { Credentials, Destination } from "./destination.ts";
 
-/** `fetch` with the options that runtimes add to it; the runtime's seam translates those that its own does not know. */
+/** `fetch` with the options that runtimes add to it. */
 export type Fetch = (
   url: string,
   init: RequestInit & {
     tls?: { ca?: string; cert?: string; key?: string; rejectUnauthorized: boolean };
-    /** Bun's: HTTP/2 instead of HTTP/1.1. Deno chooses by itself, and ignores it. */
+    /** Bun: HTTP/2 instead of HTTP/1.1. Deno chooses by itself and ignores it. */
     protocol?: "http2";
-    /** Bun's: the answer as it came. Bun inflates a whole answer, however large that is, also for a reader that stops. */
+    /** Bun: the answer as received. Otherwise Bun decompresses all of it, however large, even if the reader stops. */
     decompress?: false;
   },
 ) => Promise<Response>;
 
-/** What a request came to, as it is counted. */
+/** The outcome of a request, as it is counted. */
 export type RequestOutcome = "success" | "retry" | "rejected";
 
-/** Why a request that did not succeed failed, as it is counted. */
+/** Why a request failed, as it is counted. */
 export type FailureType = FailureCause | "rejected";
 
 /**
- * Sends a body, which it has copied or compressed when it returns; never throws. The signal ends the attempt early: it then
- * failed because it was stopped, and is not counted.
+ * Sends a body, which it has copied or compressed when it returns its promise; never throws. The signal ends the attempt
+ * early: it then fails as `stopped` and is not counted.
  */
 export type Sender = (body: Uint8Array, encoding: Encoding, stop: AbortSignal) => Promise<Answer>;
 
@@ -37,16 +37,16 @@ export interface SenderDeps {
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Those of the next request, which may be newer than the destination's. */
+  /** The credentials for the next request, which may be newer than the destination's. */
   readonly credentials: () => Credentials;
-  /** Called after every request except those that our own stop cut off. */
+  /** Called after every request except those that `stop` cut off. */
   readonly onAnswer: (signal: Signal, outcome: RequestOutcome, seconds: number, failure?: FailureType) => void;
 }
 
-/** What an attempt comes to that was ended by our own stop. */
+/** The answer to an attempt that `stop` cut off. */
 export const stopped: Answer = { kind: "failed", cause: "unreachable", why: "stopped" };
 
-/** Creates the sender of one destination. It holds no connection of its own: `fetch` keeps them alive. */
+/** Creates the sender of one destination. It holds no connections itself: `fetch` keeps them alive. */
 export function createSender(destination: Destination, deps: SenderDeps): Sender {
   const { signal, url, compression, timeoutMs } = destination;
   const { origin, pathname, host } = new URL(url);
@@ -91,7 +91,7 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
   };
 }
 
-/** Each returns a buffer of its own, in one chunk if it can: joining them costs more than the room. */
+/** Each returns a new buffer, in one chunk if possible, because joining chunks costs more than the extra room. */
 const compressors: Record<Destination["compression"], (body: Uint8Array) => Uint8Array> = {
   gzip: (body) => gzipSync(body, { level: 1, memLevel: 9, chunkSize: Math.max(body.length >> 2, 1024) }),
   zstd: (body) =>
@@ -109,13 +109,13 @@ function failureOf(answer: Answer): FailureType | undefined {
 
 const outcomes: Record<Answer["kind"], RequestOutcome> = { accepted: "success", failed: "retry", refused: "rejected" };
 
-/** Several backends refuse `; charset=utf-8` after it. */
+/** Without `; charset=utf-8`, which several backends refuse. */
 const contentTypes: Record<Encoding, string> = { json: "application/json", protobuf: "application/x-protobuf" };
 
 /**
- * Warns once of each thing that the operator should know about a destination. 415 is about the encoding or the compression,
- * and so may be 400 as long as nothing has been accepted: to JSON (VictoriaMetrics and VictoriaLogs answer that way) and to
- * zstd (Prometheus does). Neither is ever switched: until the operator does, everything stays in the journal.
+ * Warns once of each thing that the operator should know about a destination. A 415 is about the encoding or the compression,
+ * and so may be a 400 as long as nothing has been accepted: for JSON (from VictoriaMetrics and VictoriaLogs) and for zstd
+ * (from Prometheus). Neither is switched automatically: until the operator does, everything stays in the journal.
  */
 function createNotices({ signal, url, compression }: Destination, logger: Logger) {
   let hasAccepted = false;
@@ -146,7 +146,7 @@ function tlsInitOf({ insecureSkipVerify, ...pem }: NonNullable<Credentials["tls"
   return { ...pem, rejectUnauthorized: !insecureSkipVerify };
 }
 
-/** A connection that was there and ended; every other error means that there was none. */
+/** Codes for an established connection that ended; any other error means that there was none. */
 const resetCodes: ReadonlySet<string | undefined> = new Set([
   "ECONNRESET",
   "EPIPE",
@@ -154,7 +154,7 @@ const resetCodes: ReadonlySet<string | undefined> = new Set([
   "UND_ERR_SOCKET",
 ]);
 
-/** Values of all headers but our name, whole and without their scheme. */
+/** The values of all headers except `user-agent`, whole and without their scheme. */
 function secretsIn(headers: Credentials["headers"]): readonly string[] {
   return Object.entries(headers)
     .filter(([name]) => name !== "user-agent")
@@ -162,7 +162,7 @@ function secretsIn(headers: Credentials["headers"]): readonly string[] {
     .filter((value) => value.length >= 4);
 }
 
-/** Some backends repeat the credential that they refuse, and their messages end up in logs and in marks. */
+/** Some backends repeat the credentials that they refuse, and their messages end up in logs and marks. */
 function withoutSecrets(answer: Answer, secrets: readonly string[]): Answer {
   const clean = (text: string) => secrets.reduce((cleaned, secret) => cleaned.replaceAll(secret, "[redacted]"), text);
   if (answer.kind === "failed") return { ...answer, why: clean(answer.why) };
@@ -172,9 +172,9 @@ function withoutSecrets(answer: Answer, secrets: readonly string[]): Answer {
 }
 
 /**
- * `fetch` to one backend. A failed request is sent again at once if the failure shows that another connection will do: after
- * an answered one, if its connection was reset; and over TLS as HTTP/2, as long as nothing was ever answered in HTTP/1.1. The
- * version that was answered is kept.
+ * `fetch` to one backend. A failed request is sent again at once if another connection may succeed: if the connection was reset
+ * and an earlier request was answered; and over TLS as HTTP/2, as long as HTTP/1.1 was never answered. The version that was
+ * answered is kept.
  */
 function createConnection(fetch: Fetch): Fetch {
   let version: "http1" | "http2" = "http1";
@@ -209,26 +209,26 @@ function createConnection(fetch: Fetch): Fetch {
   };
 }
 
-/** Codes of a kept connection that was closed before the request reached anybody, as far as one can know. */
+/** Codes for a kept-alive connection that was closed, as far as can be known, before the request reached the server. */
 const closedCodes: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "ConnectionClosed"]);
 
 /**
- * What HTTP/1.1 comes to at a server that speaks HTTP/2 only: it refuses the handshake for want of a common protocol
- * (RFC 7301, 3.2), or answers with frames. The former code stands for other trouble with TLS too.
+ * Codes for HTTP/1.1 to a server that speaks only HTTP/2: it refuses the handshake because there is no common protocol
+ * (RFC 7301, 3.2), or answers with frames. The former code stands for other TLS errors too.
  */
 const otherVersionCodes: ReadonlySet<string | undefined> = new Set(["EPROTO", "Malformed_HTTP_Response"]);
 
-/** The server has chosen another protocol in the handshake. */
+/** Code for a server that chose another protocol in the handshake. */
 const notHttp2Code = "HTTP2Unsupported";
 
-/** Writes the beginning of some bytes, and resolves with how many. It waits for the reader, perhaps for ever. */
+/** Writes some of the bytes, from the beginning, and resolves with how many. It may wait for the reader forever. */
 export type Write = (bytes: Uint8Array) => Promise<number>;
 
 /**
- * The sender of `otlp.protocol = "stdout"`: each request as one line of OTLP JSON, for pipes. A line is written to its end
- * before the next begins. A reader that does not read holds the lines, but not a stop: the request of a line that the stop
- * cuts off counts as failed, so that its log records stay pending in the journal. The line itself goes on being written for
- * as long as the process lives; only the last line of the output can be torn.
+ * The sender of `otlp.protocol = "stdout"`: each request is one line of OTLP JSON, for pipes. A line is written to its end
+ * before the next begins. A stalled reader blocks the lines but not a stop: a request that the stop cuts off counts as
+ * failed, so its log records stay pending in the journal. The line itself is still written for as long as the process lives,
+ * so only the last line of the output can be torn.
  * @param onClosed called once when the reader is gone; nothing is accepted from then on.
  */
 export function createStdoutSender(onClosed: () => void, write: Write = standardOutput): Sender {
@@ -280,10 +280,10 @@ function failed(error: unknown): Answer {
 
 const newline = 0x0a;
 
-/** A full pipe that does not let its writer wait is tried again after this long. */
+/** Retry interval for a full pipe whose writes do not block. */
 const fullPipeDelayMs = 10;
 
-/** The system call waits in a thread of the runtime, so that the worker still receives messages. */
+/** The system call blocks a thread of the runtime, so the worker still receives messages. */
 const standardOutput: Write = (bytes) =>
   new Promise((resolve, reject) => {
     writeTo(1, bytes, 0, bytes.length, null, (error, written) => (error === null ? resolve(written) : reject(error)));

@@ -1,4 +1,4 @@
-/** The rows of the journal as the destinations read them: decoded once for all of those that get every type. */
+/** Reads the journal's rows for the destinations, and decodes them once for all destinations that get every type. */
 import type { Awaitable, JournalReader, Redelivery, Row, RowHead } from "../journal/index.ts";
 import { EndBook } from "../processors/ends.ts";
 import { FlowDescriber } from "../processors/flow.ts";
@@ -11,7 +11,7 @@ import { marked, replayed } from "./selection.ts";
 import { type RowContext, RowSource } from "./rows.ts";
 import { settled, type Steps, taken } from "./steps.ts";
 
-/** The types that a destination gets; nothing: all of them. */
+/** The types that a destination gets; undefined means all. */
 type Types = readonly RecordType[] | undefined;
 
 export class SharedRows {
@@ -28,17 +28,17 @@ export class SharedRows {
     this.#ofAllTypes = new RowSource(this.#reader, this.#context);
   }
 
-  /** Text of the rows that were offered and are read or dropped. */
+  /** Bytes of handed-over text that were read or dropped. */
   get readBytes(): number {
     return this.#ofAllTypes.readBytes;
   }
 
-  /** Takes rows that the main thread hands over. */
+  /** Accepts rows that the main thread hands over. */
   offer(rows: readonly Row[]): void {
     this.#ofAllTypes.offer(rows);
   }
 
-  /** Fresh rows. Those of other types make no log records, and their text is not even read. */
+  /** Creates the source of fresh rows. Rows of other types make no log records, and their text is not read. */
   freshOf(types: Types): RowSource {
     if (types === undefined) return this.#ofAllTypes;
     const source = new RowSource(this.#readerOf(types), this.#context);
@@ -46,7 +46,7 @@ export class SharedRows {
     return source;
   }
 
-  /** The rows of a redelivery, and of a retry its marks by row and end. */
+  /** The rows of a redelivery and, for a retry, its marks sorted by row and end. */
   open(types: Types, redelivery: Redelivery): Awaitable<OpenRedelivery> {
     return settled(this.#open(types, redelivery));
   }
@@ -86,7 +86,7 @@ export class SharedRows {
   }
 }
 
-/** A row that makes no log records: delivery only passes it. */
+/** A row without log records, which delivery only passes. */
 function withoutRecords({ seq, acceptedAt }: RowHead): Row {
   const nothing = { records: 0, text: new Uint8Array(), leftOut: undefined, tally: undefined, damage: undefined };
   return { seq, acceptedAt, source: "stream", type: "tally", ...nothing };

@@ -1,13 +1,13 @@
 /**
- * Work over rows that are usually in memory: it goes on at once while they are, and waits where one has to be read. A row costs no
- * turn of the event loop, as an `await` for each would.
+ * Runs work over rows synchronously while they are in memory, and waits only if one has to be read. This saves the turn of the
+ * event loop that an `await` per row would cost.
  */
 import type { Awaitable } from "../journal/index.ts";
 
-/** Yields what it waits for. */
+/** Yields the promises that it waits for. */
 export type Steps<Result> = Generator<Promise<unknown>, Result, void>;
 
-/** The answer, at once if it is there. */
+/** The answer, synchronously if it is not a promise. */
 export function* taken<Answer>(answer: Awaitable<Answer>): Steps<Answer> {
   if (!(answer instanceof Promise)) return answer;
   const waited: Answer[] = [];
@@ -15,7 +15,7 @@ export function* taken<Answer>(answer: Awaitable<Answer>): Steps<Answer> {
   return waited[0] as Answer;
 }
 
-/** Does all of it: at once if it need not wait. */
+/** Runs all steps, synchronously if none has to wait. */
 export function settled<Result>(steps: Steps<Result>): Awaitable<Result> {
   const step = steps.next();
   return step.done === true ? step.value : settledLater(steps, step.value);
@@ -30,20 +30,20 @@ async function settledLater<Result>(steps: Steps<Result>, first: Promise<unknown
   }
 }
 
-/** An error that nobody expects ends the thread, from wherever it comes. */
+/** Ends the thread with an unexpected error, wherever it was caught. */
 export function endThread(error: unknown): void {
   setImmediate(() => {
     throw error;
   });
 }
 
-/** Does one piece of work after the other: at once, as far as nothing that came before waits. */
+/** Runs one piece of work after another, synchronously unless earlier work is waiting. */
 export class StepQueue {
   readonly #waiting: (() => Steps<void>)[] = [];
   readonly #onFailure: (error: unknown) => void;
   #isBusy = false;
 
-  /** `onFailure`: what comes of work that had to wait; it is the last. */
+  /** `onFailure`: called if work that had to wait throws; no work runs after that. */
   constructor(onFailure: (error: unknown) => void) {
     this.#onFailure = onFailure;
   }

@@ -1,4 +1,4 @@
-/** What the main thread knows of one destination: how each signal fares there, and where its delivery of logs goes on. */
+/** What the main thread knows about one destination: the state of each signal, and where its delivery of logs resumes. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { displayUrl } from "../config/index.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -19,21 +19,21 @@ export interface TargetStateDeps {
   /** What the journal must commit with its next turn. */
   readonly onProgress: (progress: Progress, destination: string) => void;
   readonly onRedelivered: (progress: RedeliveryProgress, destination: string) => void;
-  /** What became of metric points, to be counted in the ledger. */
+  /** The outcomes of metric points, to be counted in the ledger. */
   readonly onPoints: (points: MetricReport["points"], destination: { readonly destination?: string }) => void;
-  /** These totals have been acknowledged, which the next start needs. */
+  /** Newly acknowledged totals, which the next start needs. */
   readonly onAcknowledged: (totals: Uint8Array, destination: string) => void;
 }
 
 export class TargetState {
   readonly target: Target;
-  /** How each delivery of logs fares. */
+  /** The state of each delivery of logs. */
   readonly deliveries: Partial<Record<DeliveryKind, DeliveryState>> = {};
   metrics: MetricReport["state"] | undefined;
   readonly lastSuccess: Partial<Record<Signal, number>> = {};
-  /** What is replayed and retried there. */
+  /** The replay and retry in progress. */
   readonly redeliveries = new Map<Redelivery["name"], Redelivery>();
-  /** What the worker reports of it. */
+  /** Handles the worker's reports about it. */
   readonly reports: TargetReports;
   /** The position that was committed, or will be with the next turn. */
   #start: StartOfLogs | undefined;
@@ -81,23 +81,23 @@ export class TargetState {
     };
   }
 
-  /** Where a worker begins. */
+  /** Where a new worker begins. */
   get start(): StartOfLogs | undefined {
     return this.#start;
   }
 
-  /** Delivers logs from there on. What the worker reports of another position is out of date. */
+  /** Delivers logs from `cursor` on. Reports with an earlier epoch are then ignored. */
   moveTo(cursor: LogCursor): StartOfLogs {
     return (this.#start = { cursor, epoch: (this.#start?.epoch ?? -1) + 1 });
   }
 
-  /** Why a redelivery is not getting through at the moment. */
+  /** Why a redelivery is failing at the moment, if it is. */
   redeliveryTrouble(name: Redelivery["name"]): string | undefined {
     const state = this.deliveries[name];
     return state !== undefined && "why" in state ? state.why : undefined;
   }
 
-  /** Uses the headers and certificates of those destinations; addresses stay. */
+  /** Uses the headers and certificates of `given`; addresses do not change. */
   useCredentials(given: Destinations): Destinations {
     const destinations = { ...this.target.destinations };
     for (const known of Object.values(this.target.destinations)) {

@@ -1,4 +1,4 @@
-/** One destination inside the worker: its delivery of logs, what is replayed and retried there, and its metrics. */
+/** Runs one destination inside the worker: its delivery of logs, replay and retry, and its metrics. */
 import type { InstrumentationScope } from "@opentelemetry/core";
 import { namedLogger } from "../lib/logger.ts";
 import {
@@ -19,7 +19,7 @@ import { createChannel } from "./requests.ts";
 import type { FailureType, RequestOutcome, Sender, SenderDeps } from "./sender.ts";
 import type { SharedRows } from "./shared-rows.ts";
 
-/** Where the delivery of fresh logs goes on. A position that the main thread sets anew has a higher epoch. */
+/** Where the delivery of fresh logs resumes. Each new position from the main thread has a higher epoch. */
 export interface StartOfLogs {
   readonly cursor: LogCursor;
   readonly epoch: number;
@@ -37,11 +37,11 @@ export interface TargetReports {
   requested(signal: Signal, outcome: RequestOutcome, seconds: number, failure?: FailureType): void;
 }
 
-/** A call as it is posted to another thread: its name and what it is given. */
+/** A call as it is posted to another thread: its name and arguments. */
 export type Call<Calls> = { [Name in keyof Calls]: [Name, ...Args<Calls, Name>] }[keyof Calls];
 export type Args<Calls, Name extends keyof Calls> = Calls[Name] extends (...given: infer Given) => void ? Given : never;
 
-/** Does what a message from the other thread asks for. */
+/** Executes a call from the other thread. */
 export function answerCall<Calls>(calls: Calls, [name, ...given]: Call<Calls>): void {
   (calls[name] as (...all: unknown[]) => void)(...given);
 }
@@ -49,13 +49,13 @@ export function answerCall<Calls>(calls: Calls, [name, ...given]: Call<Calls>): 
 export interface TargetDeps extends Pick<DeliveryDeps, "clock" | "random" | "timer" | "logger"> {
   readonly setup: Pick<ExportSetup, "resources" | "common">;
   readonly scope: InstrumentationScope;
-  /** Absent if no logs leave to any destination. */
+  /** Undefined if no destination gets logs. */
   readonly rows: SharedRows | undefined;
   readonly senderOf: (target: Target, signal: Signal, onAnswer: SenderDeps["onAnswer"]) => Sender;
   readonly report: (...report: Call<TargetReports>) => void;
 }
 
-/** Begins to export to a destination. */
+/** Starts exporting to a destination. */
 export function startTarget(target: Target, start: StartOfLogs, unnamed: TargetDeps) {
   const { setup, rows, senderOf, report } = unnamed;
   const deps = { ...unnamed, logger: namedLogger(unnamed.logger, nameOf(target) ?? {}) };
@@ -75,7 +75,7 @@ export function startTarget(target: Target, start: StartOfLogs, unnamed: TargetD
   return { logs, metrics };
 }
 
-/** Begins to deliver logs: fresh ones from a position on, and behind them what is replayed or retried. */
+/** Starts delivering logs: fresh ones from a position on and, behind them, replay and retry. */
 function startLogs(
   target: Target,
   limits: NonNullable<Target["logs"]>,
@@ -115,7 +115,7 @@ function startLogs(
   fresh.start();
   return {
     wake: (): void => fresh.wake(),
-    /** Goes on there instead of where it is. */
+    /** Continues at another position. */
     move(to: StartOfLogs): void {
       const before = fresh;
       fresh = freshFrom(to);
@@ -124,14 +124,14 @@ function startLogs(
     },
     redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined): void =>
       redelivering.use(name, redelivery),
-    /** One last delivery, cut off at the deadline. Safe twice. */
+    /** Delivers one last time, until the deadline. Safe to call twice. */
     async stop(deadlineMs: number): Promise<void> {
       await Promise.all([redelivering.stop(deadlineMs), fresh.stop(deadlineMs)]);
     },
   };
 }
 
-/** The primary destination has no name in lines, metrics and what is stored. */
+/** The primary destination is not named in log lines, metrics and stored data. */
 export function nameOf({ name }: Pick<Target, "name">): { readonly destination: string } | undefined {
   return name === primaryDestination ? undefined : { destination: name };
 }

@@ -13,7 +13,7 @@ export interface WorkerDeps extends TargetStateDeps {
   /** The module that calls `startExportWorker` when it runs in a worker thread. */
   readonly entry: URL;
   readonly random: () => number;
-  /** The worker has met damage in the journal. */
+  /** The worker has found damage in the journal. */
   readonly onDamage: (reason: string) => void;
   /** Standard output has lost its reader: the process should end. */
   readonly onStdoutClosed: () => void;
@@ -26,30 +26,30 @@ export interface DeadWorker {
   readonly since: number;
 }
 
-/** Nothing was tried yet since the process began. */
+/** Nothing has been tried since the process started. */
 export interface Untried {
   readonly kind: "untried";
 }
 
 export type CommittedRows = Pick<Committed, "lastSeq" | "source" | "receivedAt" | "parts">;
 
-/** A worker that has lived this long begins its back-off anew. */
+/** After a worker has lived this long, the back-off starts over. */
 const healthyAfterMs = 60_000;
 
-/** Commits that come within this time are one message. */
+/** Commits within this time are posted as one message. */
 const wakeMs = 5;
 
-/** Over the deadline that the worker itself keeps, before it is not waited for any longer. */
+/** How long to wait for the worker beyond the deadline that it keeps itself. */
 const graceMs = 500;
 
-/** A thread whose system call waits for a reader of standard output cannot be ended: the process ends with it. */
+/** How long to wait for the thread to end: one that is blocked in a write to standard output only ends with the process. */
 const terminationMs = 200;
 
-/** Text that is handed over and not read yet. A worker that is further behind reads the journal. */
+/** Limit of text handed over but not read yet. A worker that is further behind reads the journal. */
 const maxHandedBytes = 4 * 1024 * 1024;
 
 export class ExportWorker {
-  /** Set from its death until another one is at work. */
+  /** Set from a worker's death until the next one is running. */
   dead: DeadWorker | undefined;
   readonly targets: readonly TargetState[];
   readonly #setup: ExportSetup;
@@ -62,15 +62,15 @@ export class ExportWorker {
   #isWaking = false;
   /** Rows for the next message. */
   #rows: Row[] = [];
-  /** Text handed over to this worker, and what it has read or dropped of that. */
+  /** Bytes of text handed over to this worker, and how many of them it has read or dropped. */
   #handedBytes = 0;
   #readBytes = 0;
-  /** What a stop waits for. */
+  /** The answers that stops are waiting for. */
   readonly #stops = new Map<"stopLogs" | "stop", PromiseWithResolvers<void>>();
   /** Handles what the worker reports. */
   readonly #calls: MainCalls;
 
-  /** `setup.settings` is read again for each worker: its directory may be a newer one. */
+  /** `setup.settings` is read again for each worker, because its directory may be newer. */
   constructor(setup: ExportSetup, deps: WorkerDeps) {
     this.#setup = setup;
     this.#deps = deps;
@@ -95,35 +95,35 @@ export class ExportWorker {
     return found;
   }
 
-  /** Delivers logs from there on, by destination. */
+  /** Starts the worker. `from`: where the logs of each destination resume. */
   start(from: ReadonlyMap<string, LogCursor>): void {
     for (const [name, cursor] of from) this.target(name).moveTo(cursor);
     this.#launch();
   }
 
-  /** What was undelivered before that place was given up. */
+  /** Continues at `cursor`, because what was undelivered before it was given up. */
   move(name: string, cursor: LogCursor): void {
     this.post("move", name, this.target(name).moveTo(cursor));
   }
 
-  /** Whether the worker keeps up, so that rows should be handed over. */
+  /** True if the worker keeps up, so that rows should be handed over. */
   get wantsText(): boolean {
     return this.#worker !== undefined && this.#handedBytes - this.#readBytes < maxHandedBytes;
   }
 
-  /** More rows are committed. */
+  /** Hands over committed rows. */
   committed(batch: CommittedRows): void {
     this.#rows.push(...rowsOf(batch));
     this.wake();
   }
 
-  /** More rows are committed, which the worker reads. */
+  /** Tells the worker that more rows are committed, which it reads itself. */
   wake(): void {
     if (!this.#isWaking) setTimeout(() => this.#handOver(), wakeMs);
     this.#isWaking = true;
   }
 
-  /** Posts a call to the worker that is running. One that is started later does not get it. */
+  /** Posts a call to the running worker. One that is started later does not get it. */
   post<Name extends keyof WorkerCalls>(name: Name, ...given: Args<WorkerCalls, Name>): void {
     this.#worker?.postMessage([name, ...given]);
   }
@@ -135,7 +135,7 @@ export class ExportWorker {
     this.post("redeliver", destination, name, redelivery);
   }
 
-  /** Uses the headers and certificates of those targets; addresses stay. */
+  /** Uses the headers and certificates of `given`; addresses do not change. */
   useCredentials(given: readonly Target[]): void {
     for (const { name, destinations } of given) {
       const known = this.targets.find(({ target }) => target.name === name);
@@ -143,7 +143,7 @@ export class ExportWorker {
     }
   }
 
-  /** Ends at once, without a last delivery: somebody else delivers. */
+  /** Ends at once without a last delivery, because another instance delivers. */
   async abandon(): Promise<void> {
     this.#isStopping = true;
     clearTimeout(this.#restart);
@@ -172,7 +172,7 @@ export class ExportWorker {
     const mine = new Worker(this.#deps.entry);
     this.#worker = mine;
     let why = "the thread ended";
-    // The last messages of a dead worker may come after its end: they must not mix with those of the next.
+    // The last messages of a dead worker may arrive after its end, and must not mix with those of the next.
     mine.on("message", (call: Call<MainCalls>) => {
       if (this.#worker === mine) answerCall(this.#calls, call);
     });
@@ -203,7 +203,7 @@ export class ExportWorker {
     this.#restart = setTimeout(() => this.#launch(), delayMs);
   }
 
-  /** Wakes the worker. Texts that cannot be handed over are in the journal too: the wake-up must not be lost with them. */
+  /** Hands over rows and wakes the worker. If handing over fails, the wake-up must not be lost: the rows are in the journal too. */
   #handOver(): void {
     const rows = this.#rows;
     this.#rows = [];
@@ -220,7 +220,7 @@ export class ExportWorker {
     }
   }
 
-  /** Asks the worker to stop something, and waits until it has, or has died, or does not answer. */
+  /** Asks the worker to stop something, and waits until it has stopped it, has died, or does not answer in time. */
   async #ask(what: "stopLogs" | "stop", deadlineMs: number): Promise<void> {
     this.#isStopping = true;
     clearTimeout(this.#restart);
@@ -234,7 +234,7 @@ export class ExportWorker {
   }
 }
 
-/** The rows of a commit whose text is at hand, and that stand in the journal just as they were appended. */
+/** The rows of a commit whose text is available and that were stored exactly as appended. */
 function rowsOf({ source, receivedAt, parts }: CommittedRows): Row[] {
   return parts.flatMap(({ part, dropped, seq, accepted }) => {
     const isChanged = dropped !== undefined || part.logRecords !== undefined || accepted === 0;
@@ -245,7 +245,7 @@ function rowsOf({ source, receivedAt, parts }: CommittedRows): Row[] {
   });
 }
 
-/** Whether nothing else lies in the buffer, which leaves this thread with the text. */
+/** True if the buffer, which is transferred with the text, holds nothing else. */
 function isAlone(text: Uint8Array): boolean {
   return text.byteOffset === 0 && text.buffer.byteLength <= text.byteLength * 2;
 }

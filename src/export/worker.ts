@@ -1,4 +1,4 @@
-/** The export worker: delivers the journal's logs, metrics and our own log lines, away from the thread that listens. */
+/** The export worker: delivers the journal's logs, metrics and the program's own log lines, off the listening thread. */
 import { parentPort } from "node:worker_threads";
 import { waitAtMost } from "../lib/backoff.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -16,39 +16,39 @@ import { createSender, createStdoutSender, type Fetch, type SenderDeps } from ".
 import { SharedRows } from "./shared-rows.ts";
 import { answerCall, type Call, type StartOfLogs, startTarget, type TargetDeps, type TargetReports } from "./target.ts";
 
-/** What the main thread asks of the worker. Arguments are plain data: a call is posted as its name and what it is given. */
+/** What the main thread asks of the worker. A call is posted as its name and arguments, which are plain data. */
 export interface WorkerCalls {
-  /** `starts`: by destination, where its delivery of logs goes on. */
+  /** `starts`: by destination, where its delivery of logs resumes. */
   start(setup: ExportSetup, starts: ReadonlyMap<string, StartOfLogs>): void;
   /** More rows are committed. Some are handed over, in the order of `seq`, so that they need not be read. */
   committed(rows: readonly Row[]): void;
   fold(fold: FoldMessage): void;
   useDirectory(directory: Directory | undefined): void;
-  /** Requests from now on carry their headers and certificates. */
+  /** Uses the headers and certificates of `destinations` from the next request on. */
   useDestinations(target: string, destinations: Destinations): void;
-  /** The delivery of logs goes on there: what it was waiting for has been given up. */
+  /** Continues the delivery of logs at `to`, because what came before it was given up. */
   move(target: string, to: StartOfLogs): void;
-  /** Begins that replay or retry, or goes on with it; without one, ends what runs under the name. */
+  /** Starts or resumes a replay or retry; undefined ends the one that runs under the name. */
   redeliver(target: string, name: Redelivery["name"], redelivery: Redelivery | undefined): void;
   /** A log line of the program itself. */
   line(level: LogLevel, message: string, fields: LogFields | undefined): void;
-  /** One last delivery of logs; answered with `stopped`, as is the next. */
+  /** Delivers logs one last time; answered with `stopped`, as is `stop`. */
   stopLogs(deadlineMs: number): void;
-  /** One last export of everything. */
+  /** Exports everything one last time. */
   stop(deadlineMs: number): void;
 }
 
 /** What the worker reports to the main thread. */
 export interface MainCalls {
-  /** It has opened the journal and is at work. */
+  /** The worker has opened the journal and is running. */
   running(): void;
-  /** What a destination reports. `readBytes`: text that was handed over and is read or dropped. */
+  /** What a destination reports. `readBytes`: bytes of handed-over text that were read or dropped. */
   target(name: string, report: Call<TargetReports>, readBytes: number): void;
-  /** Texts that were cut to their bound since the last such message. */
+  /** The number of texts that were truncated since the last such message. */
   truncated(texts: number): void;
   log(level: LogLevel, message: string, fields: LogFields | undefined): void;
   stdoutClosed(): void;
-  /** The journal cannot be read, and not for want of a disk. */
+  /** The journal cannot be read because it is damaged, not because of an I/O error. */
   damaged(reason: string): void;
   stopped(what: "stopLogs" | "stop"): void;
 }
@@ -56,8 +56,8 @@ export interface MainCalls {
 type Post = (...call: Call<MainCalls>) => void;
 
 /**
- * Runs inside the worker thread, for as long as the thread lives. It begins with the main thread's `start`; an error that
- * nobody expects ends the thread, and the main thread starts another.
+ * Runs inside the worker thread for as long as the thread lives, from the main thread's `start` on. An unexpected error ends
+ * the thread, and the main thread starts another.
  * @throws {Error} if it is called in the main thread.
  */
 export function startExportWorker(): void {
@@ -75,12 +75,12 @@ export function startExportWorker(): void {
 }
 
 /**
- * How long a stop waits for a reader of standard output, which may not read at all. What it has not read by then stays in
- * the journal.
+ * How long a stop waits for the reader of standard output, which may be stalled. What it has not read by then stays in the
+ * journal.
  */
 const maxStdoutWaitMs = 2_000;
 
-/** What is read when the deadline of a stop is over may be answered within this time. */
+/** How long after the deadline of a stop a read in progress may take. */
 const lastReadMs = 200;
 
 const timer: Timer = (delayMs, callback) => {
@@ -89,7 +89,7 @@ const timer: Timer = (delayMs, callback) => {
 };
 
 /**
- * Starts all that is exported.
+ * Starts all exports.
  * @throws {Error} if the journal cannot be opened. Damage is reported first.
  */
 function run(
@@ -102,7 +102,7 @@ function run(
   const [primary] = targets;
   const logger: Logger = eachLevel((level) => (message, fields) => post("log", level, message, fields));
   routeDiagnostics(logger);
-  // Standard output has one sender, which writes one line after the other.
+  // Standard output has one sender, which writes one line after another.
   const lines = primary.isStdout ? createStdoutSender(() => post("stdoutClosed")) : undefined;
   const senderOf = (target: Target, signal: Signal, onAnswer: SenderDeps["onAnswer"]) => {
     const destination = target.destinations[signal];
