@@ -1,4 +1,4 @@
-/** Everything that is generated from the settings: the reference, the commented example file, and the JSON Schema. */
+/** Generates everything derived from the settings: the reference, the commented example file, and the JSON Schema. */
 import { otelVariables } from "../src/config/otel-variables.ts";
 import { arrayKeys, sections } from "../src/config/schema.ts";
 import type { Section, Setting } from "../src/config/setting.ts";
@@ -35,30 +35,30 @@ export function referencePage(): string {
   return [opening, ...shownSections.map(sectionText), otelText()].join("\n");
 }
 
-/** Of an array of tables, the first stands for all. */
+/** The first table of an array stands for all of them. */
 const shownSections = sections.filter(({ settings, item }) => settings.length > 0 && (item?.index ?? 0) === 0);
 
-/** As a header in TOML. In an array, the table that was begun last is meant. */
+/** The section's TOML header. Inside an array, it refers to the table begun last. */
 function headerOf({ key, item }: Section): string {
   if (item === undefined) return `[${key}]`;
   const inItem = key.slice(`${item.array}.${item.index}`.length);
   return inItem === "" ? `[[${item.array}]]` : `[${item.array}${inItem}]`;
 }
 
-/** `docs/configuration.example.toml`: every setting, commented out, so that the file as it is changes nothing. */
+/** `docs/configuration.example.toml`: every setting, commented out, so that the unedited file changes nothing. */
 export function exampleFile(): string {
   const parts = shownSections.map((section) => {
     const settings = section.settings.map(exampleSetting).join("\n");
     if (section.key === "") return settings;
     const comment = wrap(section.description, 110).map((line) => `# ${line}\n`);
-    // A table of an array would be there even without settings.
+    // The header of an array's table would add a table even without settings.
     const header = `${section.item === undefined ? "" : "#"}${headerOf(section)}`;
     return `${comment.join("")}${header}\n\n${settings}`;
   });
   return `${exampleHead}\n${parts.join("\n")}`;
 }
 
-/** The three settings that are named here are enough: a test fills them in. */
+/** The three settings named here are enough to start; a test fills them in. */
 const exampleHead = `# Configuration of tailscale2otel: every setting, commented out. A line shows the default, or an example
 # with the default behind it.
 #
@@ -71,7 +71,7 @@ const exampleHead = `# Configuration of tailscale2otel: every setting, commented
 # [collectors.flowlogs] and [collectors.auditlogs]. Then run: tailscale2otel check --config <this file>
 `;
 
-/** The description, and the words that are allowed. */
+/** The description with the allowed words. */
 function described({ kind, description, choices }: Setting): string {
   return choices.length === 0
     ? description
@@ -135,7 +135,7 @@ function wrap(text: string, width: number): readonly string[] {
 
 type JsonSchema = { readonly [keyword: string]: unknown };
 
-/** `docs/config.schema.json`: what may be written in a file, not what it becomes. Draft 7, which TOML editors understand. */
+/** `docs/config.schema.json`: describes what may be written in a file, not the resulting values. Draft 7, which TOML editors understand. */
 export function configJsonSchema(): JsonSchema {
   const [root] = sections;
   if (root === undefined) throw new TypeError("the schema has no root");

@@ -1,4 +1,4 @@
-/** `bun run docs`: writes the generated files of `docs/` and `contrib/`; with `--check`, only says which of them have drifted. */
+/** `bun run docs`: writes the generated files of `docs/` and `contrib/`; with `--check`, only reports which of them are outdated. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,7 +10,7 @@ import { hecPage, webhookPage } from "./receivers-reference.ts";
 import { systemInstallation } from "../src/supervisor/systemd.ts";
 import { signalsPage } from "./signals-reference.ts";
 
-/** Parts of a page that is written by hand: each replaces what stands below its marker, up to the end of that code block. */
+/** Generated parts of handwritten pages: each replaces the text below its marker, up to the end of that code block. */
 const parts: readonly Part[] = [
   { path: "docs/install.md", marker: "systemd unit", render: () => fenced("ini", exampleUnit()) },
 ];
@@ -20,7 +20,7 @@ interface Part extends Page {
 }
 
 interface Page {
-  /** Inside the project. */
+  /** Path within the project. */
   readonly path: string;
   readonly render: () => string;
 }
@@ -91,7 +91,7 @@ function present(path: string): string | undefined {
   }
 }
 
-/** As the project's formatter would leave it, so that both checks can be green at once. */
+/** Formats the text as the project's formatter does, so that both checks can pass. */
 function formatted(path: string, text: string): string {
   if (!/\.(md|json|yml)$/.test(path)) return text;
   const result = spawnSync(process.execPath, ["fmt", "--no-script", `--stdin-filepath=${path}`], {

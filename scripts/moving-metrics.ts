@@ -1,8 +1,8 @@
-/** The metrics of the Go program beside those of the catalogue: names, labels, and where to look for what has none. */
+/** Compares the metrics of the Go program with the catalogue: names, labels, and where to look for metrics without a counterpart. */
 import { type MetricDefinition, prometheusLabel, prometheusName } from "../src/catalogue/definition.ts";
 import { type MetricName, metrics } from "../src/catalogue/metrics.ts";
 
-/** Both tables, as Markdown. */
+/** Both tables as Markdown. */
 export function metricTables(): string {
   const shared = goMetrics.filter(({ name }) => name in metrics);
   const others = goMetrics.filter(({ name }) => !(name in metrics));
@@ -23,7 +23,7 @@ ${table(["metric there", "look at"], others.map(otherRow))}`;
 
 interface GoMetric {
   readonly name: string;
-  /** In Prometheus. */
+  /** The name in Prometheus. */
   readonly queried: string;
   readonly labels: readonly string[];
 }
@@ -189,7 +189,7 @@ tailscale2otel.runtime.gc.pause_time seconds_total
     return { name, queried: prometheusLabel(name) + (suffix === "-" ? "" : `_${suffix}`), labels };
   });
 
-/** What differs although the name is the same. */
+/** Differences between metrics of the same name. */
 const meanings: Readonly<Record<string, string>> = {
   "tailscale.network.data_quality": "Counts entries that are left out; the rest of their record is accepted.",
   "tailscale.stream.rejected": "The reasons are those of [hec.md](hec.md); one bad record rejects no request.",
@@ -218,7 +218,7 @@ const noInventory = "nothing: what is read per device or service there is not re
 const pulled = "nothing: the scraper's own `up` and `scrape_duration_seconds` say it";
 const noGo = "`process_memory_usage_bytes`, `tailscale2otel_event_loop_lag_seconds`: the runtime is another one";
 
-/** Where to look for what has no metric of the same name. */
+/** Where to look for metrics without a counterpart of the same name. */
 const elsewhere: Readonly<Record<string, string>> = {
   "tailscale.network.store.dropped": noStore,
   "tailscale.logstream.max_body_requests": "nothing: not read from the API",

@@ -130,7 +130,7 @@ function nameHere({ from, to }: Mapping): string {
   return to === undefined ? "–" : to === from ? "same" : `\`${to}\``;
 }
 
-/** With its defaults, if both are values of the same kind: `0` stands for one there, and so does the protocol's. */
+/** The remark with both defaults, if they differ and are comparable: `0` and `http` stand for another default in the Go program. */
 function remarkOf({ from, to, initial = "", remark = "" }: Mapping): string {
   const target = findKey(from);
   if (from !== to || target?.part !== "value" || /^(?:0s?|http|)$/.test(initial)) return remark;

@@ -1,4 +1,4 @@
-/** The reference pages of the receivers, made from the tables that the receivers themselves work by. */
+/** Generates the reference pages of the receivers from the tables that the receivers themselves use. */
 import { webhookTypes } from "../src/catalogue/vocabulary.ts";
 import { defaultMaxBodyBytes } from "../src/config/index.ts";
 import { settings } from "../src/config/schema.ts";

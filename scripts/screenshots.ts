@@ -1,4 +1,4 @@
-/** `bun run screenshots`: pictures of every view of the live page, of a demo with a past, for the documentation. */
+/** `bun run screenshots`: takes screenshots of every view of the live page for the documentation, from a demo with a past. */
 import { mkdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { openPage, schemes, startBrowser, type Width, widths } from "../test/sup
 const root = resolve(import.meta.dirname, "..");
 const directory = join(root, "docs/screenshots");
 
-/** Of a view, what is chosen on it before the picture is taken. */
+/** Prepares each view before its screenshot is taken. */
 const views: Readonly<Record<string, (page: Page) => Promise<void>>> = {
   now: async () => undefined,
   async events(page) {
@@ -26,7 +26,7 @@ const views: Readonly<Record<string, (page: Page) => Promise<void>>> = {
   history: async () => undefined,
 };
 
-/** Until the charts and the map have come to rest. */
+/** Time for the charts and the map to come to rest. */
 const restMs = 6000;
 
 const demo = await startDemo(["--seed", "3", "--past", "90m"]);

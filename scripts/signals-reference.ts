@@ -1,4 +1,4 @@
-/** The reference page of metrics and log records, `docs/signals.md`: made from the catalogue, with notes and an example query each. */
+/** Generates the reference page of metrics and log records, `docs/signals.md`, from the catalogue, with notes and an example query each. */
 import { type LogAttributeDefinition, type LogDefinition, logs } from "../src/catalogue/logs.ts";
 import {
   type AttributeDomain,
@@ -85,7 +85,7 @@ function metricText(name: MetricName, definition: MetricDefinition): string {
   ].join("\n\n");
 }
 
-/** What has to be set for a metric that is not exported, or has nothing to measure, by default. */
+/** The setting that a metric needs if by default it is not exported or has nothing to measure. */
 const needs: readonly (readonly [prefix: string, assignment: string])[] = [
   ["tailscale.network.io", 'cardinality.flow.metrics_mode = "all"'],
   ["tailscale.network.packets", 'cardinality.flow.metrics_mode = "all"'],
@@ -161,7 +161,7 @@ function attributeRow(name: string, { type, description, privacy }: LogAttribute
   return `| \`${name}\` | ${type} | ${description} | ${privacy === undefined ? "" : (privacyText[privacy] ?? privacy)} |`;
 }
 
-/** For attributes to which several rules may apply; the others name their rule. */
+/** Texts for attributes to which several rules may apply; the others name their rule. */
 const privacyText: Readonly<Partial<Record<NonNullable<LogAttributeDefinition["privacy"]>, string>>> = {
   node: "hostnames, or by the address",
   address: "by its range: tailscale_ips, internal_ips, external_ips",
@@ -169,7 +169,7 @@ const privacyText: Readonly<Partial<Record<NonNullable<LogAttributeDefinition["p
   target_name: "by the target: hostnames, emails, tailnet_name, else free_text",
 };
 
-/** What a description has no room for. */
+/** Notes that do not fit in a description. */
 const notes: Readonly<Partial<Record<MetricName, string>>> = {
   "tailscale.network.io.rollup": "All other pairs are summed under `__other__`.",
   "tailscale.network.packets.rollup": "All other pairs are summed under `__other__`.",
@@ -230,7 +230,7 @@ const notes: Readonly<Partial<Record<MetricName, string>>> = {
     "The previous certificate is served until then; with `tls.tailscale`, a listener that has had none stays closed. The log says what to do.",
 };
 
-/** Queries that say more than the usual one of their kind. */
+/** Queries that are more useful than the usual one for their kind of metric. */
 const chosen: Readonly<Partial<Record<MetricName, string>>> = {
   "tailscale.network.io":
     'topk(10, sum by (tailscale_src_node, tailscale_dst_node) (rate(tailscale_network_io_bytes_total{tailscale_traffic_type="virtual"}[5m])))',

@@ -1,4 +1,4 @@
-/** `bun run test`: all set-up and every check on a fresh machine, ending with one line of counts. Extra arguments go to the test runner. */
+/** `bun run test`: runs all set-up and every check on a fresh machine, and ends with one line of counts. Extra arguments go to the test runner. */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -13,7 +13,7 @@ interface Counts {
 interface Step {
   readonly name: string;
   readonly command: readonly string[];
-  /** A program that must be installed. If it is missing, the step is skipped, and fails in CI. */
+  /** A program that must be installed. If it is missing, the step is skipped, or fails in CI. */
   readonly needs?: string;
 }
 
@@ -25,10 +25,10 @@ const reportPath = join(root, ".cache/junit.xml");
 /** A test that hangs fails; one that is slow on a busy machine does not. */
 const testTimeoutMs = 240_000;
 
-/** Test files that run at once: more than the two cores of a small machine, since most tests wait for other processes. */
+/** Test files to run at once: more than the two cores of a small machine, because most tests wait for other processes. */
 const parallelFiles = 3;
 
-/** Programs that the tests call; of PostgreSQL, whose own are in no path, what is needed beside it. */
+/** Programs that the tests call. PostgreSQL's own are on no path, so only what is needed beside them is listed. */
 const toolsOfTests = "curl openssl dash busybox gzip python3 dpkg rpm pgbouncer setpriv".split(" ");
 
 const shellScripts = [

@@ -1,25 +1,25 @@
-/** The load of the benchmark: stream bodies in several shapes. Every entry of a pass has a different byte count, so the sink can tell which log records arrived. */
+/** The load of the benchmark: stream bodies in several shapes. Byte counts are unique within a pass, so that the sink can tell which log records arrived. */
 
 /**
- * - `stream`: what Tailscale's log streaming sends: 73 records of 8 entries, 600 nodes with a dozen peers each.
- * - `spaced`: the same with one space behind a colon, so that the scanner gives up on every record.
- * - `one_record`: a body holds a single record.
+ * - `stream`: like Tailscale's log streaming: 73 records of 8 entries, 600 nodes with a dozen peers each.
+ * - `spaced`: the same with one space after a colon, so that the scanner gives up on every record.
+ * - `one_record`: one record per body.
  * - `one_entry`: 2,000 records of one entry each, for filling the dedup window.
- * - `pairs_*`: 8 virtual entries a record, over that many distinct pairs of nodes.
+ * - `pairs_*`: 8 virtual entries per record, over that many distinct pairs of nodes.
  */
 export type Shape = "stream" | "spaced" | "one_record" | "one_entry" | `pairs_${10 | 10_000 | 1_000_000}`;
 
 /** Serials run from 1 to this; the serial of an entry is its number of sent bytes. */
 export const serialLimit = 1 << 24;
 
-/** Bodies of one shape. Records are numbered over all bodies, entries over all records. */
+/** Bodies of one shape. Records are numbered across all bodies, entries across all records. */
 export interface Load {
   readonly recordsPerBody: number;
   readonly entriesPerRecord: number;
   readonly entriesPerBody: number;
   /** The envelopes of one body, in order; a body is their concatenation. */
   envelopes(body: number): readonly string[];
-  /** An envelope that is in none of the first `bodies` bodies; a different one for each `number`. */
+  /** An envelope that is in none of the first `bodies` bodies, different for each `number`. */
   extraEnvelope(bodies: number, number: number): string;
 }
 
@@ -30,7 +30,7 @@ interface RecordShape {
   envelopeOf(record: number, firstWindowMs: number): string;
 }
 
-/** `endMs`: epoch milliseconds; the windows of `bodies` bodies end before it. */
+/** `endMs`: epoch milliseconds; the windows of all `bodies` bodies end before it. */
 export function createLoad(shape: Shape, bodies: number, endMs: number): Load {
   const { recordsPerBody, entriesPerRecord, nodes, envelopeOf } = recordShapeOf(shape);
   const windows = Math.ceil((bodies * recordsPerBody + 16) / nodes);
@@ -46,8 +46,8 @@ export function createLoad(shape: Shape, bodies: number, endMs: number): Load {
 }
 
 /**
- * The same records in another pass, 1 to 99,999: windows begin some nanoseconds later, so that they are new records with
- * the same entries. The first pass has nanoseconds above that.
+ * Turns a body into that of a later pass, 1 to 99,999: its windows begin at other nanoseconds, so that the records are new but
+ * have the same entries. The first pass uses nanoseconds above that.
  */
 export function laterPass(text: string, pass: number): string {
   return text.replace(/\d{6}(?=Z")/g, String(pass).padStart(6, "0"));
@@ -58,7 +58,7 @@ export function txBytesOf(entry: number): number {
   return 1 + (Math.imul(entry, 10_368_889) & (serialLimit - 1));
 }
 
-/** The sums over the entries from `first` up to `end`. */
+/** The sums over the entries from `first` up to `end` (exclusive). */
 export function sumsOfEntries(first: number, end: number): { readonly txBytes: number; readonly rxBytes: number } {
   let [txBytes, rxBytes] = [0, 0];
   for (let entry = first; entry < end; entry++) {
@@ -104,7 +104,7 @@ interface BenchNode {
 const roles = ["web", "db", "cache", "worker", "build", "edge", "laptop", "phone"] as const;
 const nodes: BenchNode[] = [];
 
-/** Nodes are made once, in order. */
+/** Creates nodes as needed, once and in order. */
 function nodeAt(index: number): BenchNode {
   while (nodes.length <= index) nodes.push(nodeOf(nodes.length));
   return nodes[index] as BenchNode;
@@ -156,7 +156,7 @@ function streamEnvelope(record: number, firstWindowMs: number): string {
   return envelope(record, startMs, node.nodeId, `${claims(node, [first, second, router])},${traffic}`);
 }
 
-/** The node ids are others than those of `streamEnvelope`: a full dedup window holds none of its windows. */
+/** The node ids differ from those of `streamEnvelope`, so a dedup window filled with these records holds none of its windows. */
 function oneEntryEnvelope(record: number, firstWindowMs: number): string {
   const index = record % nodeCount;
   const { nodeId, ipv4 } = nodeAt(index);
@@ -166,7 +166,7 @@ function oneEntryEnvelope(record: number, firstWindowMs: number): string {
   return envelope(record, startMs, `k${nodeId}`, `"virtualTraffic":[${entry}]`);
 }
 
-/** Each source talks to each destination in turn, eight in a record. */
+/** Each source talks to each destination in turn, eight per record. */
 function pairsEnvelope(sources: number, destinations: number) {
   const blocks = Math.ceil(destinations / 8);
   return (record: number, firstWindowMs: number): string => {

@@ -1,17 +1,17 @@
-/** A helper process of the benchmark. Messages are lines of JSON, one object per line, in both directions. */
+/** Runs the helper processes of the benchmark, which exchange JSON messages with it, one object per line. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
 export interface Child {
   readonly pid: number;
-  /** The next message from the child. Rejects if it ends first, or after the timeout. */
+  /** The next message from the child. Rejects if the child ends first, or after the timeout. */
   read<Message>(timeoutMs: number): Promise<Message>;
   write(message: object): void;
-  /** Kills it, and resolves when it has ended. */
+  /** Kills the child, and resolves when it has ended. */
   end(): Promise<void>;
 }
 
-/** Runs a script of this folder in this runtime, with our standard error. */
+/** Runs a script of this folder in this runtime; it inherits standard error. */
 export function startChild(script: string, args: readonly string[]): Child {
   const child = spawn(process.execPath, [new URL(script, import.meta.url).pathname, ...args], {
     stdio: ["pipe", "pipe", "inherit"],

@@ -1,18 +1,18 @@
-/** The PostgreSQL that a journal is in while it is measured: on the same cores, synced to the disk, with its own CPU and size. */
+/** A PostgreSQL server for measuring a journal kept there, on the same cores and with fsync; its CPU time and size are measured too. */
 import { type Cluster, startCluster } from "../../test/support/postgres/cluster.ts";
 import { cpuSecondsOf } from "./usage.ts";
 
 export interface Database {
-  /** Of a fresh database. */
+  /** Address of a fresh database. */
   readonly url: string;
-  /** Of all of its processes that run now. */
+  /** CPU time of all its current processes. */
   cpuSeconds(): number;
-  /** Bytes of its files. */
+  /** Size of the database. */
   bytes(): Promise<number>;
   end(): Promise<void>;
 }
 
-/** What is usual for a small machine that does nothing else; all else is as it is installed. */
+/** Usual for a small machine that runs nothing else; everything else has its default. */
 const settings = { shared_buffers: "256MB", max_wal_size: "2GB" };
 
 export async function startDatabase(): Promise<Database> {

@@ -7,7 +7,7 @@ type Unit =
 
 interface FigureDefinition {
   readonly title: string;
-  /** The measurement and the name of its number. */
+  /** The name of the measurement and of its number. */
   readonly of: `${MeasurementName}.${string}`;
   readonly unit: Unit;
   /** Upper limits; a figure without them is shown for orientation. */
@@ -15,7 +15,7 @@ interface FigureDefinition {
   readonly aim?: number;
 }
 
-/** Bytes, milliseconds, or as the unit says. */
+/** Values are in bytes, in milliseconds, or as the unit says. */
 const definitions: Readonly<Record<string, FigureDefinition>> = {
   cpu_protobuf: { title: "CPU per entry, http/protobuf", of: "protobuf.timesFloor", unit: "floors", must: 8, aim: 6 },
   cpu_json: { title: "CPU per entry, http/json", of: "json.timesFloor", unit: "floors", must: 18 },
@@ -62,7 +62,7 @@ export type Rounds = Partial<Record<MeasurementName, Numbers[]>>;
 export interface Figure {
   readonly id: string;
   readonly title: string;
-  /** As people read it. */
+  /** Formatted with its unit. */
   readonly value: string;
   readonly ratio: string;
   readonly must: string;

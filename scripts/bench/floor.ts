@@ -1,4 +1,4 @@
-/** The floor that the program is compared with: the cost of `JSON.parse` of the same flow texts. A separate process samples it while the program is under load, on the same cores. */
+/** The floor that the program's cost is compared with: `JSON.parse` of the same flow texts, sampled by a separate process on the same cores under load. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Shape } from "./bodies.ts";
 import { createLoad } from "./bodies.ts";
@@ -8,7 +8,7 @@ const entriesParsed = 4672;
 const warmUpRounds = 40;
 const childTimeoutMs = 30_000;
 
-/** About 10 ms of work four times a second take little CPU from the measured program. */
+/** About 10 ms of work four times a second takes little CPU from the measured program. */
 const pauseMs = 250;
 const roundsPerSample = 4;
 
@@ -59,7 +59,7 @@ async function sample(shape: Shape): Promise<void> {
     process.exit(0);
   })();
   for (; ; await wait(pauseMs)) {
-    // Fills the CPU caches again, which other processes have used meanwhile.
+    // Warms the CPU caches, which other processes have used meanwhile.
     costOf(texts, 1);
     costs.push(costOf(texts, roundsPerSample));
   }

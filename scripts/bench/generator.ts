@@ -1,4 +1,4 @@
-/** The process that sends: makes all bodies beforehand, then posts them over a few connections and times the answers. */
+/** The sending process, which prepares all bodies, then posts them over a few connections and times the responses. */
 import { setTimeout as wait } from "node:timers/promises";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { createLoad, laterPass, type Load, type Shape } from "./bodies.ts";
@@ -7,28 +7,28 @@ import { parentMessages, tellParent } from "./child.ts";
 /** The only argument, from the parent. */
 export interface GeneratorRequest {
   readonly shape: Shape;
-  /** Bodies that are prepared in advance. When all are sent, another pass begins with their windows moved. */
+  /** Bodies prepared in advance. Once all are sent, another pass begins with different windows. */
   readonly bodies: number;
   readonly endMs: number;
   readonly senders: number;
 }
 
-/** A message of the parent for each stretch of load; the next stretch continues with the next body. */
+/** A message from the parent for each stretch of load; the next stretch continues with the next body. */
 export interface Stretch {
   readonly url: string;
   readonly token: string;
   readonly seconds: number;
-  /** Limit of bodies per second; 0: as fast as they are answered. */
+  /** Maximum bodies per second; 0 sends as fast as they are answered. */
   readonly bodiesPerSecond: number;
-  /** Limit of bodies. */
+  /** Maximum number of bodies. */
   readonly maxBodies?: number;
 }
 
 export interface StretchReport {
-  /** Bodies that were answered with 200, each once; the next stretch continues after them. */
+  /** Bodies answered with 200, each counted once; the next stretch continues after them. */
   readonly bodies: number;
   readonly seconds: number;
-  /** Requests that were repeated because they were refused or not answered. */
+  /** Requests repeated because they were refused or not answered. */
   readonly repeated: number;
   readonly acknowledgementMs: { readonly p50: number; readonly p99: number };
 }

@@ -1,4 +1,4 @@
-/** `bun run bench`: measures the real program under load against what it must reach, and fails if anything was lost or counted wrongly. */
+/** `bun run bench`: measures the real program under load against its targets, and fails if anything was lost or counted wrongly. */
 import { execFileSync } from "node:child_process";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -29,7 +29,7 @@ ${Object.entries(measurements)
 
 type Command = Exclude<ReturnType<typeof commandOf>, string>;
 
-/** What one program gave in all rounds. */
+/** The results of one program over all rounds. */
 interface Measured {
   readonly program: string;
   readonly rounds: Rounds;
@@ -39,7 +39,7 @@ interface Measured {
 
 const names = Object.keys(measurements) as MeasurementName[];
 
-/** These say the same in every round, and take long. */
+/** Slow measurements whose results do not vary between rounds. */
 const measuredOnce = new Set<MeasurementName>(["memory", "keys"]);
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
@@ -48,7 +48,7 @@ process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   return 1;
 });
 
-/** 0: everything is in order; 1: something was lost, counted wrongly, or failed; 2: a target is missed. */
+/** Returns the exit code. 0: everything is in order; 1: something was lost, counted wrongly, or failed; 2: a target is missed; 64: wrong usage. */
 async function main(args: readonly string[]): Promise<number> {
   const command = commandOf(args);
   if (typeof command === "string") {
@@ -66,7 +66,7 @@ async function main(args: readonly string[]): Promise<number> {
   return own.figures.some(({ verdict }) => verdict === "MISSED") ? 2 : 0;
 }
 
-/** The command, or what to say instead of running one. */
+/** The parsed command, or the text to print instead of running one. */
 function commandOf(args: readonly string[]) {
   try {
     const { values, positionals } = parseArgs({
@@ -114,7 +114,7 @@ function numberOf(name: string, text: string, most: number): number {
   return value;
 }
 
-/** In every round each measurement is taken of one program after the other, so that both see the same machine. */
+/** In each round, every measurement runs on one program right after the other, so that both see the same conditions. */
 async function measure(programs: readonly string[], command: Command): Promise<readonly Measured[]> {
   const all = programs.map((path) => ({ program: resolve(path), rounds: {} as Rounds, problems: [] as string[] }));
   for (let round = 0; round < command.rounds; round++) {

@@ -33,7 +33,7 @@ export interface Extent {
   readonly memorySeconds: number;
   /** Keys for the full dedup window. */
   readonly keys: number;
-  /** Entries of a load over distinct pairs; the most pairs there can be. */
+  /** Entries of a load over distinct pairs, and so the maximum number of pairs. */
   readonly pairEntries: number;
 }
 
@@ -46,7 +46,7 @@ const stopTimeoutMs = 10_000;
 const restoreTimeoutMs = 60_000;
 const fillTimeoutSeconds = 240;
 
-/** One program in one round; the full load is measured once for all measurements that need it. */
+/** Measures one program in one round; the full load is measured once for all measurements that need it. */
 export class Measurer {
   readonly #program: string;
   readonly #extent: Extent;
@@ -100,7 +100,7 @@ export class Measurer {
     );
   }
 
-  /** Started and listening; nothing has arrived. */
+  /** Memory after the start, before anything has arrived. */
   async #idle(place: Place): Promise<number> {
     const endpoint = `http://127.0.0.1:${await freePort()}`;
     const start = { path: this.#program, place, endpoint, protocol: "http/protobuf", settings: {} } as const;
@@ -111,7 +111,7 @@ export class Measurer {
     return bytes;
   }
 
-  /** The full load with the other journal, in multiples of the same with SQLite. */
+  /** The full load with the journal in PostgreSQL, as multiples of the results with SQLite. */
   async #inDatabase(): Promise<Numbers> {
     const embedded = await this.measure("protobuf");
     const database = await startDatabase();
@@ -138,7 +138,7 @@ export class Measurer {
     }
   }
 
-  /** Half of the rate that was accepted under full load. */
+  /** Runs at half the rate that was accepted under full load. */
   async #halfLoad(): Promise<Numbers> {
     const { bodiesPerSecond = 0 } = await this.measure("protobuf");
     return this.#loaded({}, { bodiesPerSecond: bodiesPerSecond / 2 });
@@ -150,7 +150,7 @@ export class Measurer {
     return { ...read, timesScanner: (read["timesFloor"] ?? Number.NaN) / scanned };
   }
 
-  /** The same number of entries over more and more pairs: in one interval at 50,000 entries per second, with its fold. */
+  /** The same number of entries over increasing numbers of pairs, in one interval at 50,000 entries per second and with its fold. */
   async #pairs(): Promise<Numbers> {
     const numbers: Record<string, number> = {};
     const bodies = Math.ceil(this.#extent.pairEntries / 584);
@@ -171,7 +171,7 @@ export class Measurer {
     }));
   }
 
-  /** Killed at full load before anything was folded, because the interval is longer than the load. */
+  /** Kills the program at full load before anything is folded, because the interval is longer than the load. */
   #recovery(): Promise<Numbers> {
     const settings = { TS2OTEL_OTLP__METRIC_INTERVAL: "10m" };
     return inPlace((place) =>
@@ -195,7 +195,7 @@ export class Measurer {
     );
   }
 
-  /** A long full load: whether memory still grows after the first third. */
+  /** A long full load, to see whether memory still grows after the first third. */
   #longLoad(): Promise<Numbers> {
     const load = { seconds: this.#extent.memorySeconds };
     return this.#loaded({ bodies: 600 }, load, async (stage, { peakBytes, memory, loadSeconds }) => {
@@ -209,7 +209,7 @@ export class Measurer {
     });
   }
 
-  /** Fills the dedup window without log records, restarts with all those keys, and puts it under full load. */
+  /** Fills the dedup window without log records, restarts with all those keys, and applies the full load. */
   #fullKeys(): Promise<Numbers> {
     const { keys, seconds } = this.#extent;
     const settings = { TS2OTEL_DEDUP__MAX_KEYS: String(keys) };
@@ -232,7 +232,7 @@ export class Measurer {
     });
   }
 
-  /** Warm-up, the measured load, the check. */
+  /** Warms up, measures the load, and checks the result. */
   #loaded(
     options: Partial<StageOptions>,
     load: Partial<StageLoad> = {},

@@ -1,4 +1,4 @@
-/** Reads the serials of log records out of OTLP requests in both encodings, cheaply; independent of every encoder. */
+/** Reads the serials of log records from OTLP requests in both encodings, cheaply and independently of every encoder. */
 
 /** The attribute that tells log records apart. */
 const serialAttribute = "tailscale.tx.bytes";
@@ -58,7 +58,7 @@ function serialOf(attributes: Fields, parts: Fields): number {
   return -1;
 }
 
-/** The fields of one message after the other, without allocating. */
+/** Iterates over the fields of a message without allocating. */
 class Fields {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -66,7 +66,7 @@ class Fields {
   number = 0;
   /** The value of a varint; exact below 2⁵³. */
   value = 0;
-  /** Where the bytes of the field begin and end, if it is no varint. */
+  /** Range of the field's bytes, if it is not a varint. */
   from = 0;
   to = 0;
 
@@ -79,7 +79,7 @@ class Fields {
     this.#end = to;
   }
 
-  /** Whether there is a further field. @throws {RangeError} when the bytes are no message. */
+  /** Advances to the next field; false if there is none. @throws {RangeError} if the bytes are not a message. */
   next(): boolean {
     if (this.#at >= this.#end) return false;
     const tag = this.#varint();

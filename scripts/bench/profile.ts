@@ -1,4 +1,4 @@
-/** `bun run bench --profile`: where the program, run from its sources, spends its time under full load: by thread, step and function. */
+/** `bun run bench --profile`: shows where the program, run from its sources, spends its time under full load, by thread, step and function. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector";
 import { join, resolve } from "node:path";
@@ -9,7 +9,7 @@ import { inPlace, type Place } from "./program.ts";
 import { Stage } from "./stage.ts";
 import { type ThreadUsage, threadsOf } from "./usage.ts";
 
-/** As V8's inspector writes them; Bun's does too, from both threads. */
+/** The format of V8's inspector; Bun's writes it too, from both threads. */
 interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
@@ -88,7 +88,7 @@ async function profilesIn(directory: string, timeoutMs: number): Promise<readonl
     .map((name) => [name, JSON.parse(readFileSync(join(directory, name), "utf8")) as CpuProfile] as const);
 }
 
-/** A sample in native code counts for the function that called it. */
+/** A sample in native code counts towards the function that called it. */
 function profileTable({ nodes, samples }: CpuProfile, micros: number): readonly string[] {
   const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id] as const)));
   const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame] as const));
@@ -125,7 +125,7 @@ function pathOf(url: string): string {
   return fileURLToPath(url).slice(source.length + 1);
 }
 
-/** The program itself, as `src/main.ts` starts it, with a sampling profiler in each thread that writes its profile after a given time. */
+/** Runs the program as `src/main.ts` does, with a sampling profiler in each thread that writes its profile after a given time. */
 async function runProfiled(): Promise<void> {
   const session = new Session();
   session.connect();

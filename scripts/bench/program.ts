@@ -1,4 +1,4 @@
-/** The program under test: started as a user starts it, in a process of its own, with a state directory of its own. */
+/** Starts the program under test as a user would, in its own process and with its own state directory. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,14 +9,14 @@ import { endWithUs } from "./child.ts";
 
 export type Protocol = "http/protobuf" | "http/json";
 
-/** Where a program runs; a restarted program uses the same. */
+/** Where a program runs; a restarted program uses the same place. */
 export interface Place {
   readonly directory: string;
   readonly streamPort: number;
   readonly adminPort: number;
 }
 
-/** `path`: a binary, or a script for this runtime. `firstBody`: the body of the first request; without one, it asks for health. */
+/** `path`: a binary, or a script for this runtime. `firstBody`: the body of the first request; without one, that is a health check. */
 export interface ProgramOptions {
   readonly path: string;
   readonly place: Place;
@@ -35,23 +35,23 @@ export interface Conservation {
 
 export interface Program {
   readonly pid: number;
-  /** The address and the token of its stream receiver. */
+  /** The address and the token of the stream receiver. */
   readonly url: string;
   readonly token: string;
-  /** From the start of the process to the first request that was answered 200, in milliseconds. */
+  /** Milliseconds from the start of the process to the first request answered with 200. */
   readonly startToAcceptedMs: number;
   conservation(): Promise<Conservation>;
   /** The last lines of its output so far. */
   lastLines(): readonly string[];
-  /** Asks it to stop, waits, and returns its exit code; kills it if it does not stop in time. */
+  /** Asks the program to stop, waits, and returns its exit code; kills it if it does not stop in time. */
   stop(timeoutMs: number): Promise<number | undefined>;
-  /** Ends it at once, as a power failure would. */
+  /** Kills it at once, as a power failure would. */
   kill(): Promise<void>;
 }
 
 const startTimeoutMs = 30_000;
 
-/** Creates a directory with two free ports for the work, and removes it afterwards. */
+/** Creates a directory and two free ports for `work`, and removes the directory afterwards. */
 export async function inPlace<Result>(work: (place: Place) => Promise<Result>): Promise<Result> {
   const directory = mkdtempSync(join(tmpdir(), "tailscale2otel-bench-"));
   const remove = () => rmSync(directory, { recursive: true, force: true });
@@ -75,7 +75,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     encoding: protocol === "http/json" ? "json" : "protobuf",
     port: place.streamPort,
     adminPort: place.adminPort,
-    // The defaults, but for a metric interval in which a load of seconds has folds.
+    // The defaults, except for a metric interval short enough for a load of seconds to include folds.
     settings: { PATH: process.env["PATH"] ?? "", ...usualSettings, ...settings },
   });
   const { url, admin, pid, token } = program;
@@ -128,7 +128,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
 
 const usualSettings = { TS2OTEL_OTLP__METRIC_INTERVAL: "10s", TS2OTEL_OTLP__TIMEOUT: "10s" };
 
-/** The status of the first answer other than 503. */
+/** The status of the first response other than 503. */
 async function firstStatus(url: string, request: RequestInit, mayGoOn: () => boolean): Promise<number | undefined> {
   while (mayGoOn()) {
     try {
@@ -136,7 +136,7 @@ async function firstStatus(url: string, request: RequestInit, mayGoOn: () => boo
       await response.arrayBuffer();
       if (response.status !== 503) return response.status;
     } catch {
-      // Nobody listens yet.
+      // Nothing is listening yet.
     }
     await wait(2);
   }

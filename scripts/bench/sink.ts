@@ -5,14 +5,14 @@ import { parentMessages, tellParent } from "./child.ts";
 import { decodeOtlp } from "../../test/support/otlp-sink.ts";
 import { eachSerial } from "./otlp.ts";
 
-/** How often the entries from `first` to before `end` were sent. */
+/** How often the entries from `first` up to `end` (exclusive) were sent. */
 export interface SentEntries {
   readonly first: number;
   readonly end: number;
   readonly times: number;
 }
 
-/** A message of the parent. */
+/** A message from the parent. */
 export type SinkRequest =
   { readonly ask: "arrivals" } | { readonly ask: "verify"; readonly sent: readonly SentEntries[] };
 
@@ -104,7 +104,7 @@ function verify(sent: readonly SentEntries[]): SinkFindings {
   return { missing, repeated, unexpected: logRecords - belonging, totals };
 }
 
-/** Series are summed over everything but these attributes. */
+/** Series are summed over all attributes except these. */
 function groupOf(metric: string, attributes: Readonly<Record<string, unknown>>): string {
   const names = ["network.io.direction", "outcome"];
   return [metric, ...names.map((name) => attributes[name]).filter((value) => value !== undefined)].join("/");

@@ -1,4 +1,4 @@
-/** One program under load, with sink, generator and floor probe as separate processes, and the check that nothing was lost. */
+/** Runs one program under load, with sink, generator and floor probe as separate processes, and checks that nothing was lost. */
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { freePort } from "../../test/support/port.ts";
@@ -17,7 +17,7 @@ export interface StageOptions {
   readonly protocol: Protocol;
   /** `down`: nothing listens at the endpoint. */
   readonly backend: "up" | "down";
-  /** Bodies that are prepared in advance. */
+  /** Bodies prepared in advance. */
   readonly bodies: number;
   readonly senders: number;
   readonly settings?: Readonly<Record<string, string>>;
@@ -35,7 +35,7 @@ export interface Sent {
 
 export interface StageLoad extends Partial<Omit<Stretch, "url" | "token" | "seconds">> {
   readonly seconds: number;
-  /** Whether the measurement goes on until the interval's metrics were exported. */
+  /** The measurement continues until the interval's metrics have been exported. */
   readonly untilFolded?: true;
 }
 
@@ -44,7 +44,7 @@ export interface LoadFigures {
   readonly entries: number;
   readonly loadSeconds: number;
   readonly deliverySeconds: number;
-  /** Of all threads of the process. */
+  /** CPU time of all threads. */
   readonly cpuSeconds: number;
   readonly cpuMicros: number;
   readonly floorMicros: number;
@@ -125,7 +125,7 @@ export class Stage {
     return sent;
   }
 
-  /** Starts the program, again if it was killed. Its first request is a separate record. */
+  /** Starts the program, also after it was killed. Each start begins with one separate record. */
   async startProgram(): Promise<Program> {
     const { program: path, place, protocol, settings = {}, bodies } = this.#options;
     const firstBody = this.#load.extraEnvelope(bodies, this.#starts++);
@@ -133,7 +133,7 @@ export class Stage {
     return this.#program;
   }
 
-  /** One stretch of load, without waiting for its delivery. */
+  /** Sends one stretch of load without waiting for its delivery. */
   async send(load: StageLoad): Promise<StretchReport> {
     const { url, token } = this.program;
     const { generator } = this.#helpers;
@@ -144,7 +144,7 @@ export class Stage {
     return report;
   }
 
-  /** One stretch of load, with its cost. */
+  /** Sends one stretch of load and measures its cost. */
   async measure(load: StageLoad): Promise<LoadFigures> {
     const { pid } = this.program;
     const { probe } = this.#helpers;
@@ -175,7 +175,7 @@ export class Stage {
     };
   }
 
-  /** Resolves when the program says that no record waits for delivery; with the backend down, at once. @throws {Error} */
+  /** Resolves when no record is pending; at once if the backend is down. @throws {Error} if delivery makes no progress */
   async drained(): Promise<void> {
     if (this.#options.backend === "down") return;
     let [pending, changedAt] = [0, Date.now()];
@@ -200,7 +200,7 @@ export class Stage {
   async finish(): Promise<void> {
     const { records } = this.sent;
     let conservation = await this.program.conservation();
-    // A journal that instances share tells of its rows a moment later.
+    // A journal shared by several instances counts its rows a moment later.
     for (let look = 0; conservation.accepted < records && look < countingLooks; look++) {
       await wait(100);
       conservation = await this.program.conservation();
@@ -216,7 +216,7 @@ export class Stage {
     if (this.problems.length > 0) this.problems.push(...this.program.lastLines());
   }
 
-  /** In use in its journal on the disk, once it has ended. */
+  /** Bytes in use in the program's journal on disk, after the program has ended. */
   get journalBytes(): number {
     return usedBytesOf(join(this.#options.place.directory, "state/journal.db"));
   }
@@ -227,7 +227,7 @@ export class Stage {
     await endAll(this.#helpers);
   }
 
-  /** Resolves a second after the next request with metrics, when all requests of a fold have arrived. */
+  /** Resolves a second after the next metrics request, when all requests of a fold have arrived. */
   async #folded(): Promise<void> {
     const { metricRequests } = await this.arrivals();
     const deadline = Date.now() + foldTimeoutMs;

@@ -1,9 +1,9 @@
-/** Resource usage of a process from Linux's `/proc`: CPU of its threads, and memory; and the size of its journal. */
+/** Reads the resource usage of a process from Linux's `/proc`, CPU by thread and memory, and the size of its journal. */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
-/** User and system time of a process, all its threads. */
+/** User and system time of a process, including all its threads. */
 export function cpuSecondsOf(pid: number): number {
   return secondsIn(`/proc/${pid}/stat`);
 }
@@ -14,7 +14,7 @@ export interface ThreadUsage {
   readonly seconds: number;
 }
 
-/** User and system time of each thread that exists now. */
+/** User and system time of each current thread. */
 export function threadsOf(pid: number): readonly ThreadUsage[] {
   return readdirSync(`/proc/${pid}/task`).map((id) => ({
     id: Number(id),
@@ -39,7 +39,7 @@ export function watchMemory(pid: number) {
   return { samples, stop: () => clearInterval(timer) };
 }
 
-/** Bytes of the pages in use in a SQLite database that nobody writes to; its write-ahead log is read with it. */
+/** Bytes of the pages in use in a SQLite database that nobody writes to, including its write-ahead log. */
 export function usedBytesOf(databasePath: string): number {
   const database = new DatabaseSync(databasePath, { readOnly: true });
   try {
@@ -52,11 +52,11 @@ export function usedBytesOf(databasePath: string): number {
 
 let ticksPerSecond: number | undefined;
 
-/** Of a `stat` file of a process or of one of its threads. */
+/** CPU time from a `stat` file of a process or thread. */
 function secondsIn(path: string): number {
   ticksPerSecond ??= Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
   const stat = readFileSync(path, "utf8");
-  // The second field is the command in parentheses, which may contain spaces: count from after it.
+  // The second field is the command in parentheses and may contain spaces, so fields are counted after it.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }

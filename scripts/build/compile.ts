@@ -1,4 +1,4 @@
-/** One target's binary, and the bundle that Deno and Bun run. */
+/** Compiles one target's binary, and the bundle that Deno and Bun run. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -6,16 +6,16 @@ import { defineFlags, rootDir, type Stamp } from "./stamp.ts";
 
 export const distDir = join(rootDir, "dist");
 
-/** On the file system of `dist/`, so that a finished file is moved there in one step; one folder for each build that runs. */
+/** On the file system of `dist/`, so that a finished file is moved there in one step; one folder per running build. */
 export const stagingDir = join(rootDir, ".cache/build", String(process.pid));
 
-/** A machine that there is a binary for. */
+/** A platform that binaries are built for. */
 export interface Target {
-  /** As in the names of files: `linux-x64`, `linux-arm64-musl`, `darwin-x64`. `install.sh` forms the same names. */
+  /** As in file names: `linux-x64`, `linux-arm64-musl`, `darwin-x64`. `install.sh` builds the same names. */
   readonly name: string;
-  /** As the compiler names it. */
+  /** The compiler's name for it. */
   readonly runtime: string;
-  /** The name of the program's file. */
+  /** File name of the program. */
   readonly executable: string;
 }
 
@@ -47,7 +47,7 @@ export interface BuiltFile {
 }
 
 /**
- * A binary that needs no file beside it. The runtime of another target is downloaded from the package registry, once.
+ * Compiles a binary that needs no other file. The runtime of another target is downloaded once from the package registry.
  *
  * - `--production`: without it NODE_ENV is compiled in as "development".
  * - `--splitting`: each thread loads its own part of the program, and only `init --from` the part that reads YAML.
@@ -71,7 +71,7 @@ export function compileProgram(target: Target, stamp: Stamp, path: string): Buil
     "--compile-exec-argv=--disallow-code-generation-from-strings=strict",
     "--reject-unresolved",
   ];
-  // For its own machine the compiler uses its own runtime; named as a target, it would download a second copy.
+  // For the host, the compiler uses its own runtime; if the host is named as a target, it downloads a second copy.
   if (target.name !== hostTarget().name) flags.push(`--target=${target.runtime}`);
   return compile(flags, stamp, { path, stagedAs: join(stagingDir, target.name, target.executable) });
 }
@@ -79,12 +79,12 @@ export function compileProgram(target: Target, stamp: Stamp, path: string): Buil
 /** `dist/tailscale2otel.mjs`: one module with every dependency inside, for runtimes that the user brings. */
 export function bundleModule(stamp: Stamp): BuiltFile {
   const path = join(distDir, "tailscale2otel.mjs");
-  // The target "node" leaves `node:` imports alone and adds nothing of Bun's, so that Deno loads it.
+  // The target "node" leaves `node:` imports alone and adds nothing specific to Bun, so that Deno can load it.
   const flags = ["--target=node", "--format=esm", "--production", "--minify-syntax", "--reject-unresolved"];
   return compile(flags, stamp, { path, stagedAs: join(stagingDir, basename(path)) });
 }
 
-/** The file's name goes into the binary: it is staged under one name in a folder of its own, or builds would differ. */
+/** The output's file name ends up in the binary, so it is staged under a fixed name in its own folder; otherwise builds would differ. */
 function compile(
   flags: readonly string[],
   stamp: Stamp,

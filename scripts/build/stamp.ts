@@ -1,4 +1,4 @@
-/** What a build says about itself: version, commit and date. All three follow from the source, so that builds are reproducible. */
+/** The version, commit and date of a build, all derived from the source, so that builds are reproducible. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -7,9 +7,9 @@ export const rootDir = resolve(import.meta.dirname, "../..");
 
 export interface Stamp {
   readonly version: string;
-  /** Abbreviated, with `-dirty` where files differ from it; `unknown` without git. */
+  /** Abbreviated, with `-dirty` if files differ from it; `unknown` without git. */
   readonly commit: string;
-  /** The commit's date, RFC 3339 in UTC; `unknown` without git. A clock's time would make every build differ. */
+  /** The commit's date, RFC 3339 in UTC; `unknown` without git. The time of the build would make every build differ. */
   readonly buildDate: string;
 }
 
@@ -22,7 +22,7 @@ export function readStamp(): Stamp {
   };
 }
 
-/** The globals that `src/version.ts` reads, as flags of the compiler. */
+/** The globals that `src/version.ts` reads, as compiler flags. */
 export function defineFlags({ version, commit, buildDate }: Stamp): string[] {
   const globals = { TS2OTEL_VERSION: version, TS2OTEL_COMMIT: commit, TS2OTEL_BUILD_DATE: buildDate };
   return Object.entries(globals).flatMap(([name, value]) => ["--define", `${name}=${JSON.stringify(value)}`]);

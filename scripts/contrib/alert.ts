@@ -1,4 +1,4 @@
-/** What an alert is, and the series of its tests. */
+/** Defines what an alert consists of, and helpers for the series of its tests. */
 import type { MetricName } from "../../src/catalogue/metrics.ts";
 import { promql, type Where } from "./promql.ts";
 
@@ -6,9 +6,9 @@ export interface Alert {
   readonly name: string;
   /** `critical`: data is lost or about to be. `warning`: something must be done. `info`: worth knowing. */
   readonly severity: "critical" | "warning" | "info";
-  /** Has a value while all is well, too. */
+  /** An expression that also has a value while all is well. */
   readonly value: string;
-  /** When the value is a fault. */
+  /** The condition under which the value is a fault. */
   readonly when: `${"<" | ">" | "=="} ${number}`;
   readonly for: string;
   readonly summary: string;
@@ -17,10 +17,10 @@ export interface Alert {
   readonly quiet: readonly Given[];
 }
 
-/** Stands for an instance of the alert's own: all are tested together, and each must fire on its own instance alone. */
+/** Placeholder for the alert's own instance: all alerts are tested together, and each must fire on its own instance only. */
 export const instanceInTests = "INSTANCE";
 
-/** A series of a test, with a value each minute in promtool's notation. */
+/** A series of a test, with one value per minute in promtool's notation. */
 export interface Given {
   readonly series: string;
   readonly values: string;
@@ -43,7 +43,7 @@ export function given<Name extends MetricName>(
   return { series: inTests.series(name, where, suffix), values };
 }
 
-/** Fires if the series grows by one a minute, and not if it stays. */
+/** The alert fires if the series grows by one per minute, and not if it stays constant. */
 export function whenGrowing<Name extends MetricName>(name: Name, where?: Where<Name>): Pick<Alert, "fires" | "quiet"> {
   return { fires: [given(name, growing(1), where)], quiet: [given(name, always(3), where)] };
 }
@@ -52,12 +52,12 @@ export function whenAt<Name extends MetricName>(name: Name, fault: number, well:
   return { fires: [given(name, always(fault), where)], quiet: [given(name, always(well), where)] };
 }
 
-/** Series that exist only once it has happened. */
+/** For series that exist only once something has happened: 0 until then. */
 export const never = (expression: string): string => `(${expression} or vector(0))`;
 
 export const share = (part: string, whole: string): string => `${part} / ${whole}`;
 
-/** Ten measurements a minute: quick ones take up to 5 ms, slow ones about 2 s. */
+/** Ten measurements per minute: quick ones take up to 5 ms, slow ones mostly about 2 s. */
 export function bucketsOf(speed: "slow" | "quick"): readonly Given[] {
   const name = "tailscale2otel.event_loop.lag";
   const perMinute = speed === "slow" ? [1, 1, 10, 10] : [10, 10, 10, 10];

@@ -1,4 +1,4 @@
-/** Alerts about where records come from, the settings, the process, and what the records say. */
+/** Alerts about the sources of records, the settings, the process, and the content of records. */
 import { type Alert, always, bucketsOf, given, growing, hour, never, share, whenAt, whenGrowing } from "./alert.ts";
 import { promql } from "./promql.ts";
 

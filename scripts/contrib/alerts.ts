@@ -1,6 +1,6 @@
 /**
- * The alerts: what is measured, from where on it is a fault, and with which series it must and must not fire. What to do is in
- * `docs/operations.md`, under the alert's name.
+ * The alerts: what each measures, when that is a fault, and the series with which it must and must not fire.
+ * `docs/operations.md` says under the alert's name what to do.
  */
 import type { Alert } from "./alert.ts";
 import { alertsOfRecords } from "./alerts-records.ts";

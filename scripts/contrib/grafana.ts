@@ -1,7 +1,7 @@
-/** Dashboards as Grafana imports them, from a short declaration: rows of panels that are placed from left to right. */
+/** Builds Grafana dashboards for import from a short declaration: rows of panels, placed from left to right. */
 
 export interface Dashboard {
-  /** The file's name and Grafana's id, by which other dashboards link to it. */
+  /** The file's name and the dashboard's id in Grafana, by which other dashboards link to it. */
   readonly id: string;
   readonly title: string;
   readonly description: string;
@@ -11,13 +11,13 @@ export interface Dashboard {
 export interface Row {
   readonly title: string;
   readonly panels: readonly Panel[];
-  /** Closed until it is clicked on: it asks nothing before. */
+  /** Collapsed until it is clicked on; it runs no queries before. */
   readonly isCollapsed?: true;
 }
 
 export interface Query {
   readonly expression: string;
-  /** In Grafana's braces: `{{label}}`. */
+  /** With Grafana's placeholders: `{{label}}`. */
   readonly legend?: string;
 }
 
@@ -28,16 +28,16 @@ export interface Panel {
   /** Grafana's id of a unit, such as `Bps`. */
   readonly unit?: string;
   readonly queries: readonly Query[];
-  /** Of 24. */
+  /** Columns, of 24. */
   readonly width?: number;
   readonly height?: number;
-  /** From this value on the panel is red; below it green. */
+  /** From this value up, the panel is red; below it, green. */
   readonly redFrom?: number;
-  /** From this value on the panel is green; below it red. */
+  /** From this value up, the panel is green; below it, red. */
   readonly greenFrom?: number;
 }
 
-/** What the panels of one dashboard have in common with Prometheus's side of it. */
+/** The matchers and the range shared by all PromQL queries of the dashboards. */
 export const scope = 'tailscale_tailnet=~"$tailnet",instance=~"$instance"';
 export const window = "$__rate_interval";
 
@@ -72,7 +72,7 @@ const sources = {
   victorialogs: { type: "victoriametrics-logs-datasource", uid: "${victorialogs}" },
 };
 
-/** A dashboard's file. `up`: the name of the series whose labels fill the variables. */
+/** The JSON file of a dashboard. `up`: the name of the series whose labels fill the variables. */
 export function dashboardJson({ id, title, description, rows }: Dashboard, up: string): string {
   const dashboard = {
     uid: id,

@@ -1,4 +1,4 @@
-/** The rows of the health dashboard about what leaves the program, what it asks Tailscale for, and the process. */
+/** The rows of the health dashboard about exports, requests to Tailscale, and the process. */
 import { type Row, scope, window } from "./grafana.ts";
 import { stacked, timeseries } from "./panels.ts";
 import { promql } from "./promql.ts";

@@ -1,4 +1,4 @@
-/** The dashboard of the program itself: whether everything that came in is counted, delivered, or somewhere to be looked at. */
+/** The dashboard of the program itself: whether everything received is counted, delivered, or kept where it can be inspected. */
 import { type Dashboard, ids, type Panel, scope, window } from "./grafana.ts";
 import { outboundRows } from "./health-outbound.ts";
 import { stacked, stat, table, timeseries } from "./panels.ts";

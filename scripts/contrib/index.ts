@@ -1,4 +1,4 @@
-/** The files of `contrib/` that are generated: dashboards of Grafana and rules of Prometheus. */
+/** The generated files of `contrib/`: Grafana dashboards and Prometheus rules. */
 import { changes } from "./changes.ts";
 import { flows } from "./flows.ts";
 import { type Dashboard, dashboardJson } from "./grafana.ts";
@@ -8,7 +8,7 @@ import { rulesFile, rulesTestFile } from "./rules.ts";
 
 export const dashboards: readonly Dashboard[] = [flows, changes, health];
 
-/** Each file's path, and how it is made. */
+/** Each file's path, and the function that renders it. */
 export const contribFiles: readonly { readonly path: string; readonly render: () => string }[] = [
   ...dashboards.map((dashboard) => ({
     path: `contrib/grafana/${dashboard.id}.json`,

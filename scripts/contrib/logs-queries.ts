@@ -1,13 +1,13 @@
-/** Queries of log records, in the languages of Loki and of VictoriaLogs; an event that is not in the catalogue does not compile. */
+/** Builds queries for log records in the languages of Loki and VictoriaLogs; an event that is not in the catalogue does not compile. */
 import type { logs } from "../../src/catalogue/logs.ts";
 import type { Panel } from "./grafana.ts";
 
 type EventName = keyof typeof logs;
 
-/** An event, or all that begin like it. */
+/** An event, or a prefix ending in a dot. */
 type Events = Exclude<EventName, `${string}<type>`> | "tailscale.webhook.";
 
-/** The latest log records, once from each of the two. */
+/** Panels of the latest log records, one for each of the two. */
 export function latest(title: string, description: string, event: Events) {
   const isPrefix = event.endsWith(".");
   const panel = (kind: "loki" | "victorialogs", expression: string): Panel => ({

@@ -1,4 +1,4 @@
-/** One function per kind of panel: title, description, queries, and what is unusual about it. */
+/** One function per kind of panel, which takes title, description, queries, and further options. */
 import type { Panel } from "./grafana.ts";
 
 type More = Omit<Panel, "title" | "kind" | "description" | "queries">;

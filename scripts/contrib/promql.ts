@@ -1,4 +1,4 @@
-/** PromQL over the catalogue: a metric, an attribute or a word that it does not have does not compile. */
+/** Builds PromQL from the catalogue; a metric, an attribute or a word that is not in it does not compile. */
 import { type MetricDefinition, prometheusLabel, prometheusName } from "../../src/catalogue/definition.ts";
 import { type AttributesOf, type MetricName, metrics } from "../../src/catalogue/metrics.ts";
 
@@ -10,7 +10,7 @@ type Word<Name extends MetricName, Key> = Key extends keyof AttributesOf<Name>
   ? NonNullable<AttributesOf<Name>[Key]>
   : never;
 
-/** A word means equality; `""` is a label that is absent. */
+/** A word is matched by equality; `""` stands for an absent label. */
 export type Where<Name extends MetricName> = {
   readonly [Key in Attribute<Name>]?:
     Word<Name, Key> | { readonly not: Word<Name, Key> | "" } | { readonly in: readonly Word<Name, Key>[] };
@@ -21,18 +21,18 @@ export type By<Name extends MetricName> = readonly (Attribute<Name> | Common)[];
 export interface Options<Name extends MetricName> {
   readonly by?: By<Name>;
   readonly where?: Where<Name>;
-  /** A range other than the usual one. */
+  /** A range that replaces the usual one. */
   readonly over?: string;
 }
 
-/** `scope`: matchers of every series. `window`: the usual range. `keep`: labels that no aggregation drops. */
+/** `scope`: matchers of every series. `window`: the usual range. `keep`: labels that every aggregation keeps. */
 export interface Setting {
   readonly scope: string;
   readonly window: string;
   readonly keep: readonly Common[];
 }
 
-/** A metric's name in Prometheus, as the reference page has it. */
+/** A metric's name in Prometheus, as on the reference page. */
 export function nameOf(name: MetricName): string {
   return prometheusName(name, metrics[name] as MetricDefinition);
 }
@@ -62,14 +62,14 @@ export function promql({ scope, window, keep }: Setting) {
   }
   return {
     series,
-    /** Per second. */
+    /** The rate per second. */
     rate: <Name extends MetricName>(name: Name, options: Options<Name> = {}) => ranged("rate", name, options),
     increase: <Name extends MetricName>(name: Name, options: Options<Name> = {}) => ranged("increase", name, options),
     max: <Name extends MetricName>(name: Name, options: Options<Name> = {}) => aggregate("max", name, options),
     min: <Name extends MetricName>(name: Name, options: Options<Name> = {}) => aggregate("min", name, options),
     sum: <Name extends MetricName>(name: Name, options: Options<Name> = {}) => aggregate("sum", name, options),
     count: <Name extends MetricName>(name: Name, options: Options<Name> = {}) => aggregate("count", name, options),
-    /** Of a histogram. */
+    /** A quantile of a histogram. */
     quantile<Name extends MetricName>(share: number, name: Name, { by: labels = [], where, over }: Options<Name> = {}) {
       const buckets = `rate(${series(name, where, "_bucket")}[${over ?? window}])`;
       return `histogram_quantile(${share}, sum${by([...labels, "le"])} (${buckets}))`;

@@ -1,4 +1,4 @@
-/** Prometheus's rules, and promtool's tests of them, as YAML. */
+/** Generates the Prometheus rules and their promtool tests as YAML. */
 import { type Alert, type Given, instanceInTests } from "./alert.ts";
 import { alerts } from "./alerts.ts";
 import { promql } from "./promql.ts";
@@ -7,7 +7,7 @@ const { rate, max } = promql({ scope: "", window: "5m", keep: ["instance"] });
 
 const bytes = "tailscale.network.io.rollup";
 
-/** What dashboards of one's own ask often, with few series. */
+/** Recording rules with few series, for queries that users' own dashboards often run. */
 export const recordings: readonly { readonly record: string; readonly expr: string }[] = [
   {
     record: "instance:tailscale_network_io_bytes:rate5m",
@@ -56,8 +56,8 @@ export function rulesFile(): string {
 }
 
 /**
- * `contrib/prometheus/tailscale2otel.rules.test.yml`: after 100 minutes of its fault each alert fires, on its own instance alone,
- * and without faults none does. That no metrics arrive at all is a test of its own.
+ * `contrib/prometheus/tailscale2otel.rules.test.yml`: after 100 minutes of its fault, each alert fires on its own instance only,
+ * and without faults none does. The absence of all metrics is a separate test.
  */
 export function rulesTestFile(): string {
   const ofSilence = alerts.filter(({ fires }) => fires.length === 0);

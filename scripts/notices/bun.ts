@@ -1,4 +1,4 @@
-/** What the runtime inside the binary consists of, as its own LICENSE.md lists it, with the copyright notices of the parts. */
+/** The parts of the runtime inside the binary, as listed in its LICENSE.md, with their copyright notices. */
 
 /** A part that is linked into the runtime. The license is an SPDX expression. */
 export interface RuntimePart {

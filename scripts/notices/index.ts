@@ -14,7 +14,7 @@ interface BundledPackage {
   readonly text: string;
 }
 
-/** The whole page. @throws {Error} if the program cannot be bundled, or a package has no license. */
+/** The complete text. @throws {Error} if the program cannot be bundled, or a package has no license. */
 export async function thirdPartyNotices(): Promise<string> {
   const packages = (await bundledPackages()).map(readPackage);
   const texts = Map.groupBy(packages, ({ text }) => text);
@@ -40,18 +40,18 @@ export async function thirdPartyNotices(): Promise<string> {
     .concat("\n");
 }
 
-/** The names of the packages that the compiler puts into the program, and into the page that the program contains. */
+/** The names of the packages that are compiled into the program and into the page inside it. */
 export async function bundledPackages(): Promise<readonly string[]> {
   const [program, table, page] = await Promise.all([
     packagesIn({ entrypoints: ["main.ts"], target: "bun", external: ["*/THIRD-PARTY-NOTICES.txt"] }),
-    // Run by the bundler, which puts only what it returns into the program.
+    // Run by the bundler, which includes only its result in the program.
     packagesIn({ entrypoints: ["processors/ports.ts"], target: "bun" }),
     packagesIn({ entrypoints: pageEntries.map((name) => `page/${name}`), target: "browser" }),
   ]);
   return [...new Set([...program, ...table, ...page])].sort();
 }
 
-/** `entrypoints`: inside `src/`. */
+/** `entrypoints` are relative to `src/`. */
 async function packagesIn({ entrypoints, ...config }: Bun.BuildConfig): Promise<readonly string[]> {
   const paths = entrypoints.map((name) => join(rootDir, "src", name));
   const { success, metafile } = await Bun.build({ ...config, entrypoints: paths, metafile: true });
@@ -77,7 +77,7 @@ function readPackage(name: string): BundledPackage {
   return { name, version, license, text: `Copyright (c) ${holder}\n\n${licenseText(license)}` };
 }
 
-/** The text that SPDX has, without the line for the copyright. @throws {Error} if it is none of those that are here. */
+/** The license text by SPDX, without its copyright line. @throws {Error} if it is not in `licenses/`. */
 function licenseText(license: string): string {
   const path = join(import.meta.dirname, "licenses", `${license}.txt`);
   return readFileSync(path, "utf8")

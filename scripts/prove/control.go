@@ -1,5 +1,5 @@
-// A control server for one real tailscaled, on loopback: Tailscale's own from its integration tests.
-// With an argument, HTTPS is enabled: the node may have a certificate for its name. Its address is the first line of its output.
+// Command control runs Tailscale's control server for integration tests on loopback, for one real tailscaled.
+// With an argument, HTTPS is enabled, so that the node may have a certificate for its name. The first line of output is its address.
 package main
 
 import (
@@ -25,6 +25,6 @@ func main() {
 	control.HTTPTestServer = httptest.NewUnstartedServer(control)
 	control.HTTPTestServer.Start()
 	fmt.Println(control.HTTPTestServer.URL)
-	// Until the one who started it ends.
+	// Waits until the parent process ends.
 	os.Stdin.Read(make([]byte, 1))
 }

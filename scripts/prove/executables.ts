@@ -1,14 +1,14 @@
-/** Reads the headers of executables of other systems, and verifies what can be verified without running them. */
+/** Inspects executables of other systems, and verifies what can be verified without running them. */
 import { createHash } from "node:crypto";
 
 export interface ExecutableReport {
-  /** As in the names of targets: `linux-x64`, `darwin-arm64`. */
+  /** As in target names: `linux-x64`, `darwin-arm64`. */
   readonly target: string;
-  /** What else is true of it, in words. */
+  /** Further properties, in words. */
   readonly remarks: readonly string[];
 }
 
-/** @throws {Error} if it is none of the formats that there are binaries in, or is damaged. */
+/** @throws {Error} if the format is none that binaries are built in, or the file is damaged. */
 export function inspectExecutable(bytes: Buffer): ExecutableReport {
   if (bytes.readUInt32BE(0) === 0x7f454c46) return inspectElf(bytes);
   if (bytes.readUInt32LE(0) === 0xfeedfacf) return inspectMachO(bytes);
@@ -22,7 +22,7 @@ function named<Name>(names: Readonly<Record<number, Name>>, value: number, what:
   return name;
 }
 
-/** ELF-64 (System V ABI): the loader that it names tells glibc from musl. */
+/** ELF-64 (System V ABI): its loader tells glibc from musl. */
 function inspectElf(bytes: Buffer): ExecutableReport {
   const processor = named({ 62: "x64", 183: "arm64" }, bytes.readUInt16LE(18), "machine");
   const offset = Number(bytes.readBigUInt64LE(32));
@@ -56,7 +56,7 @@ function inspectMachO(bytes: Buffer): ExecutableReport {
   return { target: `darwin-${processor}`, remarks: [signature, `${remarks.length} libraries of the system`] };
 }
 
-/** The hashes of all pages, as the code directory of an embedded signature lists them (<kern/cs_blobs.h>). */
+/** Verifies the hashes of all pages, as listed in the code directory of an embedded signature (<kern/cs_blobs.h>). */
 function verifySignature(bytes: Buffer, offset: number): string {
   if (bytes.readUInt32BE(offset) !== 0xfade0cc0) throw new Error("the code signature is no super blob");
   const directory = bytes.subarray(offset + bytes.readUInt32BE(offset + 16));
@@ -79,7 +79,7 @@ function verifySignature(bytes: Buffer, offset: number): string {
     : `${kind} of ${count} pages, valid`;
 }
 
-/** PE32+ of a console program. */
+/** PE32+ (a console program). */
 function inspectPe(bytes: Buffer): ExecutableReport {
   const header = bytes.readUInt32LE(0x3c);
   if (bytes.toString("latin1", header, header + 4) !== "PE\0\0") throw new Error("has no PE header");

@@ -1,4 +1,4 @@
-/** The first minute of a stranger: a root folder with a shell and curl, a release, three answers, and the record is seen. */
+/** Proves a newcomer's first minute: in a root folder with a shell and curl, install a release, answer the questions, and see a record. */
 import {
   chmodSync,
   chownSync,
@@ -66,7 +66,7 @@ try {
 }
 process.exit(0);
 
-/** busybox is the shell and the tools that every system has; curl comes with its libraries. */
+/** busybox provides the shell and the usual tools; curl comes with its libraries. */
 function fillRoot(): void {
   const [busybox, curl] = ["busybox", "curl"].map((name) => Bun.which(name) ?? fail(`${name} is missing`));
   for (const folder of ["bin", "usr/bin", "etc", "tmp", "dev", "proc", `.${home}`])

@@ -1,4 +1,4 @@
-/** `bun run prove NAME`: what takes too long for every test run, and is run before a release. */
+/** `bun run prove NAME`: runs proofs that take too long for every test run, before a release. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 

@@ -1,4 +1,4 @@
-/** Moves a journal of 1 GiB to PostgreSQL, killed once on the way, and compares both sides. */
+/** Moves a journal of 1 GiB to PostgreSQL, resuming once after a kill; the move itself compares both sides. */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { programBinary } from "../../test/support/binary.ts";
@@ -15,7 +15,7 @@ state.now = Date.now();
 try {
   const journal = state.open({ maxBytes: 4096 * mebibyte, maxKeys: 10_000_000 });
   let records = 0;
-  // A body of random hexadecimal digits is compressed to half of it.
+  // A body of random hexadecimal digits compresses to half its size.
   for (let bytes = 0; bytes < wantedBytes; bytes += recordsPerPart * 600) {
     const padding = randomBytes(600).toString("hex");
     const numbers = Array.from({ length: recordsPerPart }, () => records++);

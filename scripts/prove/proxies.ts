@@ -1,4 +1,4 @@
-/** Runs the Caddy and nginx configurations of `docs/reach.md` as they are, but for ports and certificates, in front of the program. */
+/** Runs the Caddy and nginx configurations of `docs/reach.md` in front of the program, unchanged except for ports and certificates. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -47,7 +47,7 @@ try {
 }
 process.exitCode = failures === 0 ? 0 : 1;
 
-/** The binary is for its target, and says nothing of the machine that it was built on. */
+/** Checks that the binary is for its target and does not name the folder that it was built in. */
 function inspect(target: Target): string {
   const name = join(folder, `tailscale2otel-${version}-${target.name}`);
   const bytes = target.executable.endsWith(".exe")
@@ -56,13 +56,13 @@ function inspect(target: Target): string {
   const report = inspectExecutable(bytes);
   if (report.target !== target.name) throw new Error(`is a binary for ${report.target}`);
   if (bytes.includes(`${rootDir}/`)) throw new Error(`contains ${rootDir}`);
-  // The compiler leaves an invalid one on binaries for Intel Macs, which install.sh replaces.
+  // The compiler leaves an invalid signature on binaries for Intel Macs, which install.sh replaces.
   const isSigned = !report.remarks.some((remark) => remark.includes("INVALID"));
   if (!isSigned && target.name !== "darwin-x64") throw new Error(report.remarks.join(", "));
   return `${(bytes.length / 1e6).toFixed(1)} MB, ${report.remarks.join(", ")}`;
 }
 
-/** The one file of an archive that `packBinary` wrote. */
+/** The only file of an archive written by `packBinary`. */
 function unzipped(archive: Buffer): Buffer {
   const begin = 30 + archive.readUInt16LE(26) + archive.readUInt16LE(28);
   return inflateRawSync(archive.subarray(begin, begin + archive.readUInt32LE(18)));

@@ -9,7 +9,7 @@ import { sha256 } from "../release/folder.ts";
 import { nfpmProgram } from "../release/packages.ts";
 
 const bun = process.execPath;
-/** Passed on to `bun run release`: `--only linux-x64`. */
+/** Passed on to `bun run release`, for example `--only linux-x64`. */
 const flags = process.argv.slice(2);
 const commit = execFileSync("git", ["rev-parse", "HEAD"], { cwd: rootDir, encoding: "utf8" }).trim();
 const folder = mkdtempSync(join(tmpdir(), "ts2otel-prove-"));
@@ -29,7 +29,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Packages are installed anew in each; nfpm is the one that is built already. Unsigned: a signature is new each time. */
+/** Builds a release in a new clone with newly installed packages and the nfpm already built. Unsigned, because every signature differs. */
 function releaseIn(name: string): string {
   const clone = join(folder, name);
   const { TS2OTEL_SIGNING_KEY: _, TS2OTEL_SIGNING_KEY_FILE: __, ...env } = process.env;

@@ -1,4 +1,4 @@
-/** Installs the service under a real systemd, process 1 of namespaces of its own, and sees it start, reload, restart and stop. */
+/** Installs the service under a real systemd, as process 1 of its own namespaces, and checks that it starts, reloads, restarts and stops. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,15 +13,15 @@ const systemd = "/lib/systemd/systemd";
 const program = "/usr/local/bin/tailscale2otel";
 const config = "/usr/local/etc/config.toml";
 const directory = mkdtempSync(join(tmpdir(), "ts2otel-service-"));
-/** Where the service can see it: not in a temporary directory. */
+/** Visible to the service, unlike a temporary directory. */
 const visible = mkdtempSync("/srv/ts2otel-service-");
 chmodSync(visible, 0o755);
 const pidFile = join(directory, "pid");
 
-/** What systemd needs to begin, and nothing that would change this machine. */
+/** Targets that systemd needs to start, none of which would change this machine. */
 const targets = ["sysinit", "basic", "shutdown", "network-online", "multi-user", "default"];
 
-/** Folders that are written to are in memory here; the new user is known in these namespaces alone. */
+/** Writable folders are in memory, and the new user exists only in these namespaces. */
 const boot = `set -e
 mount --make-rprivate / && mount --make-rshared /
 mount -t tmpfs tmpfs /run && mkdir /run/upper /run/work
@@ -104,7 +104,7 @@ async function prove(): Promise<void> {
   report("uninstall: stopped and removed, the journal is kept");
 }
 
-/** tailscaled is a stand-in here; `prove tailscaled` tries the real one. */
+/** Uses a stand-in for tailscaled; `prove tailscaled` uses the real one. */
 async function withCertificate(port: number, admin: number): Promise<void> {
   const socket = join(visible, "tailscaled.sock");
   const tailscaled = await startTailscaled(socket, { pair: createAuthority(directory).issue("node") });
@@ -129,7 +129,7 @@ function configure(listen: string, admin: number): void {
   spawnSync("nsenter", enter("sh", "-c", script), { input: text });
 }
 
-/** The process that unshare has forked. */
+/** The process forked by unshare. */
 function childOf(pid: number): string {
   return spawnSync("pgrep", ["--parent", String(pid)], { encoding: "utf8" }).stdout.trim();
 }
@@ -138,7 +138,7 @@ function enter(...command: readonly string[]): readonly string[] {
   return [`--target=${readFileSync(pidFile, "utf8")}`, "--mount", "--pid", "--cgroup", "--uts", "--ipc", ...command];
 }
 
-/** Runs a command beside that systemd. */
+/** Runs a command in the namespaces of that systemd. */
 function inside(...command: readonly string[]) {
   return spawnSync("nsenter", enter(...command), { encoding: "utf8", cwd: "/" });
 }

@@ -1,4 +1,4 @@
-/** Tries `tls.tailscale` of the compiled program against a real tailscaled: logged in, not logged in, with and without permission. */
+/** Tests `tls.tailscale` of the compiled program against a real tailscaled: logged in, not logged in, with and without permission. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ const tailscaled = buildGoProgram({ ...module, name: "tailscaled", main: "tailsc
 const tailscale = buildGoProgram({ ...module, name: "tailscale", main: "tailscale.com/cmd/tailscale" });
 const control = buildGoProgram({ ...module, name: "tailscale-control", main: join(import.meta.dirname, "control.go") });
 
-/** The ACME server that Let's Encrypt tests clients with. */
+/** Let's Encrypt's ACME server for testing clients. */
 const pebble = buildGoProgram({
   name: "pebble",
   module: "github.com/letsencrypt/pebble/v2",
@@ -23,12 +23,12 @@ const pebble = buildGoProgram({
 });
 
 const directory = mkdtempSync(join(tmpdir(), "ts2otel-tailscaled-"));
-// The program is tried as an ordinary user, too, who has to be able to run it.
+// The program is also run by an ordinary user, who needs access to it.
 chmodSync(directory, 0o755);
 const binary = join(directory, "tailscale2otel");
 cpSync(programBinary(), binary);
 const socket = join(directory, "tailscaled.sock");
-/** The authorities that tailscaled trusts besides: ours, and the ACME server's. */
+/** The authorities that tailscaled trusts while issuing: the test's own, and the ACME server's. */
 const trusted = join(directory, "trusted.pem");
 const name = "node.tail1234.ts.net";
 const nobody = 65534;
@@ -115,7 +115,7 @@ async function permissions(): Promise<void> {
   await end(permitting);
 }
 
-/** From nothing to a certificate that an authority has just issued, over real ACME. */
+/** Starts without a certificate, and has one issued and renewed over real ACME. */
 async function issuance(): Promise<void> {
   rmSync(join(directory, "state"), { recursive: true, force: true });
   const acme = await startAcme();
@@ -138,7 +138,7 @@ async function issuance(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 2000));
   same("run: asked again, tailscaled gives the one that it has", leaf() === first, true);
   await until(() => {
-    // Instead of waiting for an hour.
+    // SIGHUP instead of waiting for an hour.
     program.kill("SIGHUP");
     return leaf() !== first;
   });
@@ -147,7 +147,7 @@ async function issuance(): Promise<void> {
   await end(daemon);
 }
 
-/** The address of its directory. */
+/** Starts an ACME server. Returns the address of its directory. */
 async function startAcme(): Promise<string> {
   const files = { cert: join(directory, "acme.pem"), key: join(directory, "acme.key") };
   install(authority.issue("acme"), files);
@@ -157,7 +157,7 @@ async function startAcme(): Promise<string> {
   const settings = { ...listen, certificate: files.cert, privateKey: files.key, httpPort: 9, tlsPort: 9, profiles };
   const file = join(directory, "pebble.json");
   writeFileSync(file, JSON.stringify({ pebble: settings }));
-  // It asks nobody whether the name is ours: that is between the authority and Tailscale's DNS.
+  // It does not validate the name, which is between the authority and Tailscale's DNS.
   const env = {
     PATH: process.env["PATH"],
     PEBBLE_VA_ALWAYS_VALID: "1",
@@ -183,21 +183,21 @@ async function startTailscaled(variables: Record<string, string>): Promise<Child
   return child;
 }
 
-/** Logs in at a control server on loopback, and waits until there is a map of the tailnet. */
+/** Logs in to a control server on loopback, and waits until there is a network map. */
 async function logIn(flags: readonly string[]): Promise<void> {
   const server = spawn(control, flags, { stdio: ["pipe", "pipe", "ignore"] });
   running.push(server);
   const address = await new Promise<string>((resolve) =>
     server.stdout.once("data", (line) => resolve(String(line).trim())),
   );
-  // It has no relays, so the node stays on its way up.
+  // The control server has no relays, so the node never finishes coming up.
   spawnSync(tailscale, [`--socket=${socket}`, "up", `--login-server=${address}`, "--hostname=node", "--timeout=3s"]);
   await until(() =>
     spawnSync(tailscale, [`--socket=${socket}`, "status", "--json"]).stdout.includes("tail1234.ts.net"),
   );
 }
 
-/** Puts a pair where tailscaled keeps those that it has obtained. */
+/** Stores a certificate where tailscaled keeps those that it has obtained. */
 function store({ certificate, key }: IssuedPair): void {
   const folder = join(directory, "state/certs");
   mkdirSync(folder, { recursive: true });
@@ -209,7 +209,7 @@ function asUser(uid: number, command: readonly string[]): readonly string[] {
   return uid === 0 ? command : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", ...command];
 }
 
-/** The status and the text of an answer to a request for the pair. */
+/** The status and the text of the response to a request for the certificate and its key. */
 function ask(uid: number): string {
   const url = `http://local-tailscaled.sock/localapi/v0/cert/${name}?type=pair`;
   const out = run("", asUser(uid, ["curl", "--silent", "--unix-socket", socket, "--write-out", "\n%{http_code}", url]));
@@ -217,7 +217,7 @@ function ask(uid: number): string {
   return `${out.slice(at + 1)} ${out.slice(0, at).trim()}`;
 }
 
-/** What `check --online` says of the certificate. */
+/** What `check --online` says about the certificate. */
 function check(uid: number): string {
   const command = asUser(uid, [binary, "check", "--online", "--json"]);
   const { stdout } = spawnSync(command[0] ?? "", command.slice(1), { encoding: "utf8", cwd: "/", env: environment });
@@ -235,7 +235,7 @@ function start(flags: readonly string[], settings: Record<string, string>): Chil
   return child;
 }
 
-/** The status of the health check over TLS, and the common name of the certificate. */
+/** The status of a health check over TLS, and the common name of the certificate. */
 function health(port: number): string {
   const host = `localhost:${port}`;
   const url = `https://${host}/services/collector/health`;

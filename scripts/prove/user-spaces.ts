@@ -1,4 +1,4 @@
-/** The Linux binaries for other machines, run on this one: arm64 under QEMU, musl in a root folder with nothing else in it. */
+/** Runs the Linux binaries for other platforms on this machine: arm64 under QEMU, musl in a root folder with nothing else in it. */
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
@@ -20,13 +20,13 @@ import { until } from "../../test/support/wait.ts";
 
 interface UserSpace {
   readonly target: string;
-  /** Puts the binary and what it needs under the folder, and returns the words that start it there. */
+  /** Puts the binary and what it needs into the folder, and returns the command that starts it. */
   readonly prepare: (binary: string, root: string) => readonly string[];
-  /** The state directory as the program sees it; absent: one of this machine. */
+  /** The state directory as the program sees it; if absent, a directory of this machine is used. */
   readonly state?: string;
 }
 
-/** The names of one processor at Debian and PyPI. */
+/** The names of a processor in Debian and PyPI. */
 interface Processor {
   readonly machine: "x86_64" | "aarch64";
   readonly debian: "amd64" | "arm64";
@@ -37,7 +37,7 @@ const cache = resolve(import.meta.dirname, "../../.cache/prove");
 /** The Debian release whose musl is new enough for the runtime, which needs 1.2.4. */
 const muslSuite = "trixie";
 
-/** A wheel for musl carries the libstdc++ that it was built with, which Debian does not have. */
+/** A musl wheel carries the libstdc++ that it was built with, which Debian does not have. */
 const wheelWithLibstdcxx = "numpy==2.5.5";
 
 const x64: Processor = { machine: "x86_64", debian: "amd64" };
@@ -70,7 +70,7 @@ try {
   process.exit(1);
 }
 
-/** Needs root, and packages of Debian and PyPI. @throws {Error} if a binary does not run, or loses a record. */
+/** Needs root, and packages from Debian and PyPI. @throws {Error} if a binary does not run, or loses a record. */
 async function prove(): Promise<void> {
   if (spawnSync("qemu-aarch64-static", ["--version"]).status !== 0)
     throw new Error("qemu-aarch64-static is missing: install qemu-user-static");
@@ -89,7 +89,7 @@ async function prove(): Promise<void> {
   }
 }
 
-/** The service with a receiver and a backend: a sample request is answered 200, delivered, and the stop is clean. */
+/** Runs the service with a receiver and a backend: a sample request must be answered with 200 and delivered, and the stop must be clean. */
 async function smoke(command: readonly string[], state: string | undefined): Promise<string> {
   const sink = await startOtlpSink();
   const directory = mkdtempSync(join(tmpdir(), "prove-"));
@@ -114,7 +114,7 @@ function emulatorIn(root: string): readonly string[] {
   return ["qemu-aarch64-static", "-L", root];
 }
 
-/** The folder that holds the C libraries for arm64 as the cross compiler's packages bring them. */
+/** The folder with the C libraries for arm64, from the cross compiler's packages. */
 function crossLibraries(root: string): string {
   const folder = join(root, "usr/aarch64-linux-gnu");
   if (!existsSync(folder))
@@ -122,7 +122,7 @@ function crossLibraries(root: string): string {
   return folder;
 }
 
-/** The C library, libstdc++ and libgcc: all that the musl binary needs. */
+/** Installs the C library, libstdc++ and libgcc, which are all that the musl binary needs. */
 function fillMuslRoot(root: string, processor: Processor): void {
   const { machine } = processor;
   if (existsSync(join(root, "lib"))) return;
@@ -155,7 +155,7 @@ function unpackDebian(name: string, root: string, flags: readonly string[]): voi
   rmSync(folder, { recursive: true });
 }
 
-/** Another release and processor of the Debian mirror that this machine uses, without a trace in its own lists. */
+/** Flags for apt to use another release and processor of this machine's Debian mirror, without touching its own package lists. */
 function aptFlags(suite: string, { debian }: Processor): readonly string[] {
   const ofDebian = ["Label: Debian", "Component: main"];
   const [mirror = ""] = run(["apt-get"], ["indextargets", "--format", "$(REPO_URI)", ...ofDebian]).split("\n");
@@ -182,7 +182,7 @@ function aptFlags(suite: string, { debian }: Processor): readonly string[] {
   return flags;
 }
 
-/** What the command wrote to its standard output. @throws {Error} with what it wrote to the other. */
+/** Runs a command and returns its standard output. @throws {Error} with its standard error. */
 function run(
   command: readonly string[],
   args: readonly string[],

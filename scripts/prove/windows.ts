@@ -1,4 +1,4 @@
-/** The binary for Windows under Wine, as far as that shows anything: it starts, keeps its state, delivers, and survives being killed. */
+/** Runs the Windows binary under Wine, as far as that proves anything: it starts, keeps its state, delivers, and survives being killed. */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { type OtlpSink, startOtlpSink } from "../../test/support/otlp-sink.ts";
 import { type RunningProgram, startProgram } from "../../test/support/running-program.ts";
 import { until } from "../../test/support/wait.ts";
 
-/** A library of Windows 10 that Wine before 9 lacks: the runtime takes random bytes from it. */
+/** A Windows 10 library that Wine before 9 lacks; the runtime takes random bytes from it. */
 const missingLibrary = `#include <windows.h>
 BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
 __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE bytes, SIZE_T size) { return SystemFunction036(bytes, (ULONG)size); }
@@ -63,7 +63,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Where the program has a library beside it, Wine takes that. */
+/** Wine prefers a library in the program's own folder. */
 function addMissingLibrary(): void {
   const source = join(folder, "library.c");
   writeFileSync(source, missingLibrary);
@@ -76,7 +76,7 @@ function acceptedBy({ admin }: RunningProgram): string {
   return /^accepted +\d+/m.exec(run("status", "--url", admin))?.[0] ?? "";
 }
 
-/** What the program prints; variables come last. @throws {Error} if it fails. */
+/** Runs the program with the words as arguments and the objects as variables, and returns its output. @throws {Error} if it fails. */
 function run(...words: readonly (string | Readonly<Record<string, string>>)[]): string {
   const args = words.filter((word) => typeof word === "string");
   const variables = words.filter((word) => typeof word !== "string");

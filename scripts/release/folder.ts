@@ -1,4 +1,4 @@
-/** The folder that a release consists of: what is in it, its checksums, and their signature. */
+/** Assembles the folder of a release: packed binaries, checksums, and their signature. */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -6,12 +6,12 @@ import { crc32, deflateRawSync, gzipSync } from "node:zlib";
 import type { BuiltFile, Target } from "../build/compile.ts";
 import { rootDir, type Stamp } from "../build/stamp.ts";
 
-/** Where the project is published, and below it the releases, as in `install.sh`. */
+/** The project's address, with the releases below it, as in `install.sh`. */
 export const homepage = "https://github.com/tailscale2otel/tailscale2otel";
 
 /**
- * Writes a binary compressed, and returns the file's name. gzip is the one format that Linux and macOS can unpack without
- * installing anything, zip the one that Windows can; xz would save a quarter.
+ * Compresses a binary into the folder, and returns the file's name. gzip is the one format that Linux and macOS can unpack without
+ * installing anything, and zip the one that Windows can; xz would save a quarter.
  */
 export function packBinary(target: Target, binary: string, { version }: Stamp, folder: string): string {
   const name = `tailscale2otel-${version}-${target.name}`;
@@ -24,7 +24,7 @@ export function packBinary(target: Target, binary: string, { version }: Stamp, f
 }
 
 /**
- * Writes `VERSION`, `SHA256SUMS` of every file that is there, and with a key `SHA256SUMS.sig`: ECDSA over P-256 with SHA-256,
+ * Writes `VERSION`, `SHA256SUMS` of all files and, given a key, `SHA256SUMS.sig`: ECDSA over P-256 with SHA-256,
  * which every openssl since 1.0 and LibreSSL verify with `openssl dgst`.
  */
 export function sealFolder(folder: string, { version }: Stamp, key?: KeyObject): void {
@@ -37,7 +37,7 @@ export function sealFolder(folder: string, { version }: Stamp, key?: KeyObject):
   if (key !== undefined) writeFileSync(join(folder, "SHA256SUMS.sig"), sign("sha256", Buffer.from(sums), key));
 }
 
-/** Puts the finished folder in its place, as a whole. */
+/** Moves the finished folder into place as a whole. */
 export function publishFolder(staged: string, folder: string): readonly BuiltFile[] {
   mkdirSync(dirname(folder), { recursive: true });
   rmSync(folder, { recursive: true, force: true });
@@ -54,7 +54,7 @@ export function sha256(path: string): string {
 /**
  * The key to sign with: PEM text in `TS2OTEL_SIGNING_KEY`, or a file that `TS2OTEL_SIGNING_KEY_FILE` names; `undefined` if
  * neither is set.
- * @throws {Error} if it is no P-256 key, or `install.sh` verifies with another one.
+ * @throws {Error} if it is not a P-256 key, or not the one that `install.sh` verifies with.
  */
 export function readSigningKey(environment: NodeJS.ProcessEnv, installer: string): KeyObject | undefined {
   const { TS2OTEL_SIGNING_KEY: text, TS2OTEL_SIGNING_KEY_FILE: file } = environment;
@@ -69,7 +69,7 @@ export function readSigningKey(environment: NodeJS.ProcessEnv, installer: string
   return key;
 }
 
-/** The public key that a script `install.sh` verifies with, in PEM; empty as long as there is none. */
+/** The public key that the given `install.sh` verifies with, in PEM; empty while there is none. */
 export function releaseKeyOf(installer: string): string {
   const [, text = ""] = /^release_key='([^']*)'$/m.exec(installer) ?? [];
   return text;
@@ -100,7 +100,7 @@ function publicText(key: KeyObject): string {
   return createPublicKey(key).export({ type: "spki", format: "pem" }).toString().trim();
 }
 
-/** 1980-01-01, the first day that the format knows. */
+/** 1980-01-01, the earliest date in the format. */
 const zipDate = (1 << 5) | 1;
 
 /** A zip archive of one file. APPNOTE.TXT 6.3: a local header with the data, the central directory, and its end record. */

@@ -1,10 +1,10 @@
-/** The Homebrew formula of a release. */
+/** Generates the Homebrew formula of a release. */
 import { join } from "node:path";
 import { allTargets } from "../build/compile.ts";
 import type { Stamp } from "../build/stamp.ts";
 import { homepage, sha256 } from "./folder.ts";
 
-/** Homebrew's names: the block of the system, and of the processor inside it. */
+/** Homebrew's block names: one per system, with one per processor inside. */
 const systems = [
   ["macos", "darwin"],
   ["linux", "linux"],
@@ -16,7 +16,7 @@ const processors = [
 
 /**
  * A formula that installs the packed binaries of a folder. Homebrew unpacks `.gz` itself.
- * @throws {Error} if one of the four binaries is not there.
+ * @throws {Error} if one of the four binaries is missing.
  */
 export function formulaOf(folder: string, { version }: Stamp): string {
   const blocks = systems.map(([block, system]) => {

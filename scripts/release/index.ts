@@ -1,4 +1,4 @@
-/** `bun run release`: everything that users download, in `dist/release/`. The same commit gives the same bytes. */
+/** `bun run release`: builds everything that users download into `dist/release/`. The same commit gives the same bytes. */
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -27,7 +27,7 @@ export interface ReleaseOptions {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** Replaces the folder by a release of what is checked out; returns its files. @throws {Error} with what to do. */
+/** Replaces the folder with a release of the current checkout; returns its files. @throws {Error} with what to do. */
 export async function makeRelease({ targets, folder, environment }: ReleaseOptions): Promise<readonly BuiltFile[]> {
   const stamp = readStamp();
   const key = readSigningKey(environment, readInstaller());

@@ -1,4 +1,4 @@
-/** Packages of Linux distributions: deb and rpm of the glibc binary, apk of the musl one, made by nfpm. */
+/** Builds packages for Linux distributions with nfpm: deb and rpm of the glibc binary, apk of the musl one. */
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -15,14 +15,14 @@ export const nfpmProgram: GoProgram = {
   main: "github.com/goreleaser/nfpm/v2/cmd/nfpm",
 };
 
-/** Not the page of all settings: a file that changes with each release would be a question at each upgrade. */
+/** Not the example with all settings: a file that changes with each release would cause a question at each upgrade. */
 export const configurationFile = join(rootDir, "scripts/release/package/config.toml");
 
 export type PackageFormat = "deb" | "rpm" | "apk";
 
 export interface PackageContents {
   readonly binary: string;
-  /** The configuration file to begin with; an upgrade keeps one that was edited. */
+  /** The initial configuration file; an upgrade keeps an edited one. */
   readonly configuration: string;
   readonly unit: string;
 }
@@ -33,7 +33,7 @@ export function formatsOf({ name }: Target): readonly PackageFormat[] {
   return name.endsWith("-musl") ? ["apk"] : ["deb", "rpm"];
 }
 
-/** What `service install` writes for a program in `/usr/bin`, without the line by which it knows its own. */
+/** The unit that `service install` writes for a program in `/usr/bin`, without the line by which it recognizes its own units. */
 export function unitFile(): string {
   const command = ["/usr/bin/tailscale2otel"];
   const usual = { files: [], hasFixedUser: false, bindsLowPort: false, keepsState: true };
@@ -50,7 +50,7 @@ export function buildPackage(
   mkdirSync(work, { recursive: true });
   const instructions = join(work, `${target.name}-${format}.json`);
   writeFileSync(instructions, JSON.stringify(configurationOf(format, target, contents, stamp, work)));
-  // It reads a file's owner and date from the configuration alone, and the dates of its own files from this variable.
+  // nfpm takes a file's owner and date only from the configuration, and the dates of its own files from this variable.
   const environment = { ...process.env, SOURCE_DATE_EPOCH: String(sourceDate(stamp).getTime() / 1000) };
   const args = ["package", "--config", instructions, "--packager", format, "--target", work];
   const { status, stdout, stderr } = spawnSync(buildGoProgram(nfpmProgram), args, {
@@ -65,7 +65,7 @@ export function buildPackage(
   return name;
 }
 
-/** The commit's date; without git, the first day that every format knows. */
+/** The commit's date; without git, the earliest date that every format supports. */
 export function sourceDate({ buildDate }: Stamp): Date {
   const date = new Date(buildDate);
   return Number.isNaN(date.getTime()) ? new Date("1980-01-01T00:00:00Z") : date;
@@ -130,14 +130,14 @@ function configurationOf(
   };
 }
 
-/** A copy from the source date: nfpm writes the date of a script's file into an apk. */
+/** A copy with the source date, because nfpm writes the date of a script's file into an apk. */
 function dated(source: string, copy: string, date: string): string {
   copyFileSync(source, copy);
   utimesSync(copy, new Date(date), new Date(date));
   return copy;
 }
 
-/** Where each shell looks for them; Debian's zsh does so in a folder of its own. */
+/** Where each shell looks for completions; Debian's zsh uses a different folder. */
 function completionsOf(format: PackageFormat): Readonly<Record<"bash" | "zsh" | "fish", string>> {
   const zshFolder = format === "deb" ? "vendor-completions" : "site-functions";
   return {
@@ -147,5 +147,5 @@ function completionsOf(format: PackageFormat): Readonly<Record<"bash" | "zsh" | 
   };
 }
 
-/** As a script it builds nfpm and names the file. */
+/** Run as a script, this builds nfpm and prints its path. */
 if (import.meta.main) process.stdout.write(`${buildGoProgram(nfpmProgram)}\n`);

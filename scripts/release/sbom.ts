@@ -1,4 +1,4 @@
-/** The software bill of materials of a release, in CycloneDX. */
+/** Generates the software bill of materials of a release, in CycloneDX. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,13 +34,13 @@ export interface Bom {
   readonly dependencies: readonly { readonly ref: string; readonly dependsOn?: readonly string[] }[];
 }
 
-/** The finished document. npm downloads the generator. @throws {Error} with what the generator says. */
+/** The finished document, from a generator that npm downloads. @throws {Error} with the generator's output. */
 export async function billOfMaterials(stamp: Stamp): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "ts2otel-sbom-"));
   try {
     const file = join(folder, "bom.json");
     const flags = ["--omit", "dev", "--output-reproducible", "--no-validate", "--output-file", file];
-    // Its optional parts are compiled on the spot, and only for XML.
+    // The generator's optional parts are compiled during installation, and are needed only for XML.
     const { status, stderr } = spawnSync("npx", ["-y", generator, ...flags], {
       cwd: rootDir,
       encoding: "utf8",
@@ -55,8 +55,8 @@ export async function billOfMaterials(stamp: Stamp): Promise<string> {
 }
 
 /**
- * Adds the runtime with its parts, the date, and which of the installed packages the binary does not contain. The other
- * tools' versions are those of the machine, which would make every document differ.
+ * Adds the runtime with its parts and the date, and marks installed packages that the binary does not contain. Drops the other
+ * tools, whose versions are those of the machine and would make every document differ.
  */
 export function completeBom(bom: Bom, bundled: readonly string[], stamp: Stamp): Bom {
   const root = bom.metadata.component["bom-ref"];
