@@ -133,7 +133,7 @@ export function clusterRows(cluster: ClusterStatus, now: number): readonly (read
   ];
 }
 
-/** Members report at least every 20 s, a third of a lease; one not seen for this long is silent. */
+/** Members report at least every 20 s, a third of the longest lease; one not seen for this long is silent. */
 const lifeMs = 30_000;
 
 function memberText(one: ShownMember, { member }: ClusterStatus, name: string, now: number): string {
