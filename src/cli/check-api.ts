@@ -46,7 +46,7 @@ export async function checkApi(config: Config, open: OpenApi, now: number): Prom
   const findings = await Promise.all([
     isPolled(config, "flowlogs") && checkLog("flow logs", "network", api, config, now),
     isPolled(config, "auditlogs") && checkLog("audit logs", "configuration", api, config, now),
-    readsDevices(config) && checkRead("devices", "devices:core:read", "devices", config, () => api.devices()),
+    readsDevices(config) && checkRead("devices", "devices:core:read", "devices", config, () => api.devices(1)),
     streaming.enabled && collectors.flowlogs.enabled && checkStream("flow log stream", "network", api, config),
     streaming.enabled && collectors.auditlogs.enabled && checkStream("audit log stream", "configuration", api, config),
     webhook.auto_configure && checkWebhook(api, config),

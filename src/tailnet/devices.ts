@@ -43,7 +43,6 @@ export function createDeviceRefresh(
       use(devices);
       if (answer.length > maxDevices)
         logger.warn("the tailnet has more devices than this program keeps; the others have no name", {
-          devices: answer.length,
           kept: maxDevices,
         });
     }
@@ -65,7 +64,7 @@ export function createDeviceRefresh(
       what,
       intervalMs,
       async read(signal) {
-        const devices = directoryDevices(await api.devices());
+        const devices = directoryDevices(await api.devices(maxDevices + 1));
         if (!signal.aborted) await update(devices);
         return "current";
       },

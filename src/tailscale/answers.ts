@@ -5,17 +5,17 @@ import { BadAnswer } from "./errors.ts";
 
 /**
  * Parses a text and checks its shape. Go omits empty values and writes an empty list as `null`, so `null` counts as absent.
- * @throws {BadAnswer} with the path of the first mismatch
+ * @throws {BadAnswer} with the path of the first mismatch, which begins with `at`
  */
-export function checkedAnswer<Schema extends TSchema>(schema: Schema, text: string): Static<Schema> {
+export function checkedAnswer<Schema extends TSchema>(schema: Schema, text: string, at = ""): Static<Schema> {
   let value: unknown;
   try {
     value = JSON.parse(text, (_, member: unknown) => member ?? undefined);
   } catch {
-    throw new BadAnswer("malformed", "it is not JSON");
+    throw new BadAnswer("malformed", at === "" ? "it is not JSON" : `${at} is not JSON`);
   }
   if (Value.Check(schema, value)) return value;
-  throw new BadAnswer("malformed", mismatchOf(schema, value));
+  throw new BadAnswer("malformed", at + mismatchOf(schema, value));
 }
 
 /** Where and how a value first differs from a shape that it does not match. */
@@ -30,7 +30,7 @@ const count = Type.Optional(Type.Number({ minimum: 0 }));
 
 /** A device as the API describes it. */
 export type ApiDevice = Static<typeof ApiDevice>;
-const ApiDevice = Type.Object({
+export const ApiDevice = Type.Object({
   nodeId: text,
   name: text,
   addresses: texts,
@@ -38,8 +38,6 @@ const ApiDevice = Type.Object({
   user: text,
   tags: texts,
 });
-
-export const DevicesAnswer = Type.Object({ devices: Type.Optional(Type.Array(ApiDevice)) });
 
 export const LogStreamAnswer = Type.Object({
   destinationType: Type.String({ minLength: 1 }),

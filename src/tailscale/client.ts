@@ -181,8 +181,15 @@ export async function readText(response: Response, maxBytes: number): Promise<st
     if (bytes > maxBytes) throw new BadAnswer("too_large", `the answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
+  return decodeText(Buffer.concat(chunks));
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** @throws {BadAnswer} if it is not UTF-8 */
+export function decodeText(bytes: Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+    return utf8.decode(bytes);
   } catch {
     throw new BadAnswer("malformed", "it is not UTF-8");
   }

@@ -148,6 +148,29 @@ test("devices are read as the API describes them, with null as absent", async ()
   expect(await client.api.devices()).toEqual([{ nodeId: "n1", later: {} } as ApiDevice]);
 });
 
+test("a list of devices that is nothing but objects is read in steps, and no further than it is asked for", async () => {
+  const body = `{"devices":[${"{},".repeat(300_000)}{}]}`;
+  const answer = () => tailnet.fail({ effect: { kind: "status", status: 200, body } });
+  let turns = 0;
+  const timer = setInterval(() => turns++);
+  try {
+    answer();
+    expect(await client.api.devices()).toHaveLength(300_001);
+    // As a whole it is parsed within one turn.
+    expect(turns).toBeGreaterThan(10);
+    answer();
+    expect(await client.api.devices(3)).toHaveLength(3);
+  } finally {
+    clearInterval(timer);
+  }
+  const parts = JSON.stringify({ devices: [{ nodeId: "n1", later: Array.from({ length: 20_000 }, () => ({})) }] });
+  tailnet.fail({ effect: { kind: "status", status: 200, body: parts } });
+  expect(await failureOf(client.api.devices())).toMatchObject({
+    reason: "malformed",
+    message: expect.stringContaining("More than 10000"),
+  });
+});
+
 describe("log streaming", () => {
   const target = {
     url: "https://hec.example.com/x",

@@ -218,11 +218,12 @@ describe("an invalid answer", () => {
     rawServer((_, response) => void response.writeHead(200, headers).end(body));
 
   test.each([
-    ["", "it is not JSON"],
-    ["<html>Sign in</html>", "it is not JSON"],
-    ['{"devices":[', "it is not JSON"],
-    ["[]", "the whole"],
-    ['{"devices":{}}', "/devices: "],
+    ["", "it is empty"],
+    ["<html>Sign in</html>", "not a JSON object"],
+    ['{"devices":[', "it is torn"],
+    ["[]", "not a JSON object"],
+    ['{"devices":{}}', "its devices are not an array"],
+    ['{"devices":[{"os":}]}', "/devices/0 is not JSON"],
     ['{"devices":[{"addresses":"100.64.0.1"}]}', "/devices/0/addresses: "],
     ['{"devices":[{"nodeId":1}]}', "/devices/0/nodeId: "],
   ])("%p is malformed, and not requested again", async (body, where) => {
@@ -243,7 +244,7 @@ describe("an invalid answer", () => {
     await using server = await answering(gzipSync(Buffer.alloc(3_000_000, " ")), { "content-encoding": "gzip" });
     expect(await failureOf(client({ url: server.url }).api.webhooks())).toMatchObject({
       reason: "too_large",
-      message: "GET /api/v2/tailnet/-/webhooks: the answer is larger than 1048576 bytes",
+      message: "GET /api/v2/tailnet/-/webhooks: the answer is larger than 262144 bytes",
       remedy: "Check tailscale.base_url: something other than Tailscale's API answers there.",
     });
   });

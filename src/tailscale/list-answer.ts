@@ -1,6 +1,6 @@
 /**
- * Parses a log's answer, `{…,"logs":[…]|null,…}`, as it arrives and yields its records, so that the answer is never in memory as
- * a whole.
+ * Parses an answer with a list of objects, such as `{…,"logs":[…]|null,…}`, as it arrives and yields the objects, so that the
+ * answer is never in memory as a whole.
  */
 import { Buffer } from "node:buffer";
 import { Refusal } from "../errors.ts";
@@ -10,71 +10,90 @@ import { BadAnswer } from "./errors.ts";
 
 const pieceBytes = 256 * 1024;
 
-/** Limit of everything but the list of records: the API has two short members there. */
+/** Limit of everything but the list: the API has two short members there. */
 const maxOtherBytes = 64 * 1024;
 
+/** A list in an answer, and how much of it is read. */
+export interface AnswerList {
+  /** The member that it is. */
+  readonly name: "logs" | "devices";
+  /** Of the whole answer, after decompression. */
+  readonly maxBytes: number;
+  /** Members, elements and scalars of one object in it. */
+  readonly maxParts: number;
+}
+
 /**
- * The texts of the records, in order. They are split by their brackets; their parser checks what is inside.
+ * The texts of the objects, in order. They are split by their brackets; their parser checks what is inside.
  * @throws {BadAnswer} if the answer is truncated, larger than `maxBytes`, or has another shape
  */
-export async function* recordsIn(
+export async function* objectsIn(
   body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  maxBytes: number,
+  list: AnswerList,
 ): AsyncGenerator<readonly Uint8Array[]> {
-  const cutter = new RecordCutter();
+  const cutter = new ListCutter(list);
+  const { maxBytes } = list;
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.length;
     if (bytes > maxBytes) throw new BadAnswer("too_large", `the answer is larger than ${maxBytes} bytes`);
     for (let at = 0; at < chunk.length; at += pieceBytes) {
-      const records = cutter.push(chunk.subarray(at, at + pieceBytes));
-      if (records.length > 0) yield records;
+      const objects = cutter.push(chunk.subarray(at, at + pieceBytes));
+      if (objects.length > 0) yield objects;
     }
   }
   cutter.end();
 }
 
-class RecordCutter {
+class ListCutter {
   /** What may come next. */
-  #place: "before_list" | "first_record" | "record" | "after_record" | "after_list" = "before_list";
+  #place: "before_list" | "first_object" | "object" | "after_object" | "after_list" = "before_list";
   /** Everything before and after the list, one character per byte. It is parsed at the end, with 0 in place of the list. */
   #before = "";
   #after = "";
-  /** The beginning of an incomplete record, and the search for its end. */
+  /** The beginning of an incomplete object, and the search for its end. */
   #held: Uint8Array = new Uint8Array(0);
-  readonly #boundary = new ValueBoundary({ ...valueLimits, parts: Number.POSITIVE_INFINITY });
+  readonly #boundary: ValueBoundary;
+  readonly #list: AnswerList["name"];
+  readonly #opening: RegExp;
 
-  /** The records that end in this piece. @throws {BadAnswer} */
+  constructor({ name, maxParts }: AnswerList) {
+    this.#boundary = new ValueBoundary({ ...valueLimits, parts: maxParts });
+    this.#list = name;
+    this.#opening = new RegExp(`"${name}"\\s*:\\s*\\[`, "g");
+  }
+
+  /** The objects that end in this piece. @throws {BadAnswer} */
   push(piece: Uint8Array): readonly Uint8Array[] {
-    const records: Uint8Array[] = [];
+    const objects: Uint8Array[] = [];
     const bytes = this.#held.length === 0 ? piece : Buffer.concat([this.#held, piece]);
     let searchFrom = this.#held.length;
     this.#held = new Uint8Array(0);
     let at = this.#place === "before_list" ? this.#findList(piece) : 0;
     while (at < bytes.length && this.#place !== "after_list") {
       const byte = String.fromCharCode(bytes[at] as number);
-      const isAfterRecord = this.#place === "after_record";
-      if (byte === "{" && !isAfterRecord) {
+      const isAfterObject = this.#place === "after_object";
+      if (byte === "{" && !isAfterObject) {
         const end = this.#endOf(bytes, Math.max(at, searchFrom));
         if (end < 0) {
           this.#held = bytes.subarray(at);
-          return records;
+          return objects;
         }
-        records.push(bytes.subarray(at, end));
-        this.#place = "after_record";
+        objects.push(bytes.subarray(at, end));
+        this.#place = "after_object";
         at = searchFrom = end;
         continue;
       }
-      if (byte === "]" && this.#place !== "record") this.#place = "after_list";
-      else if (byte === "," && isAfterRecord) this.#place = "record";
+      if (byte === "]" && this.#place !== "object") this.#place = "after_list";
+      else if (byte === "," && isAfterObject) this.#place = "object";
       else if (!" \n\r\t".includes(byte))
-        throw malformed(isAfterRecord ? "its logs are not JSON" : "a record is not an object");
+        throw malformed(isAfterObject ? `its ${this.#list} are not JSON` : `one of its ${this.#list} is not an object`);
       at++;
     }
     this.#after += latin1(bytes.subarray(at));
     if (this.#before.length + this.#after.length > maxOtherBytes)
-      throw malformed(`it has more than ${maxOtherBytes} bytes beside its logs`);
-    return records;
+      throw malformed(`it has more than ${maxOtherBytes} bytes beside its ${this.#list}`);
+    return objects;
   }
 
   /** @throws {BadAnswer} if the answer is truncated, or has another shape. */
@@ -84,21 +103,21 @@ class RecordCutter {
     if (hasList && this.#place !== "after_list") throw malformed("it is torn");
     const whole = parse(hasList ? `${this.#before}0${this.#after}` : this.#before);
     if (whole === undefined) throw malformed("it is torn, or not a JSON object in UTF-8");
-    const { logs = null } = whole;
-    if (logs !== (hasList ? 0 : null))
-      throw malformed(hasList ? "it has two members logs" : "its logs are not an array");
+    const { [this.#list]: found = null } = whole;
+    if (found !== (hasList ? 0 : null))
+      throw malformed(hasList ? `it has two members ${this.#list}` : `its ${this.#list} are not an array`);
   }
 
   /** Returns where the list begins in the piece, or the piece's end. */
   #findList(piece: Uint8Array): number {
     const text = this.#before + latin1(piece);
-    for (const { 0: match, index } of text.matchAll(/"logs"\s*:\s*\[/g)) {
+    for (const { 0: match, index } of text.matchAll(this.#opening)) {
       const before = text.slice(0, index + match.length - 1);
-      // For a nested member, one more bracket would be open.
-      if (parse(`${before}0}`)?.["logs"] !== 0) continue;
+      // Of a member that is nested, one more bracket would be open.
+      if (parse(`${before}0}`)?.[this.#list] !== 0) continue;
       const start = before.length + 1 - this.#before.length;
       this.#before = before;
-      this.#place = "first_record";
+      this.#place = "first_object";
       return start;
     }
     this.#before = text;

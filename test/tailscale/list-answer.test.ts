@@ -1,8 +1,8 @@
-/** The reader of log answers, with `JSON.parse` as its oracle, and everything that is not a log answer. */
+/** The reader of lists in answers, with `JSON.parse` as its oracle, and everything that is no such answer. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { BadAnswer } from "../../src/tailscale/errors.ts";
-import { recordsIn } from "../../src/tailscale/log-answer.ts";
+import { type AnswerList, objectsIn } from "../../src/tailscale/list-answer.ts";
 import { seeded } from "../support/random.ts";
 
 /** The body in pieces of `size` bytes. */
@@ -10,12 +10,14 @@ async function* pieces(body: Uint8Array, size: number): AsyncGenerator<Uint8Arra
   for (let at = 0; at < body.length; at += size) yield body.slice(at, at + size);
 }
 
+const logs = (maxBytes = 1e9): AnswerList => ({ name: "logs", maxBytes, maxParts: Number.POSITIVE_INFINITY });
+
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 async function read(body: string | Uint8Array, { size = 7, maxBytes = 1e9 } = {}): Promise<string[]> {
   const found: string[] = [];
   const bytes = typeof body === "string" ? bytesOf(body) : body;
-  for await (const records of recordsIn(pieces(bytes, size), maxBytes))
+  for await (const records of objectsIn(pieces(bytes, size), logs(maxBytes)))
     found.push(...records.map((record) => Buffer.from(record).toString()));
   return found;
 }
@@ -75,11 +77,11 @@ describe("is malformed", () => {
     ['{"logs":[]}{"logs":[]}', "not a JSON object"],
     ['{"logs":{}}', "its logs are not an array"],
     ['{"logs":"a"}', "its logs are not an array"],
-    ['{"logs":[1]}', "a record is not an object"],
-    ['{"logs":[null]}', "a record is not an object"],
-    ['{"logs":[{"a":1},]}', "a record is not an object"],
+    ['{"logs":[1]}', "one of its logs is not an object"],
+    ['{"logs":[null]}', "one of its logs is not an object"],
+    ['{"logs":[{"a":1},]}', "one of its logs is not an object"],
     ['{"logs":[{"a":1}{"b":2}]}', "its logs are not JSON"],
-    ['{"logs":[,{"a":1}]}', "a record is not an object"],
+    ['{"logs":[,{"a":1}]}', "one of its logs is not an object"],
     ['{"logs":[],"logs":[]}', "two members logs"],
     ['{"logs":[],}', "not a JSON object"],
     ['{"logs" []}', "not a JSON object"],
@@ -113,7 +115,7 @@ describe("is malformed", () => {
       yield bytesOf('{"logs":[{"a":"');
       for (; ; pieceCount++) yield piece;
     }
-    await expect(Array.fromAsync(recordsIn(endless(), 1e9))).rejects.toThrow("More than 4194304 bytes");
+    await expect(Array.fromAsync(objectsIn(endless(), logs()))).rejects.toThrow("More than 4194304 bytes");
     expect(pieceCount).toBeLessThanOrEqual(5);
   });
 });
@@ -133,7 +135,7 @@ test("records are yielded as they arrive, and nothing more is read while they ar
     yield bytesOf(`${`,${record}`.repeat(1000)}]}`);
   }
   const sizes: number[] = [];
-  for await (const texts of recordsIn(body(), 1e9)) {
+  for await (const texts of objectsIn(body(), logs())) {
     const before = fed;
     sizes.push(texts.length);
     await new Promise(setImmediate);
