@@ -58,6 +58,12 @@ const idleFoldsOfGauge = 2;
 /** The blob beside those of the metrics: number and times of the last fold. */
 const timesBlob = "fold";
 
+/** `status` shows sums of these by attribute, in which an overflow series would be missing. At most 100 series. */
+const unlimited: ReadonlySet<Name> = new Set([
+  "tailscale2otel.ingest.records",
+  "tailscale2otel.reconcile.unverifiable",
+]);
+
 /** Texts that do not look like a word are not remembered. */
 const wordShape = /^[\w.@+-]{1,64}$/;
 
@@ -129,9 +135,9 @@ export class Ledger {
     return sum;
   }
 
-  /** Connection entries counted so far, those of the open interval included. */
+  /** Connection entries counted so far, those of the open interval and of series that have ended included. */
   get entries(): number {
-    return this.sum("tailscale.network.flows") + entriesOf(this.#interval);
+    return this.#table("tailscale.network.flows").total + entriesOf(this.#interval);
   }
 
   /** The pairs with the most bytes in the open interval and the one before it. Up to 20 ms if both are full. */
@@ -243,11 +249,7 @@ export class Ledger {
         logger.warn("cannot read the totals of a metric; its series start again from 0", fields);
       }
     }
-    const { fold, at, since } = JSON.parse(Buffer.from(stored).toString()) as {
-      fold: number;
-      at: number;
-      since: number;
-    };
+    const { fold, at, since } = JSON.parse(Buffer.from(stored).toString()) as Record<"fold" | "at" | "since", number>;
     this.#fold = fold;
     const restored = this.#folded(fold);
     for (const metric of restored)
@@ -280,7 +282,9 @@ export class Ledger {
   }
 
   #newTables(): ReadonlyMap<Name, SeriesTable> {
-    return new Map(names.map((name) => [name, new SeriesTable(this.#config.metric_limit)]));
+    const limitOf = (name: Name): number =>
+      unlimited.has(name) ? Number.POSITIVE_INFINITY : this.#config.metric_limit;
+    return new Map(names.map((name) => [name, new SeriesTable(limitOf(name))]));
   }
 
   #table(name: Name): SeriesTable {

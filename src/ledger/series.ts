@@ -119,6 +119,14 @@ export class SeriesTable {
     return sum;
   }
 
+  /** The sum over all series that there are and that have ended. */
+  get total(): number {
+    return Object.values(this.#retired).reduce(
+      (sum, ended) => sum + ended,
+      this.sum(() => true),
+    );
+  }
+
   /** Ends the series that have had no value since fold `before`, in steps. */
   *retire(before: number): Generator<void> {
     for (const [number, attributes] of this.#sets.entries()) {

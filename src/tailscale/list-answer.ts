@@ -113,7 +113,7 @@ class ListCutter {
     const text = this.#before + latin1(piece);
     for (const { 0: match, index } of text.matchAll(this.#opening)) {
       const before = text.slice(0, index + match.length - 1);
-      // Of a member that is nested, one more bracket would be open.
+      // For a nested member, one more bracket would be open.
       if (parse(`${before}0}`)?.[this.#list] !== 0) continue;
       const start = before.length + 1 - this.#before.length;
       this.#before = before;

@@ -274,6 +274,30 @@ describe("a series", () => {
     expect(shown(await ledger.fold(9000), io)).toMatchObject([{ value: 5, startAt: 7000 }]);
     expect(retiredOf(ledgerOver(journal, configOf()))).toEqual({ transmit: 7 });
   });
+
+  test("still counts among the connection entries once it has ended, also after a restart", async () => {
+    const { ledger, gain, journal, config } = ledgerOf();
+    gain({ from: "a", to: "b", tx: 7 }, { from: "a", to: "b", tx: 1, proto: 17 });
+    for (let fold = 2; fold < 8; fold++) {
+      await ledger.fold(fold * 1000);
+      expect(ledger.entries).toBe(2);
+    }
+    expect(ledger.tables.get("tailscale.network.flows")?.size).toBe(0);
+    expect(ledgerOver(journal, config).entries).toBe(2);
+    gain({ from: "a", to: "b", tx: 5 });
+    expect(ledger.entries).toBe(3);
+  });
+
+  test("of a sum that status shows has no limit: by attribute, the overflow series would be missing", async () => {
+    const { ledger } = ledgerOf("cardinality.metric_limit=1");
+    for (const outcome of ["duplicate", "accepted", "quarantined"] as const)
+      ledger.count("tailscale2otel.ingest.records", { source: "stream", signal: "flow", outcome }, 2);
+    for (const type of ["flow", "audit"] as const) ledger.count("tailscale2otel.reconcile.unverifiable", { type }, 3);
+    await ledger.fold(2000);
+    expect(ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(2);
+    expect(ledger.sum("tailscale2otel.ingest.records")).toBe(6);
+    expect(ledger.sum("tailscale2otel.reconcile.unverifiable", { type: "audit" })).toBe(3);
+  });
 });
 
 describe("counters of delivery", () => {
