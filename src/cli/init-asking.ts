@@ -56,11 +56,22 @@ export async function answerTo<Value>(question: Question<Value>, { flags, prompt
       `--${flag} is missing: give ${question.allowed}${flags.yes === true ? "" : " (there is no terminal to ask on)"}`,
     );
   if (intro !== undefined) await say(intro);
+  const ask = () => (question.isSecret === true ? prompt.askSecret(question.prompt) : prompt.ask(question.prompt));
+  return untilRead(ask, { say }, (typed) => {
+    if (typed === "" && usual === undefined) throw new UsageError("an answer is needed (Ctrl-C ends)");
+    return question.read(typed === "" ? (usual ?? "") : typed);
+  });
+}
+
+/** Asks until the answer can be read: what is wrong with another one is said. `read` throws `UsageError`. */
+export async function untilRead<Value>(
+  ask: () => Promise<string>,
+  { say }: Pick<Asking, "say">,
+  read: (text: string) => Value,
+): Promise<Value> {
   for (;;) {
-    const typed = await (question.isSecret === true ? prompt.askSecret(question.prompt) : prompt.ask(question.prompt));
     try {
-      if (typed === "" && usual === undefined) throw new UsageError("an answer is needed (Ctrl-C ends)");
-      return question.read(typed === "" ? (usual ?? "") : typed);
+      return read(await ask());
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
       await say(error.message);
@@ -80,11 +91,23 @@ export function addressOf(text: string, example: string): string {
   throw new UsageError(`it must be an address that begins with http:// or https://, such as ${example}`);
 }
 
-/** A secret that is typed, or the file that the flag names. */
-export function askSecret(flag: FlagName, prompt: string, asking: Asking): Promise<Secret> {
-  const isFile = asking.flags[flag] !== undefined;
-  const read = (text: string): Secret => (isFile ? { file: asking.resolvePath(text) } : { text });
-  return answerTo({ flag, prompt, allowed: "the path of a file that holds it", isSecret: true, read }, asking);
+/** A secret that is typed, or the file that the flag names. `validate` throws `UsageError` if it cannot be used. */
+export function askSecret(
+  question: Pick<Question<Secret>, "flag" | "prompt">,
+  asking: Asking,
+  validate: (secret: Secret) => void,
+): Promise<Secret> {
+  const read = (text: string): Secret => {
+    const secret = secretOf(question.flag, text, asking);
+    validate(secret);
+    return secret;
+  };
+  return answerTo({ ...question, allowed: "the path of a file that holds it", isSecret: true, read }, asking);
+}
+
+/** The answer to a question about a secret: a flag names a file, a person types the secret itself. */
+export function secretOf(flag: FlagName, text: string, { flags, resolvePath }: Asking): Secret {
+  return flags[flag] === undefined ? { text } : { file: resolvePath(text) };
 }
 
 /** A line for each finding, and below them what to do, once each. */

@@ -1,21 +1,24 @@
 /** Where `init` sends metrics and logs to: the address is tried at once, with what it answered. */
-import type { Answers, Backend } from "../setup/answers.ts";
+import type { Answers, Backend, Secret } from "../setup/answers.ts";
 import { checkOtlp } from "./check-otlp.ts";
 import { UsageError } from "./flags.ts";
-import { addressOf, answerTo, askSecret, type Asking, choiceOf, findingLines } from "./init-asking.ts";
+import { addressOf, answerTo, askSecret, type Asking, choiceOf, findingLines, untilRead } from "./init-asking.ts";
 
 const localCollector = "http://127.0.0.1:4318";
 
 export async function askBackend(so: Answers, asking: Asking): Promise<Backend> {
   const { flags, prompt, say } = asking;
-  const headers = flags.header === undefined ? [] : [headerOf(flags.header)];
+  const validated = (backend: Backend): Backend => {
+    asking.configWith({ ...so, backend }, "otlp");
+    return backend;
+  };
   const readEndpoint = (text: string): string => {
     const word = choiceOf(text, [localCollector, "grafana", "none"]);
     if (word === "none" || word === "grafana") return word;
-    asking.configWith({ ...so, backend: { endpoint: addressOf(word, localCollector) } }, "otlp");
-    return word;
+    return validated({ endpoint: addressOf(word, localCollector) }).endpoint;
   };
-  let endpoint = await answerTo(
+  const headers = flags.header === undefined ? {} : { headers: [headerOf(flags.header)] };
+  const endpoint = await answerTo(
     {
       flag: "endpoint",
       allowed: "the address of an OTLP/HTTP receiver, or none",
@@ -31,21 +34,23 @@ export async function askBackend(so: Answers, asking: Asking): Promise<Backend> 
     },
     asking,
   );
-  for (let more = headers; ;) {
-    if (endpoint === "none") return { endpoint: "" };
-    const backend = await withGrafana({ endpoint, ...(more.length === 0 ? {} : { headers: more }) }, asking);
+  for (let given: Backend = { endpoint, ...headers }; ;) {
+    if (given.endpoint === "none") return { endpoint: "" };
+    const backend = await withGrafana(given, asking, validated);
     const findings = await checkOtlp(asking.configWith({ ...so, backend }, "otlp"));
     await say(findingLines(findings));
     if (prompt === undefined || flags.yes === true || findings.every(({ outcome }) => outcome === "ok")) return backend;
-    const next = await prompt.ask("Enter keeps it. Or: another address, or a header as Name: value. ");
-    if (next === "") return backend;
-    try {
-      if (/^[A-Za-z0-9_-]+\s*:\s+\S/.test(next)) more = [...more, headerOf(next)];
-      else [endpoint, more] = [readEndpoint(next), []];
-    } catch (error) {
-      if (!(error instanceof UsageError)) throw error;
-      await say(error.message);
-    }
+    const ask = () => prompt.ask("Enter keeps it. Or: another address, or a header as Name: value. ");
+    const next = await untilRead(ask, asking, (text): Backend | undefined => {
+      if (text === "") return undefined;
+      if (!/^[A-Za-z0-9_-]+\s*:\s+\S/.test(text)) return { endpoint: readEndpoint(text) };
+      const header = headerOf(text);
+      // Typed again, it is a correction.
+      const others = backend.headers?.filter(([name]) => name.toLowerCase() !== header[0].toLowerCase()) ?? [];
+      return validated({ ...backend, headers: [...others, header] });
+    });
+    if (next === undefined) return backend;
+    given = next;
   }
 }
 
@@ -55,8 +60,12 @@ function headerOf(text: string): readonly [string, string] {
   return [name, value.trimEnd()];
 }
 
-/** Grafana Cloud wants the id and token of an instance, wherever its address came from. */
-async function withGrafana(backend: Backend, asking: Asking): Promise<Backend> {
+/** Grafana Cloud wants the id and token of an instance, wherever its address came from. `validated` throws `UsageError`. */
+async function withGrafana(
+  backend: Backend,
+  asking: Asking,
+  validated: (backend: Backend) => Backend,
+): Promise<Backend> {
   let { endpoint } = backend;
   if (endpoint === "grafana")
     endpoint = await answerTo(
@@ -71,7 +80,7 @@ async function withGrafana(backend: Backend, asking: Asking): Promise<Backend> {
             throw new UsageError(
               `it must be an address such as https://otlp-gateway-prod-eu-west-2.grafana.net/otlp, not ${JSON.stringify(text)}`,
             );
-          return text;
+          return validated({ endpoint: text }).endpoint;
         },
       },
       { ...asking, flags: { yes: asking.flags.yes } },
@@ -92,6 +101,7 @@ async function withGrafana(backend: Backend, asking: Asking): Promise<Backend> {
     },
     asking,
   );
-  const token = await askSecret("grafana-token-file", "Token (glc_…, not shown): ", asking);
-  return { ...backend, endpoint, grafana: { instanceId, token } };
+  const withToken = (token: Secret): Backend => ({ ...backend, endpoint, grafana: { instanceId, token } });
+  const question = { flag: "grafana-token-file", prompt: "Token (glc_…, not shown): " } as const;
+  return withToken(await askSecret(question, asking, (token) => void validated(withToken(token))));
 }

@@ -3,11 +3,20 @@ import { displayUrl } from "../config/index.ts";
 import { nodeName, TailscaledError } from "../http/tailscaled.ts";
 import { obtainKeyPair } from "../http/tls.ts";
 import { systemClock } from "../lib/clock.ts";
-import { type Answers, type LogSource, type Reach, streamPort } from "../setup/answers.ts";
+import { type Answers, type LogSource, type Reach, type Secret, streamPort } from "../setup/answers.ts";
 import { oauthSteps, webhookAddressOf } from "../setup/console.ts";
 import { checkTailscale } from "./check-online.ts";
 import { UsageError } from "./flags.ts";
-import { addressOf, answerTo, askSecret, type Asking, choiceOf, findingLines } from "./init-asking.ts";
+import {
+  addressOf,
+  answerTo,
+  askSecret,
+  type Asking,
+  choiceOf,
+  findingLines,
+  secretOf,
+  untilRead,
+} from "./init-asking.ts";
 import { askBackend } from "./init-backend.ts";
 
 export async function askAll(asking: Asking): Promise<Answers> {
@@ -84,6 +93,7 @@ async function askReach(so: Answers, asking: Asking): Promise<Reach> {
         const bare = text.toLowerCase().replace(/\.$/, "");
         if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(bare))
           throw new UsageError(`it must be a full name such as node.tail1234.ts.net, not ${JSON.stringify(text)}`);
+        asking.configWith({ ...so, reach: { kind, name: bare } }, "streaming");
         return bare;
       },
     },
@@ -131,22 +141,46 @@ through Tailscale Funnel.`,
 async function withWebhookSecret(answers: Answers, asking: Asking): Promise<Answers> {
   const { webhook, oauth } = answers;
   if (webhook === undefined || oauth !== undefined) return answers;
-  const file = asking.flags["webhook-secret-file"];
-  if (file !== undefined) return { ...answers, webhook: { ...webhook, secret: { file: asking.resolvePath(file) } } };
-  const { prompt, flags } = asking;
-  if (prompt === undefined || flags.yes === true) return answers;
-  await asking.say(`
+  const flag = "webhook-secret-file";
+  const withSecret = (secret: Secret): Answers => ({ ...answers, webhook: { ...webhook, secret } });
+  return answerTo(
+    {
+      flag,
+      allowed: "the path of a file that holds it",
+      intro: `
 Create the webhook at https://login.tailscale.com/admin/settings/webhooks (Add endpoint), with the URL
    ${webhookAddressOf(webhook.url)}
-It shows a secret once.`);
-  const text = await prompt.askSecret("Secret (tskey-webhook-…, not shown), or Enter to add it later: ");
-  return text === "" ? answers : { ...answers, webhook: { ...webhook, secret: { text } } };
+It shows a secret once.`,
+      prompt: "Secret (tskey-webhook-…, not shown), or Enter to add it later: ",
+      isSecret: true,
+      usual: "",
+      isOptional: true,
+      read(text) {
+        if (text === "" && asking.flags[flag] === undefined) return answers;
+        const complete = withSecret(secretOf(flag, text, asking));
+        asking.configWith(complete, "webhook");
+        return complete;
+      },
+    },
+    asking,
+  );
 }
 
 async function withOauth(answers: Answers, asking: Asking): Promise<Answers> {
   const { prompt, say, flags } = asking;
   const isRequired = answers.source !== "stream";
   const what = answers.webhook === undefined ? "log streams" : "log streams and the webhook";
+  const withClient = (clientId: string, clientSecret: Secret): Answers => ({
+    ...answers,
+    oauth: { clientId, clientSecret },
+  });
+  const readId = (text: string): string => {
+    if (text === "?") throw new UsageError(oauthSteps(answers));
+    if (/\s/.test(text)) throw new UsageError("the ID that the admin console shows has no spaces");
+    if (text !== "none") asking.configWith(withClient(text, { text: "-" }), "tailscale");
+    else if (isRequired) throw new UsageError("the API can be polled only with an OAuth client");
+    return text;
+  };
   let clientId = await answerTo(
     {
       flag: "client-id",
@@ -156,26 +190,25 @@ async function withOauth(answers: Answers, asking: Asking): Promise<Answers> {
         : `\nThis program can set up the ${what} at Tailscale itself, with an OAuth client; or you do it by hand.`,
       prompt: isRequired ? "Client ID: " : "Client ID, or Enter to do it by hand, or ? for how to create one: ",
       ...(isRequired ? {} : { usual: "none", isOptional: true as const }),
-      read(text) {
-        if (text === "?") throw new UsageError(oauthSteps(answers));
-        if (/\s/.test(text)) throw new UsageError("the ID that the admin console shows has no spaces");
-        return text;
-      },
+      read: readId,
     },
     asking,
   );
-  if (clientId === "none") return answers;
+  const secretQuestion = { flag: "client-secret-file", prompt: "Client secret (tskey-client-…, not shown): " } as const;
   for (;;) {
-    const clientSecret = await askSecret("client-secret-file", "Client secret (tskey-client-…, not shown): ", asking);
-    const next: Answers = { ...answers, oauth: { clientId, clientSecret } };
+    const id = clientId;
+    if (id === "none") return answers;
+    const validate = (secret: Secret) => void asking.configWith(withClient(id, secret), "tailscale");
+    const next = withClient(id, await askSecret(secretQuestion, asking, validate));
     const config = asking.configWith(next, "tailscale");
     await say(`Trying it at ${displayUrl(config.tailscale.base_url)}.`);
     const findings = await checkTailscale(config);
     await say(findingLines(findings));
     const isFine = findings.every(({ outcome }) => outcome !== "failed");
     if (isFine || prompt === undefined || flags.yes === true) return next;
-    const typed = await prompt.ask("Enter keeps it; you can add scopes later. Or another client ID: ");
-    if (typed === "") return next;
-    clientId = typed;
+    const ask = () => prompt.ask("Enter keeps it; you can add scopes later. Or another client ID: ");
+    const other = await untilRead(ask, asking, (text) => (text === "" ? undefined : readId(text)));
+    if (other === undefined) return next;
+    clientId = other;
   }
 }
