@@ -2,8 +2,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { inspectDatabase } from "../../src/journal/index.ts";
+import { DatabaseSync } from "node:sqlite";
+import { inspectDatabase, openReader } from "../../src/journal/index.ts";
 import { type MoveProgress, moveJournal } from "../../src/journal/move/index.ts";
+import { locationOf } from "../../src/journal/postgres/rows.ts";
 import { type Cluster, startCluster } from "../support/postgres/cluster.ts";
 import { canHavePostgres } from "../support/postgres/programs.ts";
 import { timeoutMs } from "../support/wait.ts";
@@ -188,6 +190,29 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
       await journal.close();
       const { sums } = await move();
       expect(sums).toMatchObject({ accepted: 10, pending: 0, records: 10 });
+    },
+    timeoutMs,
+  );
+
+  test(
+    "leaves damaged marks and minutes, and damaged rows stay damaged",
+    async () => {
+      await fill();
+      const journal = state.open();
+      await appendNumbers(journal, [1]);
+      await journal.close();
+      const sqlite = new DatabaseSync(join(state.path, "journal.db"));
+      for (const table of ["mark", "minute", "batch"]) sqlite.exec(`UPDATE ${table} SET crc = crc + 1`);
+      sqlite.close();
+      expect((await move()).sums).toMatchObject({ accepted: 9, records: 9, rows: 6, marks: 0, minutes: 0 });
+      const { state: settings } = configOf({ path: state.path });
+      const reader = openReader(
+        locationOf({ url: cluster.url(database), tls: settings.tls, schema: "tailscale2otel" }),
+      );
+      const rows = await reader.read(1, { rows: 10, bytes: 1e6 });
+      reader.close();
+      const texts = Array<string>(5).fill(expect.stringMatching(/^its text has \d+ bytes instead of \d+$/));
+      expect(rows.map(({ damage }) => damage)).toEqual([...texts, "its tally is not what was written"]);
     },
     timeoutMs,
   );

@@ -105,9 +105,9 @@ async function copy(source: Source, target: Target, begun: Copied, to: string, d
   ): Promise<void> {
     for (;;) {
       const { rows, last } = source.rows(name, copied[name]);
-      if (rows.length === 0) return;
+      if (last === copied[name]) return;
       const next = { ...copied, ...(await prepare(rows)), [name]: last };
-      await target.insert(name, columns, rows.map(valuesOf), next);
+      if (rows.length > 0) await target.insert(name, columns, rows.map(valuesOf), next);
       done(next);
     }
   }
