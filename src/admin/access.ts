@@ -1,4 +1,4 @@
-/** Who may use the admin listener: programs with the token, and its own page with the token's cookie; on loopback without a token, all of this machine. */
+/** Who may use the admin listener: programs with the token, its page with a session, and without a token all on this machine. */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { isIPv6 } from "node:net";
 import type { Telemetry } from "../catalogue/telemetry.ts";
@@ -12,12 +12,12 @@ export interface AccessDeps {
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** The listener's. */
+  /** The port of the listener. */
   readonly port: () => number;
   readonly speaksTls: boolean;
 }
 
-/** With an empty token, none is required. */
+/** An empty token means that none is required. */
 export function createAccess(initial: string, deps: AccessDeps) {
   const { telemetry, logger, clock } = deps;
   const attempts = createAttempts();
@@ -30,7 +30,7 @@ export function createAccess(initial: string, deps: AccessDeps) {
     telemetry.add("tailscale2otel.admin.rejected", 1, { reason });
   }
 
-  /** Why the token is not taken; nothing if it is the right one. */
+  /** Why the token is refused; `undefined` if it is correct. */
   function refusalOf(candidate: Uint8Array, exchange: Exchange): HttpAnswer | undefined {
     const { peer } = exchange;
     const guesser = { peer, named: namesThisMachine(exchange) ? "this machine" : "another host" } as const;
@@ -64,28 +64,28 @@ export function createAccess(initial: string, deps: AccessDeps) {
       return jsonResponse(403, { text: "Requests from other web pages are refused" });
     };
 
-  /** A page knows that it was loaded by https, also where a proxy speaks it. */
+  /** A page knows that it was loaded over https, even if a proxy terminates it. */
   const connectionOf = ({ request: { headers } }: Exchange): "secure" | "plain" =>
     deps.speaksTls || headers.get("origin")?.startsWith("https:") === true ? "secure" : "plain";
 
   return {
-    /** A handler for everyone but pages of other origins. */
+    /** A handler for all requests except those from pages of other origins. */
     sameOrigin,
-    /** A handler that only answers those who may ask. */
+    /** A handler that answers only requests with access. */
     guarded: (handler: Handler): Handler => sameOrigin((exchange) => whyNot(exchange) ?? handler(exchange)),
-    /** Whether a token is required, and whether this browser has a session. Not a way to try tokens. */
+    /** Tells if a token is required, and if this browser has a session. Cannot be used to try tokens. */
     state: ({ request: { headers } }: Exchange) => ({
       required: token !== "",
       signedIn: token === "" || sessions.isValid(headers.get("cookie")),
     }),
-    /** Begins a session for a browser whose user knows the token. */
+    /** Starts a session for a browser whose user knows the token. */
     signIn(exchange: Exchange, candidate: string): HttpAnswer {
       if (token === "") return noContent({});
       const refusal = refusalOf(Buffer.from(candidate), exchange);
       return refusal ?? noContent({ "set-cookie": sessions.begin(connectionOf(exchange)) });
     },
     signOut: (exchange: Exchange): HttpAnswer => noContent({ "set-cookie": sessions.end(connectionOf(exchange)) }),
-    /** From now on. */
+    /** Checks requests against this token from now on. */
     useToken(next: string): void {
       if (next === token) return;
       token = next;
@@ -101,12 +101,12 @@ function noContent(headers: Readonly<Record<string, string>>): HttpAnswer {
   return { status: 204, headers, body: "" };
 }
 
-/** Of a session. */
+/** Lifetime of a session. */
 const lifetimeSeconds = 12 * 3600;
 
 /**
- * Sessions of the page: a cookie that proves the admin token was known when it was made. Nothing is kept for a session. Another
- * token ends all sessions, because it is the key of their signatures. Cookies are shared by all ports of a host.
+ * Sessions of the page: a cookie proves that the admin token was known when it was created. No state is kept for a session. A new
+ * token ends all sessions, because the token is the key of their signatures. All ports of a host share cookies.
  */
 export function createSessions(token: string, { port, clock }: Pick<AccessDeps, "port" | "clock">) {
   const signatureOf = (expiry: string): Buffer =>
@@ -116,14 +116,14 @@ export function createSessions(token: string, { port, clock }: Pick<AccessDeps, 
     return `${nameAt(port())}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`;
   };
   return {
-    /** For `Set-Cookie`. */
+    /** A session for `Set-Cookie`. */
     begin(connection: "secure" | "plain"): string {
       const expiry = String(Math.floor(clock() / 1000) + lifetimeSeconds);
       return cookie(`${expiry}.${signatureOf(expiry).toString("base64url")}`, lifetimeSeconds, connection);
     },
-    /** The same, to end the session of this browser. */
+    /** The `Set-Cookie` value that ends the session of this browser. */
     end: (connection: "secure" | "plain"): string => cookie("", 0, connection),
-    /** Whether the `Cookie` header has a session that is valid now. */
+    /** True if the `Cookie` header has a currently valid session. */
     isValid(cookies: string | null): boolean {
       const name = nameAt(port());
       for (const one of (cookies ?? "").split(";")) {
@@ -142,22 +142,22 @@ function nameAt(port: number): string {
   return `tailscale2otel-${port}`;
 }
 
-/** Who guesses: an IP address, and how it named this listener. What a proxy on this machine passes on has a count of its own. */
+/** Who guesses: an IP address, and how it named this listener. Requests through a proxy on this machine count separately. */
 export interface Guesser {
   readonly peer: string;
   readonly named: "this machine" | "another host";
 }
 
-/** Wrong guesses that are free, and how many more there are per second. */
+/** Wrong guesses that are free, and how many more are allowed per second. */
 const burst = 20;
 const perSecond = 1;
 
-/** Networks that are remembered. */
+/** Maximum number of networks remembered. */
 const maxNetworks = 4096;
 
 /**
- * Limits how fast anyone can guess the admin token, by address, so that nobody locks out others: a token bucket for each network.
- * `now` is in milliseconds and never goes back.
+ * Limits the rate at which anyone can guess the admin token, by address, so that nobody locks out others: a token bucket per
+ * network. `now` is in milliseconds and never goes back.
  */
 export function createAttempts(now: () => number = () => performance.now()) {
   const buckets = new Map<string, { wrong: number; at: number }>();
@@ -169,7 +169,7 @@ export function createAttempts(now: () => number = () => performance.now()) {
   }
 
   return {
-    /** Whether there were so many wrong guesses that the next one is not looked at. */
+    /** True if there were so many wrong guesses that the next one is not checked. */
     isExhausted: (guesser: Guesser): boolean => levelOf(keyOf(guesser)) > burst - 1,
     failed(guesser: Guesser): void {
       const network = keyOf(guesser);
@@ -186,7 +186,7 @@ function keyOf({ peer, named }: Guesser): string {
   return `${networkOf(peer)} ${named}`;
 }
 
-/** One machine has all addresses of an IPv6 /64, and this one all of 127.0.0.0/8. */
+/** One machine can have all addresses of an IPv6 /64, and this one all of 127.0.0.0/8. */
 function networkOf(peer: string): string {
   if (!isIPv6(peer)) return peer.startsWith("127.") ? "127.0.0.0/8" : peer;
   const [head = "", tail] = peer.replace(/%.*$/, "").split("::", 2);

@@ -1,4 +1,4 @@
-/** How the instances that share a journal stand, for `/api/v1/status`, and which of them to ask for what only the leader knows. */
+/** The instances that share a journal, for `/api/v1/status`, and which of them to ask for what only the leader knows. */
 import { type Cluster, type ClusterView, type Member, reasonOf } from "../journal/index.ts";
 import { timeText } from "../lib/rfc3339.ts";
 import type { Health, RunningStatus } from "./status.ts";
@@ -8,18 +8,18 @@ export interface ClusterStatus {
   /** The instance that answers. */
   readonly member: string;
   readonly isLeading: boolean;
-  /** Absent, as is all that follows, while the database cannot be asked. */
+  /** This and all that follows are absent while the database cannot be queried. */
   readonly members?: readonly ShownMember[];
   readonly lease?: {
-    /** Rises with each leader. */
+    /** Increases with each leader. */
     readonly fence: number;
-    /** Until another instance may lead, unless the leader renews it; negative once it is over. */
+    /** Time until another instance may lead, unless the leader renews the lease; negative once it has expired. */
     readonly expiresInMs: number;
   };
-  /** Rows of the journal: the last one, the last that is in committed counters, and the next one to be delivered. */
+  /** Rows of the journal: the last one, the last one in committed counters, and the next one to deliver. */
   readonly rows?: Readonly<Record<"last" | "counted" | "toDeliver", number>>;
   readonly roundTripMs?: number;
-  /** Why the database cannot be asked. */
+  /** Why the database cannot be queried. */
   readonly trouble?: string;
 }
 
@@ -28,7 +28,7 @@ export interface ShownMember extends Omit<Member, "startedAt" | "seenAt"> {
   readonly seenAt: string;
 }
 
-/** What a follower says of itself: all that is about the tailnet is known to the leader only. */
+/** The status of a follower, without anything about the tailnet, which only the leader knows. */
 export interface FollowerStatus extends Health {
   readonly version: string;
   readonly statePath: string;
@@ -38,7 +38,7 @@ export interface FollowerStatus extends Health {
   readonly cluster: ClusterStatus;
 }
 
-/** What an instance that runs answers: only the leader, or one that is alone with its journal, has sums. */
+/** The status of a running instance: only the leader, or an instance with its own journal, has sums. */
 export type InstanceStatus = (RunningStatus & { readonly cluster?: ClusterStatus }) | FollowerStatus;
 
 export function isFollower(status: object): status is FollowerStatus {
@@ -67,18 +67,18 @@ function shown({ members, fence, leaseMs, lastSeq, measuredSeq, cursorSeq, round
   };
 }
 
-/** Which instance leads, and where it can be asked: sentences. */
+/** Which instance leads, and where to ask it, as sentences. */
 export async function leaderText(cluster: Cluster): Promise<string> {
   return whomToAsk(await clusterStatus(cluster));
 }
 
-/** The same from what a follower has answered. */
+/** The same, from the answer of a follower. */
 export function whomToAsk({ member, members, lease, trouble }: ClusterStatus): string {
   const own = "this instance is a follower";
   if (members === undefined)
     return `${own}; which instance leads is not known: ${trouble ?? "the database does not answer"}`;
   const leader = members.find(({ isLeader }) => isLeader);
-  // A leader that has stopped without a farewell is named until another one leads.
+  // A leader that has stopped without releasing its lease is listed until another one leads.
   const isOver = lease !== undefined && lease.expiresInMs <= 0;
   if (leader === undefined || leader.id === member || isOver)
     return `${own}; no instance leads at the moment: ask again in a few seconds`;

@@ -1,4 +1,4 @@
-/** How the further destinations fare: their accounts in the journal, and the export to each. */
+/** The state of further destinations: their accounts in the journal, and the export to each. */
 import { type Journal, primaryDestination } from "../journal/index.ts";
 import { timeText } from "../lib/rfc3339.ts";
 import type { RecordType } from "../records/types.ts";
@@ -8,13 +8,13 @@ export interface SignalHealth {
   readonly kind: string;
   /** What is wrong; absent if nothing is. */
   readonly why?: string;
-  /** Epoch milliseconds in the process, RFC 3339 in an answer. */
+  /** Epoch milliseconds inside the process, RFC 3339 in an answer. */
   readonly since?: number | string;
-  /** Metric series that the backend refuses. */
+  /** Metric series that the backend rejects. */
   readonly leftOut?: number;
 }
 
-/** What a running instance knows of the export to a further destination. */
+/** What a running instance knows about the export to a further destination. */
 export interface ExportOfDestination {
   readonly name: string;
   readonly health: Readonly<Record<"logs" | "metrics", SignalHealth>>;
@@ -42,7 +42,7 @@ export interface DestinationStatus {
   readonly lastSuccess: Readonly<Record<string, string>>;
 }
 
-/** All of them, in the order of the configuration. */
+/** The status of all destinations, in the order of the configuration. */
 export function destinationStatuses(
   journal: Pick<Journal, "destinations">,
   exports: readonly ExportOfDestination[],
@@ -74,7 +74,7 @@ export function writtenTimes(times: Readonly<Partial<Record<string, number>>>): 
   );
 }
 
-/** Why there is no such destination of logs, if so. */
+/** Why logs are not delivered to such a destination; `undefined` if they are. */
 export function whyNoDestination({ destinations }: Pick<Journal, "destinations">, name: string): string | undefined {
   if (name === primaryDestination || destinations.some((one) => one.name === name)) return undefined;
   const names = [primaryDestination, ...destinations.map((one) => one.name)].join(", ");

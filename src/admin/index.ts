@@ -1,4 +1,4 @@
-/** The admin listener: the live page, health, metrics for Prometheus, the status with its conservation sums, events, quarantine and replay. */
+/** The admin listener: the live page, health, Prometheus metrics, status, conservation sums, events, quarantine and replay. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/index.ts";
 import { Refusal, Unavailable } from "../errors.ts";
@@ -21,7 +21,7 @@ import { type AdminTailnet, tailnetRoutes, UnknownTailnet } from "./routes.ts";
 import { remediesOf, troublesOfAll } from "./troubles.ts";
 
 export interface AdminDeps {
-  /** A request that names none means the first. */
+  /** A request that names no tailnet is about the first. */
   readonly tailnets: readonly [AdminTailnet, ...AdminTailnet[]];
   /** The text of `/metrics`. */
   readonly scrape: () => Promise<string>;
@@ -33,7 +33,7 @@ export interface AdminDeps {
   readonly clock: Clock;
 }
 
-/** How the listener is reached. With an empty token, none is required; only a loopback listener may be configured so. */
+/** How the listener is reached. An empty token means that none is required, which is allowed only on a loopback listener. */
 export interface AdminOptions {
   readonly listen: string;
   readonly token: string;
@@ -41,20 +41,20 @@ export interface AdminOptions {
   readonly tls?: TlsSource | undefined;
 }
 
-/** How the configuration says that the listener is reached. */
+/** The options of the listener according to the configuration. */
 export function adminOptionsOf({ admin, tailscale }: Pick<Config, "admin" | "tailscale">): AdminOptions {
   return { ...admin, tls: tlsSourceOf(admin.tls, tailscale) };
 }
 
 export type Admin = ReturnType<typeof createAdmin>;
 
-/** @throws {ConfigError} if `listen` is no address. */
+/** @throws {ConfigError} if `listen` is not an address. */
 export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDeps) {
   const { tailnets, instanceFile, logger } = deps;
   const scheme = tls === undefined ? "http" : "https";
   const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
   const access = createAccess(token, { ...deps, port: () => server.port, speaksTls: tls !== undefined });
-  /** What the instance file says, once there is one. */
+  /** The content of the instance file, once there is one. */
   let announced: { token: string; readonly certificates: readonly string[] } | undefined;
 
   function announce(): void {
@@ -109,7 +109,7 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
       routes,
       headers: commonHeaders,
       serving(pair) {
-        // While a certificate is being replaced, the one before is still shown for a moment.
+        // While a certificate is being replaced, the previous one is still served for a moment.
         const before = announced?.certificates.slice(0, 1) ?? [];
         announced = { token, certificates: pair === undefined ? [] : [leafOf(pair.certificate), ...before] };
         announce();
@@ -134,7 +134,7 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
       instanceFile.remove();
       await server.start();
     },
-    /** The next request is checked against this token; the certificate is read again. */
+    /** Checks requests against this token from now on, and reads the certificate again. */
     async reload(next: Omit<AdminOptions, "listen">): Promise<void> {
       if (next.token !== token) {
         ({ token } = next);
@@ -153,7 +153,7 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
   };
 }
 
-/** Answers are for this listener's own page and for programs, and are kept by nobody. */
+/** Answers are for this listener's own page and for programs, and must not be cached. */
 const commonHeaders = {
   "cache-control": "no-store",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -170,8 +170,8 @@ const bodyMs = 10_000;
 const textFormat = "text/plain; version=0.0.4; charset=utf-8";
 
 /**
- * Open to everyone. 503 once no tailnet accepts records: senders of one that does not get 503 themselves, and a balancer must not
- * take those of the others away. `?verbose` adds what is degraded, and what to do; the status code stays the same.
+ * Open to everyone. 503 if no tailnet accepts records: senders to a single tailnet that does not get 503 themselves, and a load
+ * balancer must not take away the others. `?verbose` adds what is degraded, and what to do; the status code stays the same.
  */
 function readiness(tailnets: AdminDeps["tailnets"], parameters: URLSearchParams): HttpAnswer {
   const asked = tailnets.map(({ name, health }) => ({ name, health: health() }));
@@ -185,7 +185,7 @@ function readiness(tailnets: AdminDeps["tailnets"], parameters: URLSearchParams)
   return jsonResponse(isReady ? 200 : 503, { status, ...reasons, ...remedies });
 }
 
-/** The content type is required because no HTML form can send it. */
+/** Requires the content type because no HTML form can send it. */
 async function readJson(exchange: Exchange, admission: BodyLimits["admission"]): Promise<unknown> {
   if (!/^application\/json\b/i.test(exchange.request.headers.get("content-type") ?? ""))
     throw new Refusal("unsupported_encoding", "The body must be application/json");

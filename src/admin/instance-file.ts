@@ -1,4 +1,4 @@
-/** `instance.json` in the state directory: where commands of the same user find the running instance, and its admin token. */
+/** `instance.json` in the state directory tells commands of the same user the running instance's address and admin token. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -17,17 +17,17 @@ export interface InstanceRecord {
   readonly startedAt: string;
   /** URL of the admin listener for a program on the same machine. */
   readonly admin: string;
-  /** Absent: none is required. */
+  /** Absent if none is required. */
   readonly token?: string;
-  /** Of an https listener, in PEM form, the newest first: whoever shows another one is not this instance. */
+  /** PEM certificates of an https listener, newest first: a server with another one is not this instance. */
   readonly certificates?: readonly string[];
 }
 
-/** What the listener is reached by. An empty token: none is required. */
+/** How the listener is reached. An empty token means that none is required. */
 export interface Announced {
   readonly admin: string;
   readonly token: string;
-  /** None: plain HTTP. */
+  /** Empty for plain HTTP. */
   readonly certificates: readonly string[];
 }
 
@@ -37,7 +37,7 @@ export function instanceFilePath(statePath: string): string {
   return join(statePath, "instance.json");
 }
 
-/** For the process that holds the lock of the state directory. State in memory has no file. */
+/** For the process that holds the lock of the state directory. In-memory state has no file. */
 export function createInstanceFile(
   statePath: string,
   { version, clock, logger }: { readonly version: string; readonly clock: Clock; readonly logger: Logger },
@@ -46,7 +46,7 @@ export function createInstanceFile(
   const path = instanceFilePath(statePath);
   const startedAt = new Date(clock()).toISOString();
   return {
-    /** Written whole, readable for its owner alone. A failure is logged: without the file, commands need `--url` or `admin.*`. */
+    /** Writes the file atomically, readable only by its owner. A failure is logged: commands then need `--url` or `admin.*`. */
     write({ admin, token, certificates }: Announced): void {
       if (isInMemory) return;
       const record: InstanceRecord = {
@@ -65,14 +65,14 @@ export function createInstanceFile(
         });
       }
     },
-    /** Removes the file of this process, or what one that was killed has left. */
+    /** Removes the file of this process, or one left by a process that was killed. */
     remove(): void {
       if (!isInMemory) void attempt("cannot remove the instance file", logger, () => rmSync(path, { force: true }));
     },
   };
 }
 
-/** What the file says; nothing if there is none or it cannot be used: it is a convenience. */
+/** The content of the file; `undefined` if there is none or it is unusable, since it is only a convenience. */
 export function readInstanceFile(statePath: string): InstanceRecord | undefined {
   if (statePath === memoryPath) return undefined;
   try {

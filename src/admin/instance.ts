@@ -1,4 +1,4 @@
-/** What an instance is and how it is configured, for `/api/v1/instance`: listeners, warnings with what to do, and every setting. */
+/** What an instance is and how it is configured, for `/api/v1/instance`: listeners, warnings with remedies, and every setting. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { effectiveRows, type EffectiveRow, type Inspection } from "../config/index.ts";
 import type { HttpServer } from "../http/server.ts";
@@ -10,27 +10,27 @@ import type { Trouble } from "./status.ts";
 /** Times are RFC 3339. */
 export interface Instance {
   readonly version: string;
-  /** Empty if it runs from source. */
+  /** Empty when run from source. */
   readonly commit: string;
   readonly startedAt: string;
   readonly statePath: string;
   readonly retentionSeconds: number;
   readonly listeners: readonly ShownListener[];
-  /** What is wrong now, the worst first, and then what the configuration warns of. */
+  /** What is wrong now, the worst first, followed by the warnings of the configuration. */
   readonly warnings: readonly ShownWarning[];
-  /** In the order of the reference; a table has a row for each entry. */
+  /** In the order of the reference; a table has one row per entry. */
   readonly settings: readonly ShownSetting[];
 }
 
 export interface ShownListener {
   readonly name: "stream" | "webhook" | "admin";
-  /** A URL, or on what it listens. */
+  /** A URL, or a text for all interfaces. */
   readonly url: string;
-  /** Absent with plain HTTP. */
+  /** Absent for plain HTTP. */
   readonly certificate?: {
     /** Absent until there is one. */
     readonly notAfter?: string;
-    /** The names that it is for. */
+    /** The names that the certificate is for. */
     readonly subjects: readonly string[];
     /** Why there is none, or why it could not be replaced. */
     readonly trouble?: string;
@@ -43,11 +43,11 @@ export interface ShownWarning extends Trouble {
 }
 
 export interface ShownSetting extends Pick<EffectiveRow, "key" | "origin" | "isDefault" | "description"> {
-  /** As it would be written in TOML; of a secret, `(set)` or `(not set)`. */
+  /** As it would be written in TOML; for a secret, `(set)` or `(not set)`. */
   readonly value: string;
 }
 
-/** The configuration that applies; after a reload, `waiting` are the settings that need a restart. */
+/** The configuration in effect; after a reload, `waiting` lists the settings that need a restart. */
 export interface Applied extends Pick<Inspection, "config" | "warnings" | "origins"> {
   readonly waiting?: readonly string[];
 }
@@ -55,7 +55,7 @@ export interface Applied extends Pick<Inspection, "config" | "warnings" | "origi
 /** A listener of this process. */
 export interface Listening extends Pick<HttpServer, "certificate"> {
   readonly name: ShownListener["name"];
-  /** A URL, or that it listens on all interfaces. */
+  /** A URL, or a text that says it listens on all interfaces. */
   readonly address: string;
 }
 
@@ -70,11 +70,11 @@ export interface InstanceDeps {
   readonly listeners: () => readonly Listening[];
 }
 
-/** Shows this process under the configuration that it started with, until it is told of another one. */
+/** Shows this process with the configuration that it started with, until `use` sets another one. */
 export function createInstance(started: Applied, deps: InstanceDeps) {
   const { build, clock, startedAt, telemetry, troubles, listeners } = deps;
   let applied = started;
-  /** Of the applied configuration, made when somebody asks: it stays the same until a reload. */
+  /** The settings of the applied configuration, computed on first use: they stay the same until a reload. */
   let settings: readonly ShownSetting[] | undefined;
   let isRefused = false;
   telemetry.observe("tailscale2otel.config.valid", () => [{ value: Number(!isRefused), attributes: {} }]);
@@ -105,13 +105,13 @@ export function createInstance(started: Applied, deps: InstanceDeps) {
         settings: (settings ??= shownSettings(applied)),
       };
     },
-    /** The configuration was reloaded. */
+    /** Call when the configuration was reloaded. */
     use(next: Applied): void {
       isRefused = false;
       applied = next;
       settings = undefined;
     },
-    /** The configuration was to be reloaded, and is invalid. */
+    /** Call when a reload failed because the configuration is invalid. */
     refuse(): void {
       isRefused = true;
     },
@@ -149,7 +149,7 @@ function shownListener({ name, address, certificate }: Listening): ShownListener
 
 const dayMs = 86_400_000;
 
-/** Let's Encrypt's are renewed a month ahead, so this late something is wrong. */
+/** Let's Encrypt certificates are renewed a month ahead, so this close to expiry something is wrong. */
 const warnedDays = 14;
 
 function certificateWarnings({ name, certificate }: Listening, now: number): readonly ShownWarning[] {

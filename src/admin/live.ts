@@ -1,6 +1,6 @@
 /**
- * What the open pages are told, as server-sent events. Every message is made once and sent to all, and nothing is made while
- * nobody is connected. A message is a whole state, so a browser that is slow simply misses some.
+ * Updates for open pages as server-sent events. Each message is built once and sent to all pages, and none is built while no page
+ * is connected. A message is a complete state, so a slow browser simply misses some.
  */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Exchange, HttpAnswer } from "../http/exchange.ts";
@@ -17,34 +17,34 @@ export interface LiveDeps {
   readonly events: Pick<EventFeed, "read">;
   readonly journal: Pick<Journal, "identity">;
   readonly telemetry: Telemetry;
-  /** Limits that tests make smaller. */
+  /** Limits that tests lower. */
   readonly maxPages?: number;
   readonly stalledMs?: number;
 }
 
-/** At most so many pages, and bytes that wait for each. */
+/** Maximum number of pages, and bytes buffered for each. */
 const usualMaxPages = 200;
 const bufferBytes = 256 * 1024;
 
 const overviewMs = 1000;
 
-/** A browser that has taken nothing for so long while its buffer is full is gone. */
+/** A browser that has read nothing for this long while its buffer is full is considered gone. */
 const usualStalledMs = 30_000;
 
-/** A stream ends then, and the browser opens another one: whether it may is asked again. */
+/** A stream ends after this time, and the browser opens another one, so that access is checked again. */
 const maxAgeMs = 3_600_000;
 
-/** What a browser waits before it connects again, in milliseconds. */
+/** How long a browser waits before it reconnects, in milliseconds. */
 const retry = encoded("retry: 2000\n\n");
 
-/** New audit and webhook events in one message. */
+/** Maximum number of new audit and webhook events in one message. */
 const maxEvents = 50;
 
 interface Page {
   readonly exchange: Pick<Exchange, "close">;
   readonly controller: ReadableStreamDefaultController<Uint8Array>;
   readonly openedAt: number;
-  /** Of its buffer, when it was last seen to take something; less than nothing is free if it is full. */
+  /** Free bytes of its buffer, negative if overfull, and when the browser was last seen to read. */
   free: number;
   tookAt: number;
 }
@@ -54,7 +54,7 @@ export class Live {
   readonly #pages = new Set<Page>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #overview: { readonly at: number; readonly message: Uint8Array } | undefined;
-  /** The first row with audit or webhook events that was not sent yet, and how many such records have come. */
+  /** The first row with unsent audit or webhook events, and how many such records have arrived. */
   #unsent: { readonly seq: number; records: number } | undefined;
   #isReading = false;
   #isClosed = false;
@@ -83,19 +83,19 @@ export class Live {
     for (const { part, seq, accepted } of parts) this.added({ type: part.type, seq, records: accepted });
   }
 
-  /** A row has been committed; with 0 as its number, none. */
+  /** A row has been committed; `seq` 0 means none. */
   added({ type, seq, records }: Pick<Row, "type" | "seq" | "records">): void {
     if (this.#pages.size === 0 || seq === 0 || (type !== "audit" && type !== "webhook")) return;
     this.#unsent ??= { seq, records: 0 };
     this.#unsent.records += records;
   }
 
-  /** Ends every stream; those who may will open another one. */
+  /** Ends every stream; pages with access will open another one. */
   end(): void {
     for (const page of this.#pages) this.#close(page, "ended");
   }
 
-  /** Ends every stream for good. */
+  /** Ends every stream permanently. */
   close(): void {
     this.#isClosed = true;
     this.end();
@@ -136,13 +136,13 @@ export class Live {
     try {
       this.#sendToAll(this.#overviewMessage(now));
     } catch {
-      // The state cannot be read, as with a damaged journal: who connects again is told why.
+      // The state cannot be read, for example because the journal is damaged; pages that reconnect are told why.
       return this.end();
     }
     void this.#sendEvents();
   }
 
-  /** Those who open a page at the same time share one. */
+  /** Pages that open at the same time share one message. */
   #overviewMessage(now: number): Uint8Array {
     if (this.#overview === undefined || now - this.#overview.at >= overviewMs / 2)
       this.#overview = { at: now, message: messageOf("overview", this.#deps.overview()) };
@@ -159,7 +159,7 @@ export class Live {
       const more = Math.max(0, unsent.records - events.length);
       if (events.length > 0) this.#sendToAll(messageOf("events", { events, more }));
     } catch {
-      // Too many read at once, or the program stops. A page that misses events reads them itself.
+      // Too many reads at once, or the program is stopping. A page that misses events reads them itself.
     } finally {
       this.#isReading = false;
     }
@@ -173,7 +173,7 @@ export class Live {
       const query = { from, types: ["audit", "webhook"], nodes: [], limit, waitMs: 0 } as const;
       const { events, isEnd, next } = await this.#deps.events.read(query);
       found.push(...events);
-      // A read ends early if the program has other things to do.
+      // A read ends early if the program has other work.
       if (isEnd || events.length === 0 || found.length >= maxEvents) return found;
       from = next;
     }
@@ -191,7 +191,7 @@ export class Live {
     this.#deps.telemetry.add("tailscale2otel.admin.live.closed", 1, { reason });
     const { controller, exchange } = page;
     if (reason === "ended" && (controller.desiredSize ?? 0) > 0) return controller.close();
-    // What waits for a browser that takes nothing would keep the connection open.
+    // Data buffered for a browser that reads nothing would keep the connection open.
     controller.error(new Error(reason));
     exchange.close();
   }

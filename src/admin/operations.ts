@@ -35,17 +35,17 @@ export const itemTypes: readonly QuarantineItem["type"][] = [...recordTypes, "un
 
 export interface ItemQuery extends QuarantineFilter {
   readonly limit: number;
-  /** Continue after that item. */
+  /** Continue after this item. */
   readonly beforeId?: string;
 }
 
 /** Items by their ids, or all that match the filter. */
 export interface Selection extends QuarantineFilter {
-  /** Continue after that item. */
+  /** Continue after this item. */
   readonly beforeId?: string;
 }
 
-/** An item as it is listed. `detail`: why, for a person; for a dead letter, the backend's own words. */
+/** An item as it is listed. `detail`: the reason, for a person; for a dead letter, the backend's message. */
 export interface ShownItem extends Omit<QuarantineItem, "at" | "seq" | "from"> {
   /** RFC 3339. */
   readonly at: string;
@@ -57,19 +57,19 @@ export interface ShownItem extends Omit<QuarantineItem, "at" | "seq" | "from"> {
 export interface TimeRange {
   readonly since: number;
   readonly until?: number;
-  /** Absent: the primary one. */
+  /** Absent: the primary destination. */
   readonly destination?: string;
 }
 
 export interface ItemWithTexts extends ShownItem {
-  /** The stored text, or those of the first records that it stands for; empty if they cannot be read. */
+  /** The stored text, or the texts of the first records that the item represents; empty if they cannot be read. */
   readonly texts: readonly string[];
-  /** There is more than is shown: only the beginning of the text was stored, or there are more records. */
+  /** More exists than is shown: only the beginning of the text was stored, or there are more records. */
   readonly isCut: boolean;
 }
 
 export interface ItemList {
-  /** Of all items that match. */
+  /** Counts over all items that match. */
   readonly counts: readonly QuarantineCount[];
   readonly items: readonly ShownItem[];
 }
@@ -84,7 +84,7 @@ export interface RetryReport {
   readonly kept: readonly { readonly id: string; readonly why: string }[];
   /** Ids without an item. */
   readonly missing: readonly string[];
-  /** Present if there may be more after that item. */
+  /** Present if more items may follow this one. */
   readonly nextBeforeId?: string;
 }
 
@@ -95,7 +95,7 @@ export interface PurgeReport {
   readonly isDone: boolean;
 }
 
-/** The same for a running instance and for a journal that was opened while none runs. Everything throws {NotPossible}. */
+/** The same for a running instance and for a journal opened while none runs. Any operation may throw {NotPossible}. */
 export type Operations = ReturnType<typeof createOperations>;
 
 export interface OperationsDeps extends RedeliveryDeps {
@@ -113,7 +113,7 @@ export function createOperations(deps: OperationsDeps) {
   const { quarantine } = journal;
   const clean = privacyOf(privacy).text;
 
-  /** Details can quote the record, so what privacy hides is hidden in them too. */
+  /** Details may quote the record, so privacy applies to them too. */
   const shown = ({ seq, from, at, detail, ...item }: QuarantineItem): ShownItem => ({
     ...item,
     at: timeText(at),
@@ -124,7 +124,7 @@ export function createOperations(deps: OperationsDeps) {
 
   let ended: Promise<unknown> = Promise.resolve();
 
-  /** One at a time: two retries of one item would receive it twice, and two replays planned at once would both begin. */
+  /** Runs one at a time: two retries of one item would receive it twice, and two replays planned at once would both begin. */
   function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const mine = ended.then(work);
     ended = mine.catch(() => undefined);
@@ -148,12 +148,12 @@ export function createOperations(deps: OperationsDeps) {
     if (planned.total === 0) return undefined;
     await journal.beginRedelivery(planned);
     const begun = journal.redelivery(name, destination);
-    // It may have been cancelled meanwhile.
+    // It may have been cancelled in the meantime.
     if (begun?.id === planned.id && isInProgress(begun)) deps.redeliver(name, planned, destination);
     return planned;
   }
 
-  /** Each goes to its own destination. Returns how many records were queued for export. */
+  /** Queues each for its own destination. Returns how many records were queued for export. */
   async function queueDeadLetters(filter: QuarantineFilter): Promise<number> {
     const all = [primaryDestination, ...journal.destinations.map(({ name }) => name)];
     const wanted = filter.destination === undefined ? all : [filter.destination];
@@ -185,7 +185,7 @@ export function createOperations(deps: OperationsDeps) {
     return { ...counts, kept, missing };
   }
 
-  /** With the destination of each. Reading a mark inflates its row, so this yields after each. */
+  /** The dead letters among the ids, with their destinations. Reading a mark decompresses its row, so this yields after each. */
   async function deadLettersAmong(ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>();
     for (const id of ids.filter((one) => one.startsWith("m"))) {
@@ -254,7 +254,7 @@ export function createOperations(deps: OperationsDeps) {
     retry: (selection: Selection): Promise<RetryReport> => inTurn(() => retry(selection)),
     /** One page of the selection; call again until it is done. */
     purge,
-    /** Exports delivered records again that were received in that time range (epoch milliseconds). */
+    /** Exports again the delivered records that were received in that time range (epoch milliseconds). */
     replay: ({ since, until = clock(), destination = primaryDestination }: TimeRange): Promise<RedeliveryReport> =>
       inTurn(async () => {
         const plan = (id: number) => journal.planReplay({ since, until }, id, destination);
@@ -271,7 +271,7 @@ export function createOperations(deps: OperationsDeps) {
       if (!isCancelled || known === undefined) throw new NotPossible(`no ${name} is in progress`);
       return reportOf(known, deps);
     },
-    /** The current or last one of each name. */
+    /** The current or last redelivery of each name. */
     redeliveries: async (): Promise<readonly RedeliveryReport[]> => redeliveryReports(deps),
   };
 }

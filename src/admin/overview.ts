@@ -1,4 +1,4 @@
-/** What `top` shows of a running instance: rates are the differences of two of these. */
+/** The overview of a running instance that `top` shows; rates are the differences between two of them. */
 import type { Clock } from "../lib/clock.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Talker } from "../ledger/talkers.ts";
@@ -13,7 +13,7 @@ export interface Overview {
   readonly version: string;
   readonly at: string;
   readonly startedAt: string;
-  /** Why records are not accepted, and what fails although they are. */
+  /** Why records are not accepted, and what is failing although they are. */
   readonly notReady: readonly string[];
   readonly degraded: readonly string[];
   readonly counters: CounterState;
@@ -39,10 +39,10 @@ export interface OverviewDeps {
 
 const shownTalkers = 20;
 
-/** Talkers are ranked again after so long, for all who look together. */
+/** Talkers are ranked again after this time, for all viewers together. */
 const rankedMs = 1000;
 
-/** Returns what reads the overview as it is now. */
+/** Returns a function that reads the current overview. */
 export function createOverview({ status, ledger, clock, startedAt }: OverviewDeps): () => Overview {
   let talkers: readonly Talker[] = [];
   let rankedAt = Number.NEGATIVE_INFINITY;

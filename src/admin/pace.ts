@@ -1,7 +1,7 @@
-/** Shares the main thread between reading the journal for those who look and everything else: reading works in short steps, and rests in between. */
+/** Shares the main thread between readers of the journal and everything else: reading runs in short steps with pauses. */
 import { setTimeout as delay } from "node:timers/promises";
 
-/** A rest is so many times as long as the step before it: all readers together take a thirtieth of the thread while records come in. */
+/** A pause is this many times as long as the step before: while records arrive, all readers use a thirtieth of the thread. */
 const restFactor = { busy: 29, idle: 1 };
 const busyMs = 1000;
 
@@ -20,7 +20,7 @@ export class Pace {
     for (const wake of this.#waiting) wake();
   }
 
-  /** Does one step of work in a turn of its own, behind those that came before and the rest after them. */
+  /** Runs one step of work after all earlier ones and the pause that follows them. */
   step<Result>(work: () => Result | Promise<Result>): Promise<Result> {
     const mine = this.#last.then(async () => {
       await delay(Math.max(0, this.#restsUntil - performance.now()));
@@ -41,7 +41,7 @@ export class Pace {
     }
   }
 
-  /** Resolves with the next commit or `wake`, at the latest after that time. */
+  /** Resolves with the next commit or `wake`, or after that time. */
   async commit(atMostMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, atMostMs);

@@ -8,12 +8,12 @@ export const redeliveryNames: readonly Redelivery["name"][] = ["replay", "retry"
 /** The progress of a replay, or of a retry of dead letters. Times are RFC 3339. */
 export interface RedeliveryReport {
   readonly name: Redelivery["name"];
-  /** Absent: the primary one. */
+  /** Absent: the primary destination. */
   readonly destination?: string;
   readonly state: "in progress" | "finished" | "cancelled";
   readonly startedAt: string;
   readonly endedAt?: string;
-  /** Of a replay: when the records were received. */
+  /** For a replay: when the records were received. */
   readonly since?: string;
   readonly until?: string;
   /** In records. */
@@ -28,13 +28,13 @@ export interface RedeliveryDeps {
   readonly journal: Journal;
   /** Why nothing can be exported; `undefined` if it can. */
   readonly cannotSend: (destination?: string) => string | undefined;
-  /** Begins to export, or ends it. */
+  /** Starts an export, or ends it. */
   readonly redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined, destination?: string) => void;
-  /** Why it makes no progress, if it does not. */
+  /** Why it makes no progress, if so. */
   readonly troubleOf: (name: Redelivery["name"], destination?: string) => string | undefined;
 }
 
-/** Resumes what was in progress when the program ended, or was requested while it was not running. */
+/** Resumes redeliveries that were in progress when the program ended, or were requested while it was not running. */
 export async function resumeRedeliveries(
   { journal, cannotSend, redeliver }: RedeliveryDeps,
   logger: Logger,
@@ -52,7 +52,7 @@ export async function resumeRedeliveries(
   }
 }
 
-/** The current or last one of each name. */
+/** The current or last redelivery of each name. */
 export function redeliveryReports(deps: Pick<RedeliveryDeps, "journal" | "troubleOf">): readonly RedeliveryReport[] {
   return knownRedeliveries(deps.journal).map((known) => reportOf(known, deps));
 }

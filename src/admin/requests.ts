@@ -10,18 +10,18 @@ import { itemClasses, type ItemQuery, itemTypes, maxListed, type Selection, type
 import { redeliveryNames } from "./redeliveries.ts";
 import { type MapQuery, maxPairs, type SeriesQuery } from "./traffic/index.ts";
 
-/** Without a valid `Host`, the URL is a path alone. */
+/** The URL is only a path if `Host` is not valid. */
 export function parametersOf(url: string): URLSearchParams {
   const query = url.indexOf("?");
   return new URLSearchParams(query < 0 ? "" : url.slice(query + 1));
 }
 
-/** Whether a text has the form of an item's id: `<row>.<line>` for a stored line, `m<number>` for a mark. */
+/** True if a text has the form of an item's id: `<row>.<line>` for a stored line, `m<number>` for a mark. */
 export function isItemId(text: unknown): text is string {
   return typeof text === "string" && /^(?:[1-9]\d{0,14}\.(?:0|[1-9]\d{0,8})|m[1-9]\d{0,14})$/.test(text);
 }
 
-/** The query of `/api/v1/quarantine`. @throws {Refusal} `unparsable`, like all others here. */
+/** The query of `/api/v1/quarantine`. @throws {Refusal} `unparsable`, like every parser below. */
 export function queryOf(parameters: URLSearchParams): ItemQuery {
   const given = Object.fromEntries(
     [...parameters].map(([name, text]) => [name, name === "limit" || name === "before" ? Number(text) : text]),
@@ -36,11 +36,11 @@ export function itemIdOf(parameters: URLSearchParams): string {
   return String(read({ id: parameters.get("id") }, ["id"])["id"]);
 }
 
-/** Patterns for nodes, and the characters of one. */
+/** Maximum number of node patterns, and characters of each. */
 const maxNodes = 20;
 const maxPattern = 256;
 
-/** Parameters of `/api/v1/events` that are texts. */
+/** Parameters of `/api/v1/events` that are strings. */
 const eventTexts = new Set(["from", "text", "severity"]);
 
 /** The query of `/api/v1/events`. */
@@ -106,7 +106,7 @@ function minutesOf(parameters: URLSearchParams, more: readonly string[]): Partia
   return range;
 }
 
-/** The token with which somebody signs in. */
+/** The token of a sign-in. */
 export function tokenOf(body: unknown): string {
   return String(read(body, ["token"])["token"] ?? "");
 }
@@ -152,7 +152,7 @@ const oneOf = (words: readonly string[]): Rule => [
   `one of ${words.join(", ")}`,
 ];
 
-/** What each member may be, in any request. */
+/** What each member may be, in every request. */
 const rules: Readonly<Record<string, Rule>> = {
   token: [(value) => typeof value === "string", "a string"],
   from: [(value) => typeof value === "string", "the id of an event, or next of an answer"],

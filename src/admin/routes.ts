@@ -1,4 +1,4 @@
-/** The routes of the admin listener that show a tailnet and act on it: `?tailnet=` says which. */
+/** The routes of the admin listener that show a tailnet and act on it, selected by `?tailnet=`. */
 import { Unavailable } from "../errors.ts";
 import { type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 import type { Handler, Route } from "../http/router.ts";
@@ -25,20 +25,20 @@ import type { Health } from "./status.ts";
 import type { Traffic, TrafficFeed, TrafficMap } from "./traffic/index.ts";
 import { degradedReasons, troublesOf } from "./troubles.ts";
 
-/** A tailnet, as far as the instance that answers knows it. */
+/** A tailnet as the answering instance knows it. */
 export interface AdminTailnet {
-  /** Empty if there is one tailnet only. */
+  /** Empty if there is only one tailnet. */
   readonly name: string;
   readonly health: () => Health;
-  /** What `/api/v1/status` shows besides `health`, as plain data. */
+  /** What `/api/v1/status` shows in addition to `health`, as plain data. */
   readonly status: () => Awaitable<object>;
   /** Absent while another instance leads. */
   readonly leading: Views | undefined;
-  /** Which instance to ask instead: a sentence. */
+  /** Which instance to ask instead, as a sentence. */
   readonly leader: () => Awaitable<string>;
 }
 
-/** What only the instance that leads can show and do. */
+/** What only the leading instance can show and do. */
 export interface Views {
   readonly overview: () => Overview;
   readonly events: Pick<EventFeed, "read" | "whole">;
@@ -51,7 +51,7 @@ export interface Views {
 export class UnknownTailnet extends Error {}
 
 export interface RouteDeps {
-  /** Who may not ask gets no answer; errors become answers. */
+  /** Requests without access are refused, and errors become answers. */
   readonly guarded: (answer: Handler) => Handler;
   readonly withBody: (answer: (body: unknown, exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>) => Handler;
 }
@@ -60,7 +60,7 @@ export function tailnetRoutes(
   tailnets: readonly [AdminTailnet, ...AdminTailnet[]],
   { guarded, withBody }: RouteDeps,
 ): readonly Route[] {
-  /** Which tailnet is meant, and what else is asked for. @throws {UnknownTailnet} */
+  /** The tailnet of a request, and its other parameters. @throws {UnknownTailnet} */
   function askedOf({ request }: Exchange): { readonly tailnet: AdminTailnet; readonly asked: URLSearchParams } {
     const asked = parametersOf(request.url);
     const wanted = asked.get("tailnet");
@@ -72,13 +72,13 @@ export function tailnetRoutes(
     throw new UnknownTailnet(`there is no tailnet ${JSON.stringify(wanted)}; ${known}`);
   }
 
-  /** @throws {Unavailable} that names the leader, if it is another instance. */
+  /** @throws {Unavailable} that names the leader if another instance leads. */
   async function viewsOf({ leading, leader }: AdminTailnet): Promise<Views> {
     if (leading === undefined) throw new Unavailable(await leader());
     return leading;
   }
 
-  /** A text is JSON already. */
+  /** A string is JSON already. */
   const get = (
     path: string,
     answer: (tailnet: AdminTailnet, asked: URLSearchParams) => Awaitable<object | string>,
@@ -145,7 +145,7 @@ export function tailnetRoutes(
 
 const texts = new WeakMap<object, string>();
 
-/** An answer as JSON, which is written once for all who share it. */
+/** An answer as JSON, serialized once for all who share it. */
 function sharedText(answer: Traffic | TrafficMap | EventPage): string {
   let text = texts.get(answer);
   if (text === undefined) texts.set(answer, (text = JSON.stringify(answer)));

@@ -24,18 +24,18 @@ export interface Health {
   readonly polls: readonly PollHealth[];
   /** Further destinations; absent in the answer of an older version. */
   readonly destinations?: readonly DestinationStatus[];
-  /** What the tailnet should be set up for, or read from it, and is not. */
+  /** What should be set up in the tailnet, or read from it, and is not. */
   readonly tailnet: readonly TailnetTrouble[];
 }
 
 export interface Status {
   readonly version: string;
-  /** Where the journal is; absent in the answer of an older version. */
+  /** The path of the journal; absent in the answer of an older version. */
   readonly statePath?: string;
   readonly notReady: readonly string[];
   readonly counters: CounterState;
   readonly conservation: Conservation;
-  /** Rows of the journal that were lost; what was counted in them alone is in neither sum. Absent in the answer of an older version. */
+  /** Rows that the journal lost; what was counted only in them is in neither sum. Absent in the answer of an older version. */
   readonly lostRows?: number;
   readonly delivery: {
     /** When the oldest record in the backlog was received, RFC 3339; absent if there is no backlog. */
@@ -51,11 +51,11 @@ export interface Status {
   readonly redeliveries: readonly RedeliveryReport[];
 }
 
-/** A running instance adds these. */
+/** A running instance adds the following. */
 export interface RunningStatus extends Status, Health {
   /** What is failing although records are accepted; empty if nothing is. */
   readonly degraded: readonly string[];
-  /** All of both with what to do about each; absent in the answer of an older version. */
+  /** All `notReady` and `degraded` reasons with their remedies; absent in the answer of an older version. */
   readonly troubles?: readonly Trouble[];
 }
 
@@ -64,12 +64,12 @@ export interface Trouble {
   /** `error`: records are not accepted. */
   readonly severity: "error" | "warning";
   readonly message: string;
-  /** What to do: sentences. */
+  /** What to do, in sentences. */
   readonly remedy: string;
 }
 
 /**
- * After a start, the ledger counts the rows since its last snapshot again. Until it has, they are missing from the counters and
+ * After a start, the ledger counts the rows since its last snapshot again. Until then, they are missing from the counters and
  * from the ledger's terms of the conservation sums.
  */
 export type CounterState =
@@ -113,7 +113,7 @@ export function statusOf(deps: StatusDeps): Status {
 }
 
 /**
- * Why records cannot be accepted. The journal's reason is also the one with which an append fails and a receiver answers 503, so
+ * Why records cannot be accepted. The journal's reason is also the one for which an append fails and a receiver answers 503, so
  * they cannot disagree.
  */
 export function notReadyReasons({ space }: Pick<Journal, "space">, isEnding: boolean): readonly string[] {

@@ -1,8 +1,8 @@
-/** What is wrong with a running instance, and what to do about it: the same words for `/readyz`, `status` and the live page. */
+/** What is wrong with a running instance, and what to do about it, worded alike for `/readyz`, `status` and the live page. */
 import { timeText } from "../lib/rfc3339.ts";
 import type { Health, PollHealth, SignalHealth, Trouble } from "./status.ts";
 
-/** All of it, the worst first. It quotes nobody else, because `/readyz` shows it without a token. */
+/** All troubles, the worst first. They quote no other program, because `/readyz` shows them without a token. */
 export function troublesOf(health: Health): readonly Trouble[] {
   const notReady = health.notReady.map((message): Trouble => ({
     severity: "error",
@@ -12,7 +12,7 @@ export function troublesOf(health: Health): readonly Trouble[] {
   return [...notReady, ...degradedTroubles(health)];
 }
 
-/** Of several tailnets, each message begins with the name of its tailnet. */
+/** The troubles of all tailnets; with several, each message begins with the name of its tailnet. */
 export function troublesOfAll(
   tailnets: readonly { readonly name: string; readonly health: Health }[],
 ): readonly Trouble[] {
@@ -28,12 +28,12 @@ export function degradedReasons(health: Omit<Health, "notReady">): readonly stri
   return degradedTroubles(health).map(({ message }) => message);
 }
 
-/** The remedies of some troubles, each once. */
+/** The distinct remedies of some troubles. */
 export function remediesOf(troubles: readonly Trouble[]): readonly string[] {
   return [...new Set(troubles.map(({ remedy }) => remedy))];
 }
 
-/** What to do by how the reason begins why records are not accepted. */
+/** Remedies by the beginning of the reason why records are not accepted. */
 const refusals: readonly (readonly [reason: RegExp, remedy: string])[] = [
   [
     /^the journal is full/,
@@ -86,7 +86,7 @@ function pollTrouble(poll: PollHealth): Trouble {
   return warning(message, joined([poll], atTailscale));
 }
 
-/** `name`: of a further destination; empty for the primary one. */
+/** `name`: the name of a further destination; empty for the primary one. */
 function exportTroubles(signals: Health["export"], name: string): readonly Trouble[] {
   return (["logs", "metrics"] as const).flatMap((signal) => {
     const { why, since, leftOut = 0, kind } = signals[signal];
@@ -104,10 +104,10 @@ function exportTroubles(signals: Health["export"], name: string): readonly Troub
 const rejectedSeries =
   "The log names the series and the backend's reason. Raise the backend's limit, or lower cardinality.*; they are tried again every 10 metric intervals.";
 
-/** The code of the backend's answer stands behind its address or behind our own words: the rest of it is the backend's. */
+/** The status code in the backend's answer, after its address or a fixed text; the rest of the answer is the backend's own. */
 const answerCode = /^(?:\S+: |the backend rejects all metrics: )?HTTP (\d{3})/;
 
-/** By the code of the backend's answer. */
+/** Depends on the status code in the backend's answer. */
 function exportRemedy({ kind, why = "" }: SignalHealth, signal: string, destination: string): string {
   const at = (setting: string): string => (destination === "" ? `otlp.${setting}` : `the ${setting} of ${destination}`);
   if (kind === "dead") return "Nothing to do: it restarts by itself. If it happens again, report it with the log.";
@@ -124,7 +124,7 @@ function exportRemedy({ kind, why = "" }: SignalHealth, signal: string, destinat
   return `Check ${at("endpoint")}, and whether the backend is running and can be reached: tailscale2otel check --online tests it.`;
 }
 
-/** What the API's answers say, each once. */
+/** The distinct remedies from the API's answers. */
 function joined(failures: readonly { readonly remedy?: string }[], otherwise: string): string {
   return [...new Set(failures.map(({ remedy }) => remedy ?? otherwise))].join(" ");
 }

@@ -22,9 +22,7 @@ export interface AppDeps {
   readonly workerEntry: URL;
   /** Called when the reader of standard output closes it; with `otlp.protocol = "stdout"` there is nothing left to do. */
   readonly onStdoutClosed: () => void;
-  /**
-   * Called when the journal is damaged and accepts nothing more; the next start salvages it. Absent: it keeps refusing records.
-   */
+  /** Called when the journal is damaged and accepts nothing more; the next start salvages it. Absent: records are refused. */
   readonly onDamage?: () => void;
 }
 

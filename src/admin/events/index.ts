@@ -1,6 +1,6 @@
 /**
- * The accepted events of a running instance, read from the journal page by page: what `tail` shows. A reader says where it
- * is, so nothing is kept for it; while nobody reads, this costs nothing.
+ * The accepted events of a running instance, read from the journal page by page, as `tail` shows them. Readers send their
+ * position, so no state is kept for them, and nothing is done while nobody reads.
  */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import { Refusal } from "../../errors.ts";
@@ -30,30 +30,30 @@ export interface EventFeedDeps extends EventReaderDeps {
   readonly clock: Clock;
 }
 
-/** Events on one page, and how long a request may wait. */
+/** Maximum events per page, and how long a request may wait. */
 export const maxEvents = 2000;
 export const maxWaitMs = 30_000;
 
-/** Of the free text that is searched for. */
+/** Maximum length of the free text to search for. */
 export const maxTextCharacters = 256;
 
-/** Requests at once, and those of them that may wait for events: who waits keeps nobody from searching. */
+/** Maximum requests at once, and how many of them may wait for events, so that waiting never prevents searching. */
 const maxRequests = 64;
 const maxWaiting = 48;
 
-/** What reading needs is dropped after so long without a request. */
+/** The reader is closed after this time without a request. */
 const idleMs = 30_000;
 
 export class EventFeed {
   readonly #deps: EventFeedDeps;
-  /** For all who read the journal because somebody looks. */
+  /** Shared by all who read the journal for viewers. */
   readonly pace = new Pace();
   readonly #ending = new AbortController();
   #opened: EventReader | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
   #requests = 0;
   #waiting = 0;
-  /** By the last row and what is asked for. */
+  /** Reads in progress, by the last row and the query. */
   readonly #reading = new Map<string, Promise<EventPage>>();
 
   constructor(deps: EventFeedDeps) {
@@ -65,8 +65,8 @@ export class EventFeed {
   }
 
   /**
-   * Pages that follow the journal ask for the same when something has come: they share one answer.
-   * @throws {Refusal} `overloaded` if too many ask at once, `unparsable` for a position that is none.
+   * Pages that follow the journal send the same query when something arrives, so they share one answer.
+   * @throws {Refusal} `overloaded` if there are too many requests at once, `unparsable` for an invalid position.
    */
   read(query: EventQuery): Promise<EventPage> {
     if (query.waitMs > 0) return this.#readAlone(query);
@@ -95,13 +95,13 @@ export class EventFeed {
     });
   }
 
-  /** The event with its texts whole; nothing if it has left the journal. @throws {Refusal} like `read`. */
+  /** The event with its texts in full; `undefined` if it has left the journal. @throws {Refusal} like `read`. */
   whole(id: string): Promise<AcceptedEvent | undefined> {
     const { place, isOurs } = placeOf(this.#deps.journal, id, "id");
     return this.#admitted("reads", () => this.pace.step(() => (isOurs ? this.#reader.whole(place) : undefined)));
   }
 
-  /** Those who wait are refused. */
+  /** Refuses requests that are still waiting. */
   close(): void {
     this.#ending.abort();
     this.pace.wake();
@@ -147,7 +147,7 @@ export class EventFeed {
     };
   }
 
-  /** The last events of all, or those before a place or a time. If those of all are too much for a page, it begins with the first of them. */
+  /** The last events of all, or before a place or a time. If the last of all exceed a page, it begins with the first of them. */
   async #readLast(
     query: EventQuery,
     most: number,

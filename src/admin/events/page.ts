@@ -1,17 +1,17 @@
-/** Pages of events: what is asked for and answered, and positions in the journal as text. */
+/** Pages of events: queries, answers, and positions in the journal as text. */
 import type { LogEvent } from "../../catalogue/log-event.ts";
 import { Refusal } from "../../errors.ts";
 import type { Journal, LogPosition } from "../../journal/index.ts";
 import type { RecordType, Source } from "../../records/types.ts";
 import type { EventFilter } from "./wanted.ts";
 
-/** One of `from`, `since` and `last` says where to begin; without any, with what is accepted from now on. */
+/** One of `from`, `since` and `last` says where to begin; without any, the page begins with what is accepted from now on. */
 export interface EventQuery extends EventFilter {
-  /** A position: an event's `id`, or `next` of the page before. */
+  /** A position: an event's `id`, or `next` of the previous page. */
   readonly from?: string;
-  /** Epoch milliseconds: with what was received then. */
+  /** Begins with what was received at this time, epoch milliseconds. */
   readonly since?: number;
-  /** With the last events that match: of all, of those before a position, or of those received before a time. */
+  /** Begins with the last matching events: of all, of those before a position, or of those received before a time. */
   readonly last?: number;
   readonly before?: string;
   /** Epoch milliseconds. */
@@ -21,7 +21,7 @@ export interface EventQuery extends EventFilter {
   readonly waitMs: number;
 }
 
-/** An accepted event: a log record as it would be exported, and where it is in the journal. Times are RFC 3339. */
+/** An accepted event: a log record as it would be exported, and its place in the journal. Times are RFC 3339. */
 export interface AcceptedEvent extends Omit<LogEvent, "time" | "observedTime"> {
   readonly id: string;
   readonly type: RecordType;
@@ -35,30 +35,30 @@ export interface EventPage {
   readonly events: readonly AcceptedEvent[];
   /** Where the next page begins. */
   readonly next: string;
-  /** All that was accepted so far has been read. */
+  /** Everything accepted so far has been read. */
   readonly isEnd: boolean;
-  /** How long ago the oldest row was received that has not been read; 0 at the end. */
+  /** Age in seconds of the oldest unread row; 0 at the end. */
   readonly behindSeconds: number;
   /** What cannot be shown before these events. */
   readonly gap?: Gap;
-  /** For a query with `since`, if rows have left: when the oldest one was received that is still there. */
+  /** For a query with `since`, if rows have been deleted: when the oldest remaining one was received. */
   readonly oldest?: string;
   /** For a query with `last`. */
   readonly back?: SearchedBack;
 }
 
-/** How far the search for the last events has got. */
+/** How far the search for the last events has come. */
 export interface SearchedBack {
-  /** The position for `before` that goes on with the search. */
+  /** The value of `before` that continues the search. */
   readonly before: string;
-  /** When what was searched last was received; absent if the journal is empty. */
+  /** When the row searched last was received; absent if the journal is empty. */
   readonly to?: string;
-  /** Nothing is before that: the whole journal has been searched. */
+  /** The whole journal has been searched: nothing is before this. */
   readonly isStart: boolean;
 }
 
 /**
- * `deleted`: rows that have left by `state.retention`, `state.max_bytes` or a purge. `damaged`: rows that cannot be read.
+ * `deleted`: rows removed by `state.retention`, `state.max_bytes` or a purge. `damaged`: rows that cannot be read.
  * `other_journal`: the position belongs to another journal, so reading begins with the first row of this one.
  */
 export interface Gap {
@@ -66,11 +66,11 @@ export interface Gap {
   readonly rows: number;
 }
 
-/** A page while it is read. */
+/** A page while it is being read. */
 export interface OpenPage {
   readonly events: AcceptedEvent[];
   place: LogPosition;
-  /** Of its events, about. */
+  /** Approximate length of its events. */
   characters: number;
   gap: Gap | undefined;
 }
@@ -87,12 +87,12 @@ export function startOf(seq: number): LogPosition {
 
 type Positions = Pick<Journal, "identity" | "lastSeq">;
 
-/** The position as text. It says in which journal it is. */
+/** The position as text, which identifies its journal. */
 export function idOf({ identity }: Pick<Journal, "identity">, { seq, record, logRecord }: LogPosition): string {
   return `${identity.createdAt.toString(36)}.${seq}.${record}.${logRecord}`;
 }
 
-/** `name`: of the parameter. @throws {Refusal} `unparsable` */
+/** `name`: the name of the parameter. @throws {Refusal} `unparsable` */
 export function placeOf(
   journal: Positions,
   text: string,

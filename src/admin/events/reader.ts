@@ -1,4 +1,4 @@
-/** Reads events from the journal, a few milliseconds at a time: about 10 µs per connection that is shown, 1 µs per other one. */
+/** Reads events from the journal, a few milliseconds at a time: about 10 µs per connection shown, 1 µs per other one. */
 import type { LogEvent } from "../../catalogue/log-event.ts";
 import { formatRfc3339, timeText } from "../../lib/rfc3339.ts";
 import { Refusal } from "../../errors.ts";
@@ -14,17 +14,17 @@ export interface EventReaderDeps {
   readonly settings: ProcessorSettings;
 }
 
-/** How long one call reads. */
+/** How long one call may read. */
 const stepMs = 8;
 
-/** A page ends behind this much text. */
+/** A page ends after this much text. */
 export const maxPageCharacters = 1024 * 1024;
 
 const headsAtOnce = 200;
-/** Events made between two looks at the clock. */
+/** Events built between two checks of the clock. */
 const eventsAtOnce = 128;
 
-/** The row that is decoded. */
+/** The currently decoded row. */
 interface OpenRow {
   readonly head: RowHead;
   readonly source: Source;
@@ -36,7 +36,7 @@ export interface FoundEvent {
   readonly event: AcceptedEvent;
 }
 
-/** Newest first. `before`: what is before it in the row has not been searched; nothing if all of it was. */
+/** Newest first. `before`: the rest of the row before this place has not been searched; `undefined` if all of it has. */
 export interface LastEvents {
   readonly found: readonly FoundEvent[];
   readonly before: LogPosition | undefined;
@@ -56,8 +56,8 @@ export class EventReader {
   }
 
   /**
-   * Reads on until the page is full, a gap follows its events, or the time is over. Resolves with whether all is read. This,
-   * `lastEvents` and `whole` are called one after another.
+   * Reads on until the page is full, a gap follows its events, or the time is up. Resolves with true if everything has been read.
+   * Calls of this, `lastEvents` and `whole` must not overlap.
    */
   async advance(page: OpenPage, query: Pick<EventQuery, "limit">, wanted: Wanted): Promise<boolean> {
     const { lastSeq } = this.#journal;
@@ -79,17 +79,17 @@ export class EventReader {
     return true;
   }
 
-  /** @throws {Refusal} `shutting_down` once this is closed, as does whatever reads. */
+  /** @throws {Refusal} `shutting_down` once this is closed, like every method that reads. */
   heads(fromSeq: number, rows: number): Promise<readonly RowHead[]> {
     return this.#answered(() => this.#reader.heads(fromSeq, rows));
   }
 
-  /** The heads of rows from `from` up to, but not including, `to` that may hold wanted events. */
+  /** The heads of rows from `from` up to `to` (exclusive) that may contain wanted events. */
   async wanted(from: number, to: number, { inRow }: Wanted): Promise<readonly RowHead[]> {
     return (await this.heads(from, to - from)).filter((head) => head.seq < to && inRow(head));
   }
 
-  /** The first row that was received then or later, by halving: rows are in the order of their receipt. */
+  /** The first row received at that time or later, by binary search: rows are in the order of receipt. */
   async seqAt(time: number, end: number): Promise<number> {
     let low = (await this.heads(1, 1))[0]?.seq ?? end;
     let high = end;
@@ -102,7 +102,7 @@ export class EventReader {
     return low;
   }
 
-  /** The last events in a row that are wanted, at most so many: before a place in it, and as far as a few milliseconds reach. */
+  /** The last wanted events in a row, at most `most`: before a place in it, and as far as a few milliseconds reach. */
   async lastEvents(head: RowHead, wanted: Wanted, most: number, before?: LogPosition): Promise<LastEvents> {
     const endsAt = performance.now() + stepMs;
     const row = await this.#open(head);
@@ -127,7 +127,7 @@ export class EventReader {
     return { found, before: { seq, record, logRecord } };
   }
 
-  /** The event at a place with its texts whole; nothing if it has left or cannot be read. */
+  /** The event at a place with its texts in full; `undefined` if it has been deleted or cannot be read. */
   async whole({ seq, record, logRecord }: LogPosition): Promise<AcceptedEvent | undefined> {
     const [head] = await this.heads(seq, 1);
     const row =
@@ -141,7 +141,7 @@ export class EventReader {
     this.#reader.close();
   }
 
-  /** What a reader answers that is closed meanwhile means nothing. */
+  /** Answers of a reader that was closed in the meantime are discarded. */
   async #answered<Answer>(read: () => Awaitable<Answer>): Promise<Answer> {
     try {
       const answer = await read();
@@ -152,7 +152,7 @@ export class EventReader {
     throw new Refusal("shutting_down", "the program is stopping");
   }
 
-  /** Takes the row's events from the page's place on. Returns whether that was all of them. */
+  /** Adds the row's events from the page's place on. Returns true if it reached the end of the row. */
   #take(page: OpenPage, row: OpenRow, { limit }: Pick<EventQuery, "limit">, wanted: Wanted, endsAt: number): boolean {
     const { seq, records } = row.head;
     for (let { record, logRecord } = page.place; record < records; record++, logRecord = 0) {
@@ -205,7 +205,7 @@ export class EventReader {
   }
 }
 
-/** Goes on at `seq`, behind rows that cannot be shown. Returns whether the page can: it says so at its beginning only. */
+/** Skips to `seq`, past rows that cannot be shown. Returns false if the page must end first: a gap can only be at its start. */
 function skip(page: OpenPage, reason: Gap["reason"], seq: number): boolean {
   const { events, gap, place } = page;
   if (events.length > 0 || (gap !== undefined && gap.reason !== reason)) return false;
@@ -214,7 +214,7 @@ function skip(page: OpenPage, reason: Gap["reason"], seq: number): boolean {
   return true;
 }
 
-/** Of its text, about. */
+/** Approximate length of an event's text. */
 export function charactersOf({ body, attributes }: Pick<LogEvent, "body" | "attributes">): number {
   let characters = body.length + 200;
   for (const value of Object.values(attributes)) characters += String(value).length + 30;

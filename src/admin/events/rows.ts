@@ -1,4 +1,4 @@
-/** Rows of the journal as the events that a person looks at: one per connection, audit record and webhook event, privacy applied. */
+/** Decodes rows of the journal into events for viewers, with privacy: one per connection, audit record and webhook event. */
 import type { LogEvent } from "../../catalogue/log-event.ts";
 import { decodePlain } from "../../records/plain.ts";
 import type { Row } from "../../journal/index.ts";
@@ -12,26 +12,26 @@ import { FlowRowDecoder } from "../../records/flow/rows.ts";
 import { linesOf } from "../../records/json.ts";
 import type { NamesEnd, Wanted } from "./wanted.ts";
 
-/** An event of a record, and its number there. */
+/** An event of a record, and its number in the record. */
 export type NumberedEvent = readonly [number: number, event: LogEvent];
 
-/** A decoded row. It is valid until the next one is opened. */
+/** A decoded row, valid until the next one is opened. */
 export interface EventRow {
-  /** How many events a record makes. */
+  /** How many events a record has. */
   eventsOf(record: number): number;
-  /** Events `from` up to, but not including, `to` of a record that are wanted; none if it does not decode. */
+  /** The wanted events of a record from `from` up to `to` (exclusive); none if it does not decode. */
   events(record: number, from: number, to: number, wanted: Pick<Wanted, "end" | "event">): readonly NumberedEvent[];
-  /** The event with that number of a record, with its texts whole; nothing if there is none. */
+  /** The event of a record with that number, with its texts in full; `undefined` if there is none. */
   whole(record: number, number: number): LogEvent | undefined;
 }
 
-/** Of an event that is shown alone: larger than a policy file. Only the beginning of a text is searched for what privacy hides. */
+/** Limits for an event shown alone: enough for a policy file, but with privacy only as much as is searched for what it hides. */
 const wholeTexts = (hasPrivacy: boolean): TextLimits => {
   const bytes = hasPrivacy ? maxBodyBytes : 2 * 1024 * 1024;
   return { attributeBytes: bytes, bodyBytes: bytes };
 };
 
-/** Decodes rows one after another; holds a few megabytes. */
+/** Decodes rows one after another; uses a few megabytes. */
 export class EventRows {
   readonly #settings: ProcessorSettings;
   readonly #describer: FlowDescriber;
@@ -40,7 +40,7 @@ export class EventRows {
 
   constructor(settings: ProcessorSettings) {
     this.#settings = settings;
-    // Shown whatever is exported.
+    // Independent of the mode that is exported.
     this.#describer = new FlowDescriber({ ...settings, flowLogMode: "per_connection" });
   }
 
@@ -99,8 +99,8 @@ export class EventRows {
 }
 
 /**
- * The numbers of a record's events, `from` up to, but not including, `to`, one of whose ends is wanted. Without making events:
- * an end has the same attribute set in all of them. `describer` is at the record.
+ * The numbers of a record's events from `from` up to `to` (exclusive) that have a wanted end. Builds no events: an end has the
+ * same attribute set in all of them. `describer` is at the record.
  */
 function withEnd(
   describer: FlowDescriber,

@@ -1,4 +1,4 @@
-/** Searches the journal backwards for events, in steps and for two seconds: whoever asks goes on where the search has got to. */
+/** Searches the journal backwards for events, in steps and for up to two seconds; the next request can continue from there. */
 import type { LogPosition } from "../../journal/index.ts";
 import type { Pace } from "../pace.ts";
 import { startOf } from "./page.ts";
@@ -8,38 +8,38 @@ import type { Wanted } from "./wanted.ts";
 /** How long to search for events that match, if they are rare. */
 export const searchMs = 2000;
 
-/** Heads of rows that are read in a step. */
+/** Heads of rows read per step. */
 const headsAtOnce = 1000;
 
 export interface BackSearch {
   readonly from: LogPosition;
   readonly wanted: Wanted;
-  /** The search ends with so many. */
+  /** The search ends with this many events. */
   readonly most: number;
-  /** What to do once the events are as much text as a page holds: end, or go on with their places alone. */
+  /** What to do once the events fill a page: end, or continue with their places only. */
   readonly beyondPage: "end" | "places";
-  /** Read anew for each step: the feed may close. */
+  /** Called again for each step, because the feed may close. */
   readonly reader: () => EventReader;
   readonly pace: Pick<Pace, "step">;
 }
 
 export interface Searched {
-  /** Newest first. Those beyond a page have no event. */
+  /** Newest first. Those beyond a page have only a place. */
   readonly found: readonly (Pick<FoundEvent, "place"> & Partial<FoundEvent>)[];
-  /** All that is wanted between this and `from` has been found. */
+  /** Everything wanted between this and `from` has been found. */
   readonly reached: LogPosition;
-  /** Nothing is before that. */
+  /** Nothing is before `reached`. */
   readonly isStart: boolean;
 }
 
-/** Searches from a place backwards until it has found enough, the time is over, or the journal begins. @throws {Refusal} once the feed is closed. */
+/** Searches backwards until it has enough, runs out of time or reaches the start. @throws {Refusal} once the feed is closed. */
 export async function searchBack({ from, wanted, most, beyondPage, reader, pace }: BackSearch): Promise<Searched> {
   const endsAt = performance.now() + searchMs;
   const first = (await reader().heads(1, 1))[0]?.seq ?? from.seq;
   const found: Searched["found"][number][] = [];
   let reached = from;
   let characters = 0;
-  /** The row of `from` is searched as well if that is inside of it. */
+  /** The row of `from` is included if `from` is inside it. */
   let to = from.record > 0 || from.logRecord > 0 ? from.seq + 1 : from.seq;
   while (to > first) {
     const lowest = Math.max(first, to - headsAtOnce);

@@ -1,4 +1,4 @@
-/** Which events are asked for: by type, severity, node and free text. What the head of a row tells is decided without decoding the row. */
+/** Filters events by type, severity, node and free text; what the head of a row tells is decided without decoding the row. */
 import { eventWords } from "../../catalogue/event-words.ts";
 import {
   flowEventName,
@@ -14,31 +14,31 @@ import { type RecordType, recordTypes } from "../../records/types.ts";
 export interface EventFilter {
   /** Empty: all. */
   readonly types: readonly RecordType[];
-  /** Patterns for the name or address of either end, in which `*` and `?` are wildcards; one has to match. Empty: all. */
+  /** Patterns for the name or address of either end, with the wildcards `*` and `?`; one has to match. Empty: all. */
   readonly nodes: readonly string[];
-  /** At least. */
+  /** Minimum severity. */
   readonly severity?: Severity;
-  /** Words that all have to be in the event, ignoring case: each in its name, its body, the value of an attribute, or the words in which the page shows it. */
+  /** Words that must all occur, ignoring case: each in the event's name, body, an attribute value, or the words on the page. */
   readonly text?: string;
 }
 
-/** Whether attributes name an end that is asked for; those of an event, or those that many connections share. */
+/** True if attributes name a wanted end; they may be those of an event, or those that many connections share. */
 export type NamesEnd = (of: { readonly attributes: LogAttributes }) => boolean;
 
 export interface Wanted {
-  /** Whether the row may hold such events. */
+  /** True if the row may contain wanted events. */
   readonly inRow: (head: Pick<RowHead, "type">) => boolean;
-  /** `undefined`: every end is asked for. */
+  /** `undefined` if every end is wanted. */
   readonly end: NamesEnd | undefined;
-  /** Whether an event whose end is asked for is asked for itself. `undefined`: each one is. */
+  /** True if an event with a wanted end is wanted itself. `undefined` if every one is. */
   readonly event: ((event: LogEvent) => boolean) | undefined;
 }
 
-/** The filter as questions: first about the head of a row, then about an end, last about an event. */
+/** The filter as predicates: on the head of a row, then on an end, then on an event. */
 export function wantedOf({ types, nodes, severity = "INFO", text = "" }: EventFilter): Wanted {
   const least = severityNumbers[severity];
   const words = wordsOf(text);
-  // Connections are never more than information.
+  // Connections are never above INFO.
   const isPossible = (type: RecordType): boolean => type !== "flow" || least <= severityNumbers.INFO;
   const possible = new Set<RowHead["type"]>((types.length === 0 ? recordTypes : types).filter(isPossible));
   const isSevere = (event: LogEvent): boolean => severityNumbers[event.severity] >= least;
@@ -52,7 +52,7 @@ export function wantedOf({ types, nodes, severity = "INFO", text = "" }: EventFi
   };
 }
 
-/** Each only once, without those that are inside of another. */
+/** Each word once, without those contained in another one. */
 function wordsOf(text: string): readonly string[] {
   const words = text.toLowerCase().split(/\s+/);
   return words.filter(
@@ -60,7 +60,7 @@ function wordsOf(text: string): readonly string[] {
   );
 }
 
-/** Values are divided by line breaks, which are in no word. What a person reads in a list is found as well. */
+/** Values are separated by line breaks, which no word contains. The words shown in a list count too. */
 function hasWords(event: LogEvent, words: readonly string[]): boolean {
   if (words.length === 0) return true;
   const { name, body, attributes } = event;
@@ -69,7 +69,7 @@ function hasWords(event: LogEvent, words: readonly string[]): boolean {
   return words.every((word) => all.includes(word));
 }
 
-/** Attributes that name an end of an event. */
+/** Attributes that name one end of an event. */
 const endAttributes = [
   "tailscale.src.node",
   "tailscale.dst.node",
@@ -79,7 +79,7 @@ const endAttributes = [
   "tailscale.webhook.node.device.name",
 ];
 
-/** A pattern has to match all of a name, or a name up to its first dot. */
+/** A pattern has to match the whole name, or the name up to its first dot. */
 function namesEndOf(patterns: readonly string[]): NamesEnd | undefined {
   if (patterns.length === 0) return undefined;
   const matchers = patterns.map(globMatcher);

@@ -1,4 +1,4 @@
-/** Builds the live page into a few compressed files; called as a macro, while the program itself is transpiled. */
+/** Builds the live page into a few compressed files. Called as a macro while the program is transpiled. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { gzipSync } from "node:zlib";
 export interface BundledFile {
   readonly path: string;
   readonly type: string;
-  /** Of its content. */
+  /** Hash of the content. */
   readonly hash: string;
   /** gzip, in base64. */
   readonly content: string;
@@ -17,12 +17,12 @@ export interface BundledFile {
 
 const source = join(import.meta.dirname, "../../page");
 
-/** What is bundled: the worker, the page and its look. */
+/** What is bundled: the worker, the page and its style. */
 export const pageEntries = ["map/layout-worker.ts", "main.tsx", "style.css"] as const;
 
 const javascript = "text/javascript; charset=utf-8";
 
-/** The page's files by their paths. What the HTML names is asked for with its hash, so that browsers keep it for ever. */
+/** The page's files by path. The HTML requests its files with their hashes, so that browsers cache them forever. */
 export function bundle(): readonly BundledFile[] {
   const [workerEntry, scriptEntry, styleEntry] = pageEntries;
   const worker = named("layout", "js", built(workerEntry, []));
@@ -38,10 +38,10 @@ export function bundle(): readonly BundledFile[] {
 }
 
 interface NamedFile {
-  /** As the HTML in the source calls it. */
+  /** As named by the HTML in the source. */
   readonly original: string;
   readonly path: string;
-  /** The path with its version. */
+  /** The path with its hash. */
   readonly address: string;
   readonly type: string;
   readonly bytes: Uint8Array;
@@ -67,7 +67,7 @@ function read(name: string): Buffer {
   return readFileSync(join(source, name));
 }
 
-/** A macro may not call the bundler of its own process. @throws {Error} with the compiler's words. */
+/** Uses a process of its own, because a macro may not call the bundler. @throws {Error} with the compiler's message. */
 function built(entry: string, flags: readonly string[]): Uint8Array {
   const args = ["build", join(source, entry), "--minify", "--production", "--target=browser", ...flags];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: source, maxBuffer: 64 * 1024 ** 2 });

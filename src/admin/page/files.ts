@@ -1,4 +1,4 @@
-/** The files of the live page, inside the program. Loaded when somebody opens the page. */
+/** The files of the live page, embedded in the program and loaded when somebody opens the page. */
 import type { BundledFile } from "./bundle.ts";
 import { bundle } from "./bundle.ts" with { type: "macro" };
 

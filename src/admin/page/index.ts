@@ -1,9 +1,9 @@
-/** The routes of the live page: its HTML, and the files that it loads. They hold no data, so no token is required. */
+/** The routes of the live page: its HTML and the files that it loads. They contain no data, so no token is required. */
 import { gunzipSync } from "node:zlib";
 import { type Exchange, type HttpAnswer, jsonResponse } from "../../http/exchange.ts";
 import type { Route } from "../../http/router.ts";
 
-/** Every file by its path, so that the program knows them before it loads any. */
+/** The paths of all files, known before any file is loaded. */
 const paths = ["/page/main.js", "/page/layout.js", "/page/style.css", "/page/icon.svg"];
 
 export const pageRoutes: readonly Route[] = [
@@ -13,14 +13,14 @@ export const pageRoutes: readonly Route[] = [
 
 type Asked = Pick<Exchange, "path" | "request">;
 
-/** Programs that ask for JSON are told that there is none here. */
+/** Programs that ask for JSON get 404. */
 function answerWithHtml(exchange: Asked): HttpAnswer | Promise<HttpAnswer> {
   const accept = exchange.request.headers.get("accept") ?? "*/*";
   return /text\/html|\*\/\*/.test(accept) ? answerWithFile(exchange) : notFound;
 }
 
 async function answerWithFile({ path, request }: Asked): Promise<HttpAnswer> {
-  // Loaded with the first request: an instance at which nobody looks does without.
+  // Loaded by the first request, so that an instance whose page is not used does without.
   const { pageFiles } = await import("./files.ts");
   const file = pageFiles.find((one) => one.path === path);
   if (file === undefined) return notFound;
@@ -42,7 +42,7 @@ async function answerWithFile({ path, request }: Asked): Promise<HttpAnswer> {
 
 const notFound = jsonResponse(404, { text: "Not found" });
 
-/** Nothing is loaded from elsewhere, nothing inline runs, and no text becomes code or markup. */
+/** Nothing is loaded from elsewhere, no inline code runs, and no text becomes code or markup. */
 const contentSecurityPolicy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -53,7 +53,7 @@ const contentSecurityPolicy = [
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
-  // Not even the page's own code may turn text into markup or scripts; the map names its worker by a policy.
+  // Not even the page's own code may turn text into markup or scripts; the map creates its worker through a policy.
   "require-trusted-types-for 'script'",
   "trusted-types layout-worker",
 ].join("; ");
@@ -63,7 +63,7 @@ const pageHeaders = {
   "cross-origin-opener-policy": "same-origin",
 } as const;
 
-/** RFC 9110, section 13.1.2: the weak comparison. */
+/** Weak comparison (RFC 9110, section 13.1.2). */
 function isKnown(ifNoneMatch: string | null, etag: string): boolean {
   const bare = (text: string): string => text.trim().replace(/^W\//, "");
   return ifNoneMatch !== null && ifNoneMatch.split(",").some((one) => bare(one) === bare(etag) || bare(one) === "*");

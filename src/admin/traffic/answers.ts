@@ -1,4 +1,4 @@
-/** What the endpoints about traffic answer, as the page reads it. Times are epoch milliseconds. */
+/** The answers of the traffic endpoints, as the page reads them. Times are epoch milliseconds. */
 import type { Kind } from "../../ledger/minute.ts";
 
 export type { Kind } from "../../ledger/minute.ts";
@@ -12,16 +12,16 @@ export interface KindSeries {
 
 export type SeriesByKind = Readonly<Record<Kind, KindSeries>>;
 
-/** One sample per minute of acceptance; minutes without records are left out. */
+/** One sample per minute of acceptance; minutes without records are omitted. */
 export interface Traffic {
   readonly since: number;
   readonly until: number;
   readonly stepSeconds: 60;
   /** False while minutes are being rebuilt from the journal. */
   readonly isComplete: boolean;
-  /** With nodes: whether there were more pairs than each minute keeps, so that some of theirs may be missing. */
+  /** With `nodes`: true if some minutes had more pairs than are kept, so that some of theirs may be missing. */
   readonly isPartial: boolean;
-  /** The begin of each minute. */
+  /** The start of each minute. */
   readonly at: number[];
   readonly series: SeriesByKind;
   readonly audit: number[];
@@ -38,14 +38,14 @@ export interface TrafficPair {
   readonly kinds: Partial<Record<Kind, number>>;
 }
 
-/** How a node is reached: bytes on the wire by path, as its peers report them. */
+/** How a node is reached: bytes on the wire by path, as reported by its peers. */
 export interface TrafficNode {
   readonly name: string;
   readonly kinds: Partial<Record<"direct" | "relayed" | "physical", number>>;
 }
 
 export interface TrafficService {
-  /** Of the service at the port of the destination, or of the transport if that port has none. */
+  /** The name of the service at the destination port, or of the transport if the port has none. */
   readonly name: string;
   readonly isTransport: boolean;
   readonly entries: number;
@@ -61,11 +61,11 @@ export interface TrafficMap {
   readonly nodes: readonly TrafficNode[];
   /** As reported, without physical traffic. */
   readonly services: readonly TrafficService[];
-  /** Reports of no pair above. */
+  /** Reports that belong to none of the pairs above. */
   readonly others: { readonly entries: number; readonly bytes: number };
 }
 
-/** What came in within some seconds up to `at`. */
+/** What arrived within some seconds up to `at`. */
 export interface TrafficSample {
   readonly at: number;
   readonly seconds: number;

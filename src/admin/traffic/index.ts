@@ -1,6 +1,6 @@
 /**
  * Traffic of a running instance for the page: by minute, as a map of nodes, and live. Answers are computed in short steps and
- * kept for some seconds, so that a hundred pages that look at the same cost what one costs.
+ * cached for some seconds, so that a hundred pages with the same view cost as much as one.
  */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import type { Clock } from "../../lib/clock.ts";
@@ -32,13 +32,13 @@ export interface TrafficDeps {
 }
 
 export interface TimeRange {
-  /** Epoch milliseconds; absent: an hour before `until`, and now. */
+  /** Epoch milliseconds; the defaults are an hour before `until`, and now. */
   readonly since?: number | undefined;
   readonly until?: number | undefined;
 }
 
 export interface SeriesQuery extends TimeRange {
-  /** Names as they are shown; empty: all traffic. */
+  /** Names as shown; empty: all traffic. */
   readonly nodes: readonly string[];
 }
 
@@ -52,10 +52,10 @@ export const maxPairs = 2000;
 
 const hourMs = 3_600_000;
 
-/** How long one step works. */
+/** How long one step may work. */
 const stepMs = 8;
 
-/** How often to look whether there is something to rebuild. */
+/** Interval between checks for minutes to rebuild. */
 const rebuildMs = 1000;
 
 /** Nothing is sampled or rebuilt before `start`; answers are computed at any time. */
@@ -85,7 +85,7 @@ export function createTraffic(deps: TrafficDeps) {
     isRebuilding = false;
   }
 
-  /** Whole minutes: the last one is there up to now. */
+  /** Rounds to whole minutes; the last one is included up to now. */
   function rangeOf({ since, until = clock() + 1 }: TimeRange): { readonly since: number; readonly until: number } {
     const end = Math.ceil(until / minuteMs) * minuteMs;
     const begin = since ?? until - hourMs;
@@ -109,7 +109,7 @@ export function createTraffic(deps: TrafficDeps) {
   }
 
   return {
-    /** @throws {Refusal} `overloaded` if too many different answers are asked for at once. */
+    /** @throws {Refusal} `overloaded` if too many different answers are requested at once. */
     series({ nodes, ...query }: SeriesQuery): Promise<Traffic> {
       const range = rangeOf(query);
       const { since, until } = range;
@@ -135,9 +135,9 @@ export function createTraffic(deps: TrafficDeps) {
     recent: (): RecentTraffic => samples.recent(),
     /** Calls back with each sample of five seconds, until the feed stops. */
     onSample: (listener: (sample: TrafficSample) => void): void => samples.onSample(listener),
-    /** Ends a sample before its time. */
+    /** Ends the current sample early. */
     takeSample: (): void => samples.sample(),
-    /** Begins to take samples, and to rebuild minutes if there are any to rebuild. */
+    /** Starts to take samples, and to rebuild minutes if necessary. */
     start(): void {
       samples.start();
       timer = setInterval(() => void rebuildMinutes(), rebuildMs).unref();

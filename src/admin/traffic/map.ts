@@ -1,4 +1,4 @@
-/** Who talked to whom in a range of minutes: pairs of nodes, how nodes are reached, and services. */
+/** The map of traffic in a range of minutes: pairs of nodes, how nodes are reached, and services. */
 import {
   entriesOf,
   firstPhysical,
@@ -12,16 +12,16 @@ import {
 import { isTransport } from "../../records/flow/protocols.ts";
 import type { TrafficMap, TrafficPair } from "./answers.ts";
 
-/** Services that are listed. */
+/** Maximum number of services listed. */
 const maxServices = 100;
 
-/** Pairs that are told apart while minutes are added up; beyond that, further ones are among the others. */
+/** Pairs distinguished while minutes are added up; further ones are counted among the others. */
 const maxPairs = 50_000;
 
-/** Minutes are added up in this. */
+/** Empty sums, to which minutes are added. */
 export const noSums = (): MinuteSums => noMinute(maxPairs);
 
-/** The map of the sums, with so many pairs at most. */
+/** The map of the sums, with at most `limit` pairs. */
 export function mapOf(sums: MinuteSums, limit: number): Omit<TrafficMap, "since" | "until" | "isComplete"> {
   const { totals, pairs, services } = sums;
   const reports = [...pairs.values()].filter(({ to }) => to !== undefined);
@@ -51,7 +51,7 @@ export function mapOf(sums: MinuteSums, limit: number): Omit<TrafficMap, "since"
   };
 }
 
-/** Both ends report a flow: the larger report of each two nodes, busiest first. */
+/** For each pair of nodes the larger of their two reports, since both ends report a flow; busiest first. */
 function largerReports(reports: readonly PairSums[]): PairSums[] {
   const larger = new Map<string, { readonly report: PairSums; readonly bytes: number }>();
   for (const report of reports) {
@@ -72,7 +72,7 @@ function bytesOf({ sums }: PairSums): number {
   return sumOf(sums, 1) + sumOf(sums, 2);
 }
 
-/** Of one of the neighbouring numbers, over all kinds. */
+/** Sums one of the numbers per kind over all kinds. */
 function sumOf(sums: Float64Array, place: number): number {
   let sum = 0;
   for (let at = place; at < sums.length; at += sumsPerPair) sum += sums[at] as number;

@@ -1,4 +1,4 @@
-/** Traffic of the last hour in samples of five seconds, taken whether somebody looks or not. */
+/** Traffic of the last hour in samples of five seconds, taken even if nobody looks. */
 import type { Clock } from "../../lib/clock.ts";
 import { kinds, totalsPerKind } from "../../ledger/minute.ts";
 import type { Minutes } from "../../ledger/minutes.ts";
@@ -26,7 +26,7 @@ export class Samples {
     this.#countedAt = performance.now();
   }
 
-  /** What was counted before is in no sample. */
+  /** What was counted before the start is in no sample. */
   start(): void {
     this.#take();
     this.#timer = setInterval(() => void this.#sampleInSteps(), sampleMs).unref();
@@ -48,7 +48,7 @@ export class Samples {
     return { at, seconds, series };
   }
 
-  /** Ends a sample, and begins the next. */
+  /** Ends a sample and begins the next. */
   sample(): void {
     const sample = this.#take();
     this.#samples.push(sample);
@@ -88,7 +88,7 @@ function byKind<Value>(valueOf: (place: number) => Value): Record<(typeof kinds)
   >;
 }
 
-/** Columns without a row. */
+/** Columns without rows. */
 export function noSeries(): SeriesByKind {
   return byKind((): KindSeries => ({ entries: [], txBytes: [], rxBytes: [] }));
 }

@@ -1,4 +1,4 @@
-/** Traffic by minute as columns, of all nodes or of some. */
+/** Traffic by minute as columns, for all nodes or some. */
 import {
   auditPlace,
   firstPhysical,
@@ -13,7 +13,7 @@ import type { AddTo } from "../../ledger/minutes.ts";
 import type { Traffic } from "./answers.ts";
 import { addToSeries, noSeries, sumsAt } from "./samples.ts";
 
-/** Gathers minutes, oldest first. `nodes`: names as they are shown; empty: all traffic. */
+/** Collects minutes, oldest first. `nodes`: names as shown; empty: all traffic. */
 export class MinuteSeries {
   readonly #nodes: ReadonlySet<string>;
   readonly #at: number[] = [];
@@ -56,7 +56,7 @@ export class MinuteSeries {
     addToSeries(this.#series, (kind) => sumsAt(shown, kinds.indexOf(kind)));
   }
 
-  /** Totals of the pairs with a wanted end, which is the sender: what another node reports is turned around. */
+  /** Totals of the pairs with a wanted end, seen from that end: reports by the other node are reversed. */
   #ofNodes({ pairs }: MinuteSums): Float64Array {
     const totals = new Float64Array(kinds.length * totalsPerKind);
     for (const { from, to, sums } of pairs.values()) {

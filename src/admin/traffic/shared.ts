@@ -1,4 +1,4 @@
-/** Answers that are computed once for all who ask the same, in steps between which others get a turn, and kept for a while. */
+/** Computes each answer once for all identical requests, in steps between which other work runs, and caches it for a while. */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import { Refusal } from "../../errors.ts";
 import type { Pace } from "../pace.ts";
@@ -10,11 +10,11 @@ export interface SharedDeps {
   readonly telemetry: Telemetry;
 }
 
-/** An answer is used again for so long, and for so many times the work that it took: at most a twentieth of the thread. */
+/** An answer is reused for this time, or this many times as long as it took to compute: at most a twentieth of the thread. */
 const keptMs = 2000;
 const keptFactor = 20;
 
-/** Answers that are kept or being computed. */
+/** Maximum number of answers cached, and being computed. */
 const maxAnswers = 32;
 
 export class SharedAnswers {
