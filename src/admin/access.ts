@@ -1,4 +1,4 @@
-/** Who may use the admin listener: programs with the token, its page with a session, and without a token all on this machine. */
+/** Who may use the admin listener: programs with the token and pages with a session, or, without a token, all on this machine. */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { isIPv6 } from "node:net";
 import type { Telemetry } from "../catalogue/telemetry.ts";
@@ -64,14 +64,14 @@ export function createAccess(initial: string, deps: AccessDeps) {
       return jsonResponse(403, { text: "Requests from other web pages are refused" });
     };
 
-  /** A page knows that it was loaded over https, even if a proxy terminates it. */
+  /** A page knows that it was loaded over https, even if a proxy terminates TLS. */
   const connectionOf = ({ request: { headers } }: Exchange): "secure" | "plain" =>
     deps.speaksTls || headers.get("origin")?.startsWith("https:") === true ? "secure" : "plain";
 
   return {
     /** A handler for all requests except those from pages of other origins. */
     sameOrigin,
-    /** A handler that answers only requests with access. */
+    /** A handler that answers only authorized requests. */
     guarded: (handler: Handler): Handler => sameOrigin((exchange) => whyNot(exchange) ?? handler(exchange)),
     /** Tells if a token is required, and if this browser has a session. Cannot be used to try tokens. */
     state: ({ request: { headers } }: Exchange) => ({

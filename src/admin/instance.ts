@@ -24,7 +24,7 @@ export interface Instance {
 
 export interface ShownListener {
   readonly name: "stream" | "webhook" | "admin";
-  /** A URL, or a text for all interfaces. */
+  /** A URL, or a text such as "http on all interfaces, port 8088". */
   readonly url: string;
   /** Absent for plain HTTP. */
   readonly certificate?: {
@@ -55,7 +55,7 @@ export interface Applied extends Pick<Inspection, "config" | "warnings" | "origi
 /** A listener of this process. */
 export interface Listening extends Pick<HttpServer, "certificate"> {
   readonly name: ShownListener["name"];
-  /** A URL, or a text that says it listens on all interfaces. */
+  /** A URL, or a text such as "http on all interfaces, port 8088". */
   readonly address: string;
 }
 

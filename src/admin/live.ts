@@ -90,7 +90,7 @@ export class Live {
     this.#unsent.records += records;
   }
 
-  /** Ends every stream; pages with access will open another one. */
+  /** Ends every stream; pages that still have access open another one. */
   end(): void {
     for (const page of this.#pages) this.#close(page, "ended");
   }

@@ -1,7 +1,7 @@
-/** Shares the main thread between readers of the journal and everything else: reading runs in short steps with pauses. */
+/** Shares the main thread between readers of the journal and everything else: reading runs in short steps, with rests between. */
 import { setTimeout as delay } from "node:timers/promises";
 
-/** A pause is this many times as long as the step before: while records arrive, all readers use a thirtieth of the thread. */
+/** A rest is this many times as long as the step before: while records arrive, all readers use a thirtieth of the thread. */
 const restFactor = { busy: 29, idle: 1 };
 const busyMs = 1000;
 
@@ -20,7 +20,7 @@ export class Pace {
     for (const wake of this.#waiting) wake();
   }
 
-  /** Runs one step of work after all earlier ones and the pause that follows them. */
+  /** Runs one step of work after all earlier ones and the rest that follows them. */
   step<Result>(work: () => Result | Promise<Result>): Promise<Result> {
     const mine = this.#last.then(async () => {
       await delay(Math.max(0, this.#restsUntil - performance.now()));

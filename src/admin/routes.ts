@@ -51,7 +51,7 @@ export interface Views {
 export class UnknownTailnet extends Error {}
 
 export interface RouteDeps {
-  /** Requests without access are refused, and errors become answers. */
+  /** Unauthorized requests are refused, and errors become answers. */
   readonly guarded: (answer: Handler) => Handler;
   readonly withBody: (answer: (body: unknown, exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>) => Handler;
 }

@@ -59,8 +59,8 @@ export interface Core extends ReceivingTailnet, AdminTailnet {
 }
 
 /**
- * Opens the journal. If it is this instance's alone, begins to deliver what is in it.
- * @param name empty if there is one tailnet only
+ * Opens the journal. If it is not shared, starts to deliver what is in it.
+ * @param name empty if there is only one tailnet
  * @throws {Unavailable} if the journal cannot be used. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
  */
 export async function openCore(name: string, config: Config, deps: CoreDeps): Promise<Core> {
@@ -224,7 +224,7 @@ function shownInstance({ admin }: Config, version: string) {
   return { host, version, adminAddress: admin.enabled ? urlForOthers(admin.listen, scheme, host) : "" };
 }
 
-/** How often the books of an instance that shares its journal are looked at: they begin anew once they are half full. */
+/** How often the books of an instance that shares its journal are checked; they start anew once they are half full. */
 const renewMs = 10_000;
 
 const nothingShown: Fold = { at: 0, since: undefined, metrics: [] };

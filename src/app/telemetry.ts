@@ -1,7 +1,7 @@
 /** Telemetry of components that are created repeatedly during the life of a process. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 
-/** Telemetry of a component that ends. */
+/** The telemetry of one term of a component. */
 export interface TermTelemetry extends Telemetry {
   /** Stops reading everything that it has observed. */
   end(): void;

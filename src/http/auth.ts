@@ -27,10 +27,7 @@ export function readAuthorization(header: string | null): Credential {
   }
 }
 
-/**
- * Tests if a candidate is one of the secrets, by digests in constant time. Empty secrets are ignored; without any, nothing
- * matches.
- */
+/** Tests if a candidate is one of the secrets, by digests in constant time. Without any non-empty secret, nothing matches. */
 export function createSecretCheck(secrets: readonly string[]): (candidate: Uint8Array) => boolean {
   const digests = secrets.filter((secret) => secret !== "").map(digestOf);
   return (candidate) => {

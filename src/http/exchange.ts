@@ -25,7 +25,7 @@ export interface Exchange {
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** The connection ends with a stream, which has to notice by itself that its reader accepts nothing. */
+  /** The connection closes when a stream ends; the stream has to detect by itself that its reader accepts nothing. */
   readonly body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 }
 

@@ -17,7 +17,7 @@ export interface HttpServerOptions {
   readonly listen: string;
   /** Absent for plain HTTP. It is watched: new files are served within seconds, a renewed certificate within an hour. */
   readonly tls?: TlsSource | undefined;
-  /** The component of the certificate's metrics. */
+  /** `component` of the certificate's metrics. */
   readonly component?: "stream" | "webhook" | "admin";
 }
 
@@ -41,8 +41,8 @@ export type HttpServer = ReturnType<typeof createHttpServer>;
 
 /**
  * The runtime cannot change the certificate of a listener, so a new pair gets a second listener on the same port. Both accept for
- * this long while the old one closes each connection with its next answer: when it stops, the runtime closes idle connections,
- * including one on which a request is just arriving.
+ * this long while the old one closes each connection with its next answer. Stopping the old one at once would close idle
+ * connections, including one on which a request is just arriving.
  */
 const overlapMs = 1000;
 
@@ -121,7 +121,7 @@ export function createHttpServer({ listen, tls, component = "stream" }: HttpServ
   async function replace(pair: KeyPair): Promise<void> {
     const old = running;
     if (old === undefined) return;
-    // A bind on another port shows if the runtime can use the pair.
+    // A bind on another port shows whether the runtime can use the pair.
     await bind({ ...address, port: 0 }, optionsOf(pair)).stop(0);
     if (!canSharePort) await old.stop(gapMs);
     running = bind({ ...address, port }, { ...optionsOf(pair), sharesPort: canSharePort });

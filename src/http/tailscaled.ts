@@ -38,7 +38,7 @@ export interface PemTexts {
 
 /**
  * The certificate of this node's name, and its key. In the last third of its lifetime, tailscaled renews it in the background
- * when asked; if less than `minValidityMs` is left, it renews it before it answers.
+ * when asked; with less than `minValidityMs` left, before it answers.
  * @throws {TailscaledError}
  */
 export async function tailscaledCertificate(

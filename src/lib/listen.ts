@@ -67,7 +67,7 @@ export function urlForOthers(listen: string, scheme: "http" | "https", host: str
   return hostname === "::" || hostname === "0.0.0.0" ? `${scheme}://${host}:${port}` : urlOfListen(listen, scheme);
 }
 
-/** The listener as shown to a person: a URL, or a text that says it listens on all interfaces. */
+/** The listener as shown to a person: a URL, or a text such as "http on all interfaces, port 8088". */
 export function shownListen(listen: string, scheme: "http" | "https", port: number): string {
   const { hostname = "::" } = parseListen(listen) ?? {};
   if (hostname === "::") return `${scheme} on all interfaces, port ${port}`;

@@ -1,10 +1,10 @@
 /**
- * The logger that components use, loggers that pass lines on, a rate limit for repeated lines, and logging in place of throwing.
+ * The logger that components use, loggers that pass lines on, a rate limit for repeated lines, and logging instead of throwing.
  */
 import type { Clock } from "./clock.ts";
 import { messageOf } from "./system-error.ts";
 
-/** Fields of a log line besides its own three. Never a secret. */
+/** Fields of a log line besides `time`, `level` and `message`. Never a secret. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>> &
   Readonly<Partial<Record<"time" | "level" | "message", undefined>>>;
 

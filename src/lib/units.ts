@@ -15,7 +15,7 @@ const unitBytes: Readonly<Record<string, number>> = {
 /** The pattern behind `parseBytes`, for a JSON schema. */
 export const bytesPattern = "^-?[0-9]{1,16} *([kKmMgGtT][iI]?[bB]|[bB])?$";
 
-/** Bytes, or `undefined` if the text is not a size. A bare `M` is not: it could mean either million. */
+/** Bytes, or `undefined` if the text is not a size. A bare `M` is not one: it could mean MB or MiB. */
 export function parseBytes(text: string): number | undefined {
   const match = /^(-?\d{1,16})\s*([kmgt]i?b|b)?$/i.exec(text.trim());
   if (match === null) return undefined;

@@ -22,7 +22,7 @@ export interface ReceivingTailnet extends Omit<ReceiverDeps, "clock"> {
 /** For requests that belong to no tailnet. */
 export type ReceiversDeps = Omit<ReceiverDeps, "pipeline">;
 
-/** Where the receivers listen: a URL, or a text for all interfaces. */
+/** Where the receivers listen: a URL, or a text such as "http on all interfaces, port 8088". */
 export interface ReceiverAddresses {
   readonly stream?: string;
   readonly webhook?: string;

@@ -3,9 +3,7 @@
  * and accepts a truncated one.
  */
 
-/**
- * The largest window that a decoder of HTTP bodies has to support (RFC 9659); it is allocated before anything is decompressed.
- */
+/** The largest window that a decoder of HTTP bodies has to support (RFC 9659); it is allocated before decompression starts. */
 export const maxWindowBytes = 8 * 1024 * 1024;
 
 /** A frame needs a larger window. */

@@ -63,10 +63,10 @@ export type WebhookWithSecret = WebhookEndpoint & { readonly secret: string };
 /** The answer for a tailnet of 20,000 devices is about 20 MB. */
 const maxDevicesBytes = 64 * 1024 * 1024;
 
-/** Members, elements and scalars of a device: the API has fewer than a thousand. */
+/** Maximum number of members, elements and scalars of a device: the API has fewer than a thousand. */
 const maxDeviceParts = 10_000;
 
-/** Devices are parsed for this long before others get a turn. */
+/** Devices are parsed for this long before other work runs. */
 const stepMs = 5;
 
 /** Parsed as a whole: empty objects of that size take 0.13 s. The API's longest list is that of webhooks, at 400 bytes each. */
@@ -167,7 +167,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
         throw thrown === undefined ? error : thrown.cause;
       });
     },
-    /** The first devices of the tailnet, `most` at most: no more of the answer is read then. */
+    /** The first devices of the tailnet, at most `most`: the rest of the answer is not read. */
     devices(most = Number.POSITIVE_INFINITY): Promise<readonly ApiDevice[]> {
       const call = callOf("devices", "GET", `${root}/devices`, "devices:core:read");
       return client.send({ ...call, credentials, read: (response) => readDevices(response, most) });
@@ -220,7 +220,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
   };
 }
 
-/** One by one: an answer of 60 MB that is parsed as a whole can take 38 s, in which nothing else happens, and 5 GB. */
+/** Parses devices one by one: an answer of 60 MB parsed as a whole can block everything for 38 s and take 5 GB. */
 async function readDevices({ body }: Response, most: number): Promise<readonly ApiDevice[]> {
   const devices: ApiDevice[] = [];
   let endsAt = performance.now() + stepMs;

@@ -15,11 +15,11 @@ const maxOtherBytes = 64 * 1024;
 
 /** A list in an answer, and how much of it is read. */
 export interface AnswerList {
-  /** The member that it is. */
+  /** The name of the member. */
   readonly name: "logs" | "devices";
-  /** Of the whole answer, after decompression. */
+  /** Limit of the whole answer, after decompression. */
   readonly maxBytes: number;
-  /** Members, elements and scalars of one object in it. */
+  /** Maximum number of members, elements and scalars in one object of the list. */
   readonly maxParts: number;
 }
 

@@ -30,7 +30,7 @@ export interface HecReceiver {
 
 export const defaultPath = "/services/collector/event";
 
-/** Default paths of HEC clients; accepted with the default path only. */
+/** Other paths that HEC clients use by default; accepted only with `defaultPath`. */
 const aliases = ["/services/collector", "/services/collector/event/1.0"];
 
 /** Probed by clients and load balancers, independent of the path for records. */

@@ -1,5 +1,5 @@
 /**
- * Splits the text of a body into its top-level JSON values, wherever the slices it arrives in end.
+ * Splits the text of a body, which arrives in slices, into its top-level JSON values.
  *
  * Top level: objects with nothing or white space between, JSON arrays of values, and `{"logs":[…]}`, split like an array.
  */

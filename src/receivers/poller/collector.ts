@@ -69,7 +69,7 @@ export class LogCollector {
     }
     const { refusal } = journal.space;
     if (refusal !== undefined) throw new Unavailable(refusal);
-    // The first answer may take long, even across restarts, so the starting position is committed first.
+    // The first answer may take long, even across restarts, so the first cursor is committed before it.
     if (journal.pollCursor(type) === undefined)
       await journal.setPollCursor(type, { type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
     if (api.clockAheadMs === undefined || this.#isDatedBack()) await api.authenticate(signal);
@@ -114,7 +114,7 @@ export class LogCollector {
     const { journal, clock } = this.#deps;
     const secondsAhead = this.#secondsAhead;
     const cursor = journal.pollCursor(type) as PollCursor;
-    /** Nothing has been read yet: the cursor is by the local clock, and there is nothing to read again. */
+    /** Nothing has been read yet: the cursor comes from the local clock, and there is nothing to read again. */
     const isFirst = cursor.isOurClock === true;
     const readUntil = isFirst ? cursor.readUntil - Math.ceil(secondsAhead) : cursor.readUntil;
     return nextWindow(policy, {

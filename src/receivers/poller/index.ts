@@ -1,4 +1,4 @@
-/** The poller: requests each log from the API at its interval, catches up after an outage without pausing, and warns of any gap. */
+/** The poller: requests each log from the API at its interval, catches up after an outage without pausing, and warns of gaps. */
 import { hasCredentials, isPolled } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Journal, PolledType } from "../../journal/index.ts";
@@ -24,7 +24,7 @@ export interface Poller {
   readonly status: readonly (ScrapeStatus & { readonly log: LogName })[];
 }
 
-/** Polls what the settings ask for, and reads what was polled before they changed to `stream` up to the start of the program. */
+/** Polls the logs that are set to be polled; those polled before a change to `stream` only up to the start of the program. */
 export function createPoller(config: Config, { api, ...deps }: PollerDeps): Poller {
   const logs = api === undefined ? [] : polledLogsOf(config, deps.journal);
   const polls = api === undefined ? [] : logs.map((log) => createPoll(log, { ...deps, api }));

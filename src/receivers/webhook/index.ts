@@ -105,7 +105,7 @@ export function createWebhookReceiver(
     return only !== undefined && others.length === 0 && secretsOf(only).length === 0 ? only : undefined;
   }
 
-  /** Without a secret any program may send, but no web page; with `auto_configure` nobody may until there is one. */
+  /** Without a secret any program may send, but no web page; with `auto_configure` nobody may until it is known. */
   function check(exchange: Exchange, receivedAt: number): Claim | WebhookAnswerName {
     const { headers } = exchange.request;
     const encoding = headers.get("content-encoding") ?? "identity";

@@ -18,10 +18,10 @@ export interface Signature {
 export type SignatureDefect = "missingSignature" | "malformedSignature";
 export type TimeVerdict = "timely" | "late" | "staleTimestamp" | "futureTimestamp";
 
-/** Secret rotation never needs more. */
+/** Maximum number of `v1` elements; secret rotation never needs more. */
 export const maxCandidates = 16;
 
-/** A header with several times, or without a `v1`, is malformed. Unknown elements are ignored. */
+/** A header with several times, or without a valid `v1`, is malformed. Unknown elements are ignored. */
 export function readSignature(header: string | null): Signature | SignatureDefect {
   if (header === null || header.trim() === "") return "missingSignature";
   const times: string[] = [];
@@ -37,7 +37,7 @@ export function readSignature(header: string | null): Signature | SignatureDefec
   return { time, seconds: Number(time), candidates };
 }
 
-/** Compares a signature's time with the receipt of its delivery (epoch milliseconds), limits included. Tolerance 0: any time is timely. */
+/** Compares a signature's time with its delivery's receipt (epoch milliseconds), limits included. Tolerance 0: always timely. */
 export function judgeTime(
   seconds: number,
   receivedAt: number,
