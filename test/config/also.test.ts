@@ -180,9 +180,9 @@ describe("a reload", () => {
     expect(added.waiting).toEqual(["otlp.also.1.name"]);
     expect(added.config.otlp.also).toHaveLength(1);
     expect(inspectReload(running, sources("")).waiting).toEqual(["otlp.also.0.name"]);
-    expect(inspectReload(running, sources(archive.replace('"archive"', '"depot"'))).waiting).toEqual([
-      "otlp.also.0.name",
-    ]);
+    const renamed = inspectReload(running, sources(archive.replace('"archive"', '"depot"').replace('"one"', '"two"')));
+    expect(renamed.waiting).toEqual(["otlp.also.0.name"]);
+    expect(renamed.config.otlp.also[0]?.headers).toEqual({ "X-Scope-OrgID": "one" });
   });
 });
 

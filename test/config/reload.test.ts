@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Config, describeFinding } from "../../src/config/index.ts";
-import { inspectReload, mergeReload, secretFilesOf } from "../../src/config/reload.ts";
+import { appliedAfter, inspectReload, mergeReload, secretFilesOf } from "../../src/config/reload.ts";
 import { isLoopback, parseListen } from "../../src/lib/listen.ts";
 import { seeded } from "../support/random.ts";
 import { inspectIn, soundEnvironment, soundSettings, sourcesIn, temporaryDirectory } from "./sources.ts";
@@ -48,6 +48,47 @@ describe("a restart is needed", () => {
     expect(mergeReload(tailscale, next).waiting).toEqual([]);
   });
 
+  test("for credentials where there were none, and to be without any", () => {
+    const [without, apikey] = [configWith(), configWith("tailscale.auth.apikey=tskey-api-a")];
+    expect(mergeReload(without, apikey)).toMatchObject({ waiting: ["tailscale.auth.apikey"], config: without });
+    expect(mergeReload(apikey, without)).toMatchObject({ waiting: ["tailscale.auth.apikey"], config: apikey });
+    const other = configWith("tailscale.auth.apikey=tskey-api-b");
+    expect(mergeReload(apikey, other)).toMatchObject({ waiting: [], config: other });
+  });
+
+  test("not for headers of one signal, credentials of Grafana Cloud, and the socket of tailscaled", () => {
+    const set = (name: string) => [
+      `otlp.metrics.headers.x-a=${name}`,
+      `otlp.logs.headers.x-a=${name}`,
+      `otlp.grafana_cloud.token=${name}`,
+      "otlp.grafana_cloud.instance_id=123",
+      `tailscale.socket=/run/${name}.sock`,
+      "streaming.tls.tailscale=true",
+    ];
+    const next = configWith(...set("two"));
+    expect(mergeReload(configWith(...set("one")), next)).toMatchObject({ waiting: [], config: next });
+  });
+
+  test.each([
+    ["otlp.endpoint", "http://192.0.2.2:4318"],
+    ["otlp.metrics.endpoint", "http://192.0.2.2:4318/v1/metrics"],
+    ["otlp.logs.endpoint", "http://192.0.2.2:4318/v1/logs"],
+    ["otlp.protocol", "http/json"],
+  ])("for headers if %s changes with them", (key, value) => {
+    const started = configWith("otlp.headers.x-a=one");
+    const { config, waiting } = mergeReload(started, configWith("otlp.headers.x-a=two", `${key}=${value}`));
+    expect(waiting.toSorted()).toEqual([key, "otlp.headers"].toSorted());
+    expect(config.otlp.headers).toEqual({ "x-a": "one" });
+  });
+
+  test("for credentials if the tailnet changes with them", () => {
+    const of = (tailnet: string) =>
+      configWith(`tailscale.tailnet=${tailnet}.example.com`, `tailscale.auth.apikey=tskey-api-${tailnet}`);
+    const { config, waiting } = mergeReload(of("one"), of("two"));
+    expect(waiting).toEqual(["tailscale.tailnet", "tailscale.auth.apikey"]);
+    expect(config.tailscale.auth.apikey).toBe("tskey-api-one");
+  });
+
   test("for everything else", () => {
     expect(mergeReload(configWith(), configWith("streaming.listen=:1", "otlp.timeout=1s")).waiting).toEqual([
       "streaming.listen",
@@ -62,8 +103,9 @@ test("the files of secrets are known, each once", () => {
   const environment = { TS2OTEL_STREAMING__TOKEN_FILE: file, TS2OTEL_STREAMING__TOKEN_PREVIOUS_FILE: file };
   expect(secretFilesOf(inspectIn(directory, { set: soundSettings, environment }))).toEqual([file]);
   expect(secretFilesOf(inspectIn(directory, { set: soundSettings, environment: soundEnvironment }))).toEqual([]);
-  const set = [...soundSettings, `otlp.tls.ca_file=${file}`];
-  expect(secretFilesOf(inspectIn(directory, { set, environment: soundEnvironment }))).toEqual([file]);
+  const pem = ["ca", "cert", "key"].map((name) => join(directory, `${name}.pem`));
+  const set = [...soundSettings, ...["ca", "cert", "key"].map((name, at) => `otlp.tls.${name}_file=${pem[at]}`)];
+  expect(secretFilesOf(inspectIn(directory, { set, environment: soundEnvironment }))).toEqual(pem);
 });
 
 /** Reloads `edited` into `started`; both are complete files. */
@@ -89,6 +131,48 @@ test("the warnings of a reload are about what stays in force, and not about what
     "streaming.token: it was removed, but the listener keeps requiring the token in force until a restart. Restart to run without it.",
     "admin.token: it was removed, but the listener keeps requiring the token in force until a restart. Restart to run without it.",
   ]);
+});
+
+describe("a changed file is refused, and nothing of it applied,", () => {
+  const started = `log_level = 'info'\n${streamed}token = 'a-token'\nrequire_token = true\n`;
+
+  test.each([
+    ["if a value in it is wrong", started.replace("'info'", "'loud'"), "log_level"],
+    ["if it contradicts itself, though what would run does not", started.replace("token = 'a-token'\n", ""), "token"],
+  ])("%s", (_, edited, what) => {
+    const before = inspectIn(directory, { toml: started });
+    expect(before.problems).toEqual([]);
+    const { problems, ...rest } = inspectReload(before.config, sourcesIn(directory, { toml: edited }));
+    expect(problems.map(describeFinding)).toEqual([expect.stringContaining(what)]);
+    expect(rest).toMatchObject({ warnings: [], waiting: [], differing: [] });
+  });
+});
+
+test("a reload warns of what was read, and of what runs from then on", () => {
+  const set = ["otlp.tls.insecure_skip_verify=true", "otlp.endpoint=https://192.0.2.1"];
+  const environment = { ...soundEnvironment, TS2OTEL_STREAMING__NONSENSE: "1" };
+  const sources = sourcesIn(directory, { set: [...soundSettings, ...set], environment });
+  const keys = inspectReload(configWith("otlp.endpoint=https://192.0.2.1"), sources).warnings.map(({ key }) => key);
+  expect(keys).toEqual(["TS2OTEL_STREAMING__NONSENSE", "otlp.tls.insecure_skip_verify"]);
+});
+
+test("what waits for a restart comes from where it came before: from nowhere if it was the default", () => {
+  const toml = (host: string, headers: string, more = "") =>
+    `log_level = 'info'\n${more}[otlp]\nendpoint = 'http://${host}:4318'\nheaders = { ${headers} }\n${streamed}token = 'x'\n`;
+  const before = inspectIn(directory, { toml: toml("192.0.2.1", "x-a = '1'") });
+  const edited = toml("192.0.2.2", "x-a = '2', x-b = '2'", "state.retention = '9h'\n\n").replace("'info'", "'warn'");
+  const { origins, config } = appliedAfter(
+    before,
+    inspectReload(before.config, sourcesIn(directory, { toml: edited })),
+  );
+  const placeOf = (key: string) => {
+    const origin = origins.get(key);
+    return origin?.from === "file" ? origin.line : origin?.from;
+  };
+  expect([config.log_level, origins.has("otlp.headers.x-b")]).toEqual(["warn", false]);
+  expect(["log_level", "state.retention", "otlp.endpoint", "otlp.headers.x-a", "streaming.token"].map(placeOf)).toEqual(
+    [1, "default", 3, 4, 12],
+  );
 });
 
 describe("what is applied is the mixture, so the mixture has to be safe", () => {
@@ -226,10 +310,12 @@ test("20 random edits, each reloaded, never leave a listener weaker than a resta
 
 test("a configuration in a pipe is read at the start only", () => {
   const configPath = join(directory, "pipe");
+  // Wrong without what the pipe holds, which nobody is told.
+  const set = ["streaming.enabled=true", "streaming.require_token=true"];
   spawnSync("mkfifo", [configPath]);
   const pipe = openSync(configPath, constants.O_RDWR);
   writeSync(pipe, "log_level = 'debug'\n");
-  const { problems, isUnread } = inspectReload(configWith(), { ...sourcesIn(directory, {}), configPath });
+  const { problems, isUnread } = inspectReload(configWith(), { ...sourcesIn(directory, { set }), configPath });
   closeSync(pipe);
   expect(isUnread).toBe(true);
   expect(problems.map(({ message }) => message)).toEqual(["cannot be read: it is not a regular file"]);

@@ -371,6 +371,10 @@ describe("a reload", () => {
     expect([removed.waiting, removed.config.tailnet.length, removed.warnings]).toEqual([["tailnet.1.name"], 2, []]);
     const renamed = inspectReload(running, sources(both.replace('"acme"', '"acme-2"').replace("token-acme", "other")));
     expect([renamed.waiting, renamed.config.tailnet[0]?.streaming.token]).toEqual([["tailnet.0.name"], "token-acme"]);
+    const [, before] = running.tailnet;
+    const replaced = inspectReload(running, sources(acme + globex.replaceAll(/globex"/g, 'initech"')));
+    expect(replaced).toMatchObject({ problems: [], waiting: ["tailnet.1.name"] });
+    expect(replaced.config.tailnet[1]).toEqual(before as NonNullable<typeof before>);
   });
 
   test("names a setting of all once, not for each tailnet", () => {
