@@ -3,18 +3,18 @@ import type { Append, Committed, Journal } from "../journal/index.ts";
 import { keyWords } from "../records/identity.ts";
 import { maxRowRecords } from "./parts.ts";
 
-/** What became of the records of one batch. Their sum is what was received. */
+/** The records of one batch by outcome. Their sum is what was received. */
 export type Outcome = Readonly<Record<"accepted" | "duplicate" | "skipped" | "quarantined", number>>;
 
 /**
- * Text in one transaction, and bytes of its rows: each of them, and `maxRowRecords` records, may take it some 25 ms. Text does
- * so if records of every row turn out to be known, since such rows are packed again.
+ * Limits of text and of row bytes in one transaction: each of them, like `maxRowRecords` records, may take it some 25 ms. Text
+ * does so if records of every row turn out to be known, because such rows are packed again.
  */
 export const maxAppendText = 8 * 1024 * 1024;
 const maxAppendBytes = 4 * 1024 * 1024;
 
 /**
- * Resolves once all of it is on disk. What is not about single records is in the last transaction.
+ * Resolves once the whole batch is on disk. What is not about single records is in the last transaction.
  * @throws {Unavailable} if the journal cannot accept it, or the rest of it.
  */
 export async function appendBatch(
@@ -46,7 +46,7 @@ export async function appendBatch(
 
 type Slice = { [Name in "parts" | "known" | "quarantine"]: Append[Name][number][] };
 
-/** What goes into each transaction; at least one. */
+/** Splits a batch into transactions, at least one. */
 function slicesOf({ parts, known, quarantine }: Append): Slice[] {
   let slice: Slice = { parts: [], known: [], quarantine: [] };
   const slices = [slice];
@@ -76,7 +76,7 @@ function sumOf(counts: readonly number[]): number {
   return counts.reduce((sum, one) => sum + one, 0);
 }
 
-/** Log records of the accepted records, as far as they are limited, without the limit. */
+/** If log records are limited: how many the accepted records would make without the limit. */
 function logRecordsOf(parts: Committed["parts"]): number {
   return sumOf(
     parts.flatMap(({ part, dropped }) => Array.from((part.logRecords ?? []).filter((_, at) => dropped?.[at] !== 1))),

@@ -1,6 +1,6 @@
 /**
- * One batch while it is put together: scan or read → identify → measure → pack, record by record, until it is appended.
- * Nothing of it is visible to anyone, and nothing has to be undone, before `commit` is called.
+ * Builds one batch record by record (scan or read → identify → measure → pack) until it is appended. Nothing of it is
+ * visible, and nothing has to be undone, before `commit` is called.
  */
 import { merge, noIncrements } from "../catalogue/increments.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
@@ -33,7 +33,7 @@ export interface BatchContext extends MeasureContext {
   /** Counts and delivers a commit; called in the order of rows, inside the turn. */
   readonly committed: (committed: Committed) => void;
   readonly telemetry: Telemetry;
-  /** Whether committed flow records are read again at once, and should be handed over as text. */
+  /** True if committed flow records are read again at once, so that their text should be handed over. */
   readonly keepsText: () => boolean;
   readonly claims: ClaimTable;
   readonly scanner: FlowScanner;
@@ -48,7 +48,7 @@ export const maxRecords = 500_000;
 /** Connection entries in one request. */
 export const maxEntries = 1_000_000;
 
-/** A batch beyond this goes without its text, which the journal has too: a poll's may be 100 MB. */
+/** A larger batch does not keep its text, which the journal has too: a poll's may be 100 MB. */
 const maxBytesWithText = 4 * 1024 * 1024;
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -61,7 +61,7 @@ export class Batch {
   readonly #open = new Map<RecordType, OpenPart>();
   readonly #parts: MeasuredPart[] = [];
   readonly #quarantine = new OpenQuarantine();
-  /** Keys that the journal has: duplicates, which are noted as seen again. */
+  /** Keys that the journal already has: duplicates, which are recorded as seen again. */
   readonly #known = new Map<RecordType, { readonly keys: number[]; keysAt: number }>();
   readonly #skipped: Partial<Record<SkipReason, number>> = {};
   readonly #key = new Uint32Array(keyWords);
@@ -69,9 +69,9 @@ export class Batch {
   #sealedBytes = 0;
   readonly #frontEnds = { scanner: 0, reader: 0 };
 
-  /** The body, if it is one zstd frame: set before its records are added, it may be stored as it was received. */
+  /** The body, if it is one zstd frame. If set before its records are added, it may be stored as received. */
   whole: WholeBody | undefined;
-  /** Records added so far, whatever becomes of them. */
+  /** Records added so far, whatever their outcome. */
   records = 0;
   /** Connection entries in the flow records added so far. */
   entries = 0;
@@ -92,7 +92,7 @@ export class Batch {
   }
 
   /**
-   * Adds the flow record whose text begins at `from`, if it is one of the usual shape. Returns the offset behind it, or -1.
+   * Adds the flow record whose text begins at `from`, if it has the usual shape. Returns the offset after it, or -1.
    * @throws {Refusal} `too_large`
    */
   scan(bytes: Uint8Array, from: number, to: number): number {
@@ -107,7 +107,7 @@ export class Batch {
 
   /**
    * Adds the records of one JSON value, however they are wrapped. Yields wherever the caller may pause.
-   * @throws {Refusal} `unparsable` if the bytes are no JSON, `too_large`
+   * @throws {Refusal} `unparsable` if the bytes are not JSON, `too_large`
    */
   *add(bytes: Uint8Array, from: number, to: number): Generator<void> {
     const json = bytes.subarray(from, to);
@@ -128,8 +128,8 @@ export class Batch {
   /**
    * Resolves once everything that the batch changes is on disk. `bytes` is the size of its text, decompressed. A large batch
    * takes several transactions, so that the event loop is free in between.
-   * @throws {Unavailable} if the journal cannot accept it. Records of a large batch may have been accepted before: sent again,
-   * they are duplicates.
+   * @throws {Unavailable} if the journal cannot accept it. Some records of a large batch may already have been accepted; sent
+   * again, they are duplicates.
    */
   async commit(bytes: number, besides: Pick<Append, "poll" | "retries"> = {}): Promise<Outcome> {
     const { config, journal, committed, telemetry, lastEvents } = this.#context;
@@ -158,7 +158,7 @@ export class Batch {
     }
   }
 
-  /** Gives the batch's buffers back. Whoever does not commit a batch calls it. */
+  /** Releases the batch's buffers. Must be called for a batch that is not committed. */
   drop(): void {
     for (const { columns } of [...this.#parts, ...this.#open.values()]) releaseColumns(columns);
     for (const { body } of this.#parts) freeBuffer(body);
@@ -201,7 +201,7 @@ export class Batch {
     this.#addFlow(part, line, 0, line.length);
   }
 
-  /** Adds the last record of the columns, whose text is these bytes; takes it back if it is known or invalid. */
+  /** Adds the last record of the columns, whose text is the given bytes; removes it if it is known or invalid. */
   #addFlow(part: OpenPart, bytes: Uint8Array, from: number, to: number): void {
     const { identifier, config } = this.#context;
     const columns = part.columns as FlowColumns;
@@ -226,7 +226,7 @@ export class Batch {
       this.#reject("flow", bytes.subarray(from, to), error, "measure_failed");
       return;
     }
-    // What is left out is part of the identity, and is in the text.
+    // Left-out texts were needed for the identity, and are in the record's text.
     columns.leftOutTexts.clear();
     const flags = this.#times.accept("flow", windowTimeOf(columns, record), recordedMs);
     const { max_log_records_per_window: limit, log_mode: mode } = config.collectors.flowlogs;
@@ -258,7 +258,7 @@ export class Batch {
     }
   }
 
-  /** Whether the journal has the key, which is then noted as seen again. */
+  /** True if the journal has the key, which is then recorded as seen again. */
   #isKnown(type: RecordType, keysAt: number): boolean {
     if (!this.#context.journal.knows(type, this.#key, 0)) return false;
     let known = this.#known.get(type);
@@ -275,7 +275,7 @@ export class Batch {
     this.#quarantine.add(text, { class: "sample", type: "unknown", reason, detail: "not a known kind of record" });
   }
 
-  /** An error other than the decoders' own is a bug; the record must not be sent again for ever because of it. */
+  /** Any error but a `Defect` is a bug, because of which the record must not be sent again forever. */
   #reject(type: RecordType, line: Uint8Array, error: unknown, bug: DefectReason = "decode_error"): void {
     this.defect = error instanceof Defect ? error : new Defect(bug, reasonOf(error));
     this.#context.identifier.text(utf8.decode(eventOf(line)), this.#key, 0);

@@ -1,5 +1,5 @@
 /**
- * Counts what commits bring into the ledger, in the order of rows. The ledger is a reader of rows with a position: until it
+ * Counts committed records into the ledger, in the order of rows. The ledger is a reader of rows with a position: until it
  * has caught up with the journal after a start, it reads rows a few milliseconds at a time; then each commit is counted
  * from its columns in the turn that committed it.
  */
@@ -27,14 +27,14 @@ import { isRecordType, type RecordType, recordTypes, type SkipReason, type Sourc
 import { FlowRows } from "./flow-rows.ts";
 import type { MeasuredPart } from "./parts.ts";
 
-/** How long the ledger reads before others get a turn, and how many rows at a time. */
+/** How long the ledger reads before other work runs, and how many rows at a time. */
 const stepMs = 5;
 const rowsAtOnce = { rows: 16, bytes: 256 * 1024 };
 
-/** When reading goes on after it has failed. */
+/** How long after a failure reading is retried. */
 const retryMs = 1000;
 
-/** Records that do not measure are logged and marked up to this many; after a bug it may be all of them. */
+/** At most this many records that cannot be measured are logged and marked; after a bug it may be all of them. */
 const maxMarked = 100;
 
 export interface CountingDeps extends MeasureContext {
@@ -51,9 +51,9 @@ export class Counting {
   #reader: JournalReader | undefined;
   #isReadingOn = false;
   #isClosed = false;
-  /** Whether every committed row is counted. Nothing may be folded before. */
+  /** True once every committed row is counted. Nothing may be folded before that. */
   isCaughtUp = false;
-  /** What has been read after the start: rows, records of them that no longer measure, rows that cannot be read. */
+  /** What has been read since the start: rows, records in them that can no longer be measured, rows that cannot be read. */
   readonly progress = { rows: 0, not_counted: 0, unreadable: 0 };
 
   constructor(deps: CountingDeps) {
@@ -62,8 +62,8 @@ export class Counting {
   }
 
   /**
-   * Counts a commit; called in the order of rows, inside the turn, if the journal has no tail. While the ledger is behind, it will
-   * read the row instead.
+   * Counts a commit; called in the order of rows, inside the turn, if the journal has no tail. While the ledger is behind, it
+   * reads the row later instead.
    */
   committed({ source, receivedAt, parts, tally, lastSeq }: Committed): void {
     if (!this.isCaughtUp) return;
@@ -81,12 +81,12 @@ export class Counting {
     ledger.measuredSeq = lastSeq;
   }
 
-  /** Reads rows for a few milliseconds; called again once it has resolved. Resolves with whether the ledger has caught up. */
+  /** Reads rows for a few milliseconds; called again once it has resolved. Resolves with true if the ledger has caught up. */
   async step(): Promise<boolean> {
     if (this.isCaughtUp) return true;
     if (!(await this.#readSome()) || this.#isClosed) return false;
     const { journal } = this.#deps;
-    // From here on commits are counted as they come: nothing may come in between.
+    // From here on commits are counted as they come, so nothing may run in between.
     this.isCaughtUp = true;
     if (journal.tail === undefined) this.#closeReader();
     await this.#settleLoss();
@@ -94,7 +94,7 @@ export class Counting {
     return true;
   }
 
-  /** With a tail: there are more rows, of whichever instance. They are read once the ledger has caught up. */
+  /** With a tail: called when any instance has added rows. They are read once the ledger has caught up. */
   grown(): void {
     if (!this.isCaughtUp || this.#isClosed || this.#isReadingOn || this.#deps.journal.tail === undefined) return;
     this.#isReadingOn = true;
@@ -115,7 +115,7 @@ export class Counting {
     if (!isAtEnd && !this.#isClosed) setTimeout(() => this.grown(), retryMs).unref();
   }
 
-  /** Reads for a few milliseconds, at most to the end. Resolves with whether that is reached: nothing has come since. */
+  /** Reads for a few milliseconds, at most to the end. Resolves with true if there are no more rows. */
   async #readSome(): Promise<boolean> {
     const { journal, ledger } = this.#deps;
     const endsAt = performance.now() + stepMs;
@@ -123,7 +123,7 @@ export class Counting {
     while (ledger.measuredSeq < journal.lastSeq) {
       const { lastSeq } = journal;
       const rows = await reader.read(ledger.measuredSeq + 1, rowsAtOnce);
-      // A reader that was closed meanwhile answers with nothing, though there are rows.
+      // A reader that was closed in the meantime returns nothing, although there are rows.
       if (this.#reader !== reader) return false;
       if (rows.length === 0) ledger.measuredSeq = lastSeq;
       for (const row of rows) {
@@ -136,12 +136,12 @@ export class Counting {
     return true;
   }
 
-  /** Reads to the last row, with room for others between steps. */
+  /** Reads to the last row; other work runs between steps. */
   async catchUp(): Promise<void> {
     while (!this.#isClosed && !(await this.step())) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** Ends the reading, wherever it is. */
+  /** Stops reading. */
   close(): void {
     this.#isClosed = true;
     this.#closeReader();
@@ -152,7 +152,7 @@ export class Counting {
     this.#reader = undefined;
   }
 
-  /** After damage, what is counted and what is in the journal differ once; from then on the sums hold again. */
+  /** Settles what damage has made differ between the counters and the journal, so that the sums hold from then on. */
   async #settleLoss(): Promise<void> {
     const { journal, ledger, logger } = this.#deps;
     const before = journal.loss;
@@ -165,7 +165,7 @@ export class Counting {
       logger.warn("records are delivered or pending that the counters do not include", { records: uncounted });
   }
 
-  /** Plain records are counted at once, unless some of the part were known. */
+  /** Plain records are counted by the part's increments, unless some of them turned out to be known. */
   #countPart({ part, dropped }: CommittedPart): void {
     const { ledger, edges } = this.#deps;
     const { columns, edgeGeneration, increments } = part as MeasuredPart;

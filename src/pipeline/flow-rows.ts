@@ -1,4 +1,4 @@
-/** The flow records of stored rows, decoded and measured. */
+/** Decodes and measures the flow records of stored rows. */
 import type { Row } from "../journal/index.ts";
 import { measureFlow, type MeasureContext } from "../processors/flow-metrics.ts";
 import { ClaimTable } from "../records/flow/claims.ts";
@@ -15,8 +15,8 @@ export class FlowRows {
   }
 
   /**
-   * Valid until the next call. `dropped`: a byte per record, 1 for those that do not measure; nothing if all do. `failed` is
-   * called with each of those.
+   * The result is valid until the next call. `dropped`: a byte per record, 1 for those that cannot be measured; undefined if all
+   * can. `failed` is called with each of them.
    */
   measured({ text, leftOut }: Row, failed: (record: number, error: unknown) => void) {
     const columns = this.#columns;

@@ -1,4 +1,4 @@
-/** How records get from bytes into the journal: receivers open a batch, fill it, and answer once it is committed; a quarantined record can be retried. */
+/** Turns received bytes into committed records: receivers open a batch, fill it, and answer once it is committed; a quarantined record can be retried. */
 import type { Config } from "../config/schema.ts";
 import type { Journal, QuarantineItem } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -40,7 +40,7 @@ export function createPipeline(config: Config, deps: PipelineDeps): Pipeline {
   return { open: (origin) => new Batch(origin, context) };
 }
 
-/** `missing`: there is no such item. `kept`: nothing has changed, for that reason. */
+/** `missing`: there is no such item. `kept`: nothing has changed, because of `why`. */
 export type RetryOutcome =
   { readonly kind: "accepted" | "duplicate" | "missing" } | { readonly kind: "kept"; readonly why: string };
 
@@ -78,7 +78,7 @@ export function createRetry(pipeline: Pipeline, journal: Pick<Journal, "quaranti
     }
     const batch = pipeline.open({ source: item.source, receivedAt: clock() });
     batch.addRecord(record);
-    // A record that is still invalid is not appended: it would count as received though nobody has sent it.
+    // A record that is still invalid is not appended, because it would count as received although nobody has sent it.
     if (batch.defect !== undefined) {
       batch.drop();
       return { kind: "kept", why: `it is invalid again (${batch.defect.reason}): ${batch.defect.message}` };

@@ -1,6 +1,6 @@
 /**
- * What journal and ledger report about themselves: process metrics, also of the instances that share a journal, and the sums that
- * show that no record disappears.
+ * Reports process metrics about the journal, the ledger and the instances that share a journal, and the sums that show that no
+ * record is lost.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Telemetry } from "../catalogue/telemetry.ts";
@@ -80,7 +80,7 @@ export function observeStore(config: Pick<Config, "dedup" | "cardinality">, deps
   });
 }
 
-/** How often the database is asked how the instances stand. */
+/** How often the database is asked for the state of the instances. */
 const viewMs = 5000;
 
 export interface ObserveClusterDeps {
@@ -92,7 +92,7 @@ export interface ObserveClusterDeps {
 
 /**
  * Measures the instances that share a journal, from any of them, until the returned function is called. Collections read the last
- * answer of the database; while it does not answer, what only it knows is not reported.
+ * answer of the database; while it does not answer, what only the database knows is not reported.
  */
 export function observeCluster(
   cluster: Cluster,
@@ -130,7 +130,7 @@ export function observeCluster(
   return () => ending.abort();
 }
 
-/** Each shows life every third of a lease, so the latest sign of any is as good as the database's clock. */
+/** Each member is seen every third of a lease, so the latest `seenAt` of any is as good as the database's clock. */
 function alive({ members }: ClusterView, leaseMs: number): number {
   const latest = Math.max(...members.map(({ seenAt }) => seenAt));
   return members.filter(({ seenAt }) => latest - seenAt <= leaseMs).length;
@@ -148,7 +148,7 @@ export function createFirstReport(logger: Logger): (batch: Pick<Committed, "sour
   };
 }
 
-/** How far back duplicates are recognized, in milliseconds: all of the dedup window until keys have left before their time. */
+/** How far back duplicates are recognized, in milliseconds: the whole dedup window, unless keys were evicted early. */
 export function horizonMs(
   journal: Pick<Journal, "horizon">,
   type: RecordType,
@@ -163,8 +163,8 @@ export type Conservation = Readonly<ReturnType<typeof conservationOf>>;
 
 /**
  * In records, since the journal was created: `received = accepted + duplicate + skipped + quarantined`, and
- * `accepted + uncounted = delivered + pending + deadLettered + lost`. Both hold at every moment: the first sum's terms are the
- * ledger's, the second's those of the journal and its cursor.
+ * `accepted + uncounted = delivered + pending + deadLettered + lost`. Both hold at any time: the terms of the first are from the
+ * ledger, those of the second from the journal and its cursor.
  */
 export function conservationOf(journal: Journal, ledger: Ledger) {
   const records = (attributes?: { readonly outcome: string }) =>

@@ -1,6 +1,6 @@
 /**
- * The accepted records of one row while they are received: their stored lines, notes about each of them, and what they are
- * counted from. Sealed, they are a part of an append.
+ * Collects the accepted records of one row while they are received: their stored lines, notes about each of them, and what
+ * they are counted from. Sealed, they are a part of an append.
  */
 import { type Increments, noIncrements } from "../catalogue/increments.ts";
 import { packText, type Part, unpackText } from "../journal/index.ts";
@@ -12,15 +12,15 @@ import { endsOfObjects } from "../records/json.ts";
 import type { RecordType } from "../records/types.ts";
 import { freeBuffer } from "../runtime/process.ts";
 
-/** A part with what it is counted from: flow records from columns, others from what all of its records add up to. */
+/** A part with what it is counted from: the columns of flow records, or the sum of its other records' increments. */
 export interface MeasuredPart extends Part {
   readonly columns: FlowColumns | undefined;
-  /** The generation of the edge book in which `columns.edge` was begun: still its generation, or the edges are void. */
+  /** The generation of the edge book when `columns.edge` was begun; if it has changed since, the edges are void. */
   readonly edgeGeneration: number;
   readonly increments: Increments;
 }
 
-/** A body that was inflated at once: one zstd frame, and what it holds, at most a row's text. */
+/** A body that was decompressed at once: one zstd frame and its text, at most that of a row. */
 export interface WholeBody {
   readonly frame: Uint8Array;
   readonly text: Uint8Array;
@@ -30,7 +30,7 @@ export interface WholeBody {
 export interface RecordNotes {
   /** Bits of `partFlags`. */
   readonly flags: number;
-  /** From when on its key ages, epoch milliseconds. */
+  /** When its key begins to age, epoch milliseconds. */
   readonly keysAt: number;
   /** Log records that it makes, if they are limited. */
   readonly logRecords?: number | undefined;
@@ -38,15 +38,15 @@ export interface RecordNotes {
   readonly fact?: Uint32Array | undefined;
 }
 
-/** A row ends with the record that brings it to so much text. A delivery request is put together from whole rows in memory: rows of 4 MiB cost it 50 to 100 MB more. */
+/** A row ends with the record that brings it to this much text. Delivery builds requests from whole rows in memory: rows of 4 MiB cost it 50 to 100 MB more. */
 export const maxRowBytes = 1024 * 1024;
 
 /** Records in one row: 1 MiB of usual text has 2,000. The journal needs 1 µs for each. */
 export const maxRowRecords = 16_384;
 
 /**
- * Connection entries in one row: usual text holds some 10,000 in 1 MiB, but 350,000 empty ones fit. With the largest record
- * behind them, the columns still need no more than 65,536 places.
+ * Connection entries in one row: usual text holds some 10,000 in 1 MiB, but 350,000 empty ones fit. Even with the largest
+ * record after them, the columns need no more than 65,536 places.
  */
 const maxRowEntries = 65_536 - maxEntriesOfRecord;
 
@@ -56,7 +56,7 @@ const maxPooledBytes = 2 * 1024 * 1024;
 const pooledColumns: FlowColumns[] = [];
 const pooledLines: Lines[] = [];
 
-/** Returns a part's columns to the pool or frees them, once nobody reads them any more. */
+/** Returns a part's columns to the pool or frees them, once nothing reads them any more. */
 export function releaseColumns(columns: FlowColumns | undefined): void {
   if (columns === undefined) return;
   columns.clear();
@@ -64,7 +64,7 @@ export function releaseColumns(columns: FlowColumns | undefined): void {
   else for (const column of Object.values(columns)) if (ArrayBuffer.isView(column)) freeBuffer(column);
 }
 
-/** The same for all records of a part. */
+/** The notes about all records of a part. */
 interface Notes {
   readonly flags: number[];
   readonly facts: (Uint32Array | undefined)[];
@@ -81,7 +81,7 @@ export class OpenPart {
   readonly #edgeGeneration: number;
   #keysAt = 0;
 
-  /** `whole`: the body that the records are read from, if its frame may become the row as it is. */
+  /** `whole`: the body that the records are read from, if its frame may become the row unchanged. */
   constructor(type: RecordType, edges: Pick<EdgeBook, "generation">, whole: WholeBody | undefined) {
     this.type = type;
     this.columns = type === "flow" ? (pooledColumns.pop() ?? new FlowColumns()) : undefined;
@@ -98,7 +98,7 @@ export class OpenPart {
     return this.#lines.isFull || (this.columns !== undefined && this.columns.entries >= maxRowEntries);
   }
 
-  /** Adds a record, of flows the last of the columns, whose stored line is the bytes from `from` up to `to`. */
+  /** Adds a record (for flows, the last of the columns), whose stored line is the bytes from `from` up to `to`. */
   add(bytes: Uint8Array, from: number, to: number, key: Uint32Array, notes: RecordNotes): void {
     this.#lines.add(bytes, from, to, key);
     const { flags, keysAt, logRecords, fact } = notes;
@@ -109,7 +109,7 @@ export class OpenPart {
     if (keysAt > this.#keysAt) this.#keysAt = keysAt;
   }
 
-  /** The finished part. `keepsText`: whether it has its text in addition to the packed one. */
+  /** The finished part. `keepsText`: true if it keeps its text in addition to the packed one. */
   seal(keepsText: () => boolean): MeasuredPart {
     const { type, columns, increments } = this;
     const text = keepsText() && { text: this.#lines.text() };
@@ -118,7 +118,7 @@ export class OpenPart {
   }
 }
 
-/** `dropped`: records of the columns that are not in it. A known record is rare: packing again is cheaper than keeping texts. */
+/** `dropped`: records of the columns that are not in it. Known records are rare, so packing again is cheaper than keeping texts. */
 function partOf(
   shared: Pick<MeasuredPart, "type" | "columns" | "increments" | "edgeGeneration" | "keysAt">,
   row: Pick<Part, "body" | "length" | "keys">,
@@ -146,7 +146,7 @@ function partOf(
   };
 }
 
-/** Entries that are left out of the records that stay, numbered as a decoder of the row will number them. */
+/** The left-out entries of the records that remain, numbered as a decoder of the row will number them. */
 function leftOutOf(columns: FlowColumns | undefined, dropped?: Uint8Array): Pick<Part, "leftOut" | "leftOutEntries"> {
   if (columns === undefined) return { leftOut: undefined, leftOutEntries: {} };
   const entries: number[] = [];
@@ -168,7 +168,7 @@ function leftOutOf(columns: FlowColumns | undefined, dropped?: Uint8Array): Pick
 
 const secondsPerDay = 86_400;
 
-/** The days of the records that stay. */
+/** The days of the records that remain. */
 function daysOf(columns: FlowColumns | undefined, records: number, dropped?: Uint8Array): Pick<Part, "days"> {
   if (columns === undefined) return {};
   const days = new Uint16Array(records);
@@ -179,16 +179,16 @@ function daysOf(columns: FlowColumns | undefined, records: number, dropped?: Uin
 
 const newline = 0x0a;
 
-/** Stored lines on their way into a row, a newline between two, and their keys, in buffers that are used again. */
+/** Collects the stored lines of a row, separated by newlines, and their keys, in buffers that are reused. */
 export class Lines {
   #bytes = new Uint8Array(64 * 1024);
   #length = 0;
   #keys: number[] = [];
   #whole: WholeBody | undefined;
-  /** Bytes of its text that are lines so far, one directly behind the other. */
+  /** Bytes of its text that are lines so far, one directly after another. */
   #wholeBytes = 0;
 
-  /** `whole`: if the lines turn out to be exactly its text, its frame becomes the row: 0.5 µs less per connection entry. */
+  /** `whole`: if the lines turn out to be exactly its text, its frame becomes the row, which saves 0.5 µs per connection entry. */
   static open(whole?: WholeBody): Lines {
     const lines = pooledLines.pop() ?? new Lines();
     lines.#whole = whole;
@@ -204,7 +204,7 @@ export class Lines {
     return this.#length >= maxRowBytes || this.#keys.length >= maxRowRecords * keyWords;
   }
 
-  /** Appends the bytes from `from` up to `to`, which hold no newline, and the line's key, if it has one. */
+  /** Appends the bytes from `from` up to `to`, which contain no newline, and the line's key, if it has one. */
   add(bytes: Uint8Array, from: number, to: number, key?: Uint32Array): void {
     if (key !== undefined) for (let word = 0; word < keyWords; word++) this.#keys.push(key[word] as number);
     if (this.#whole !== undefined) {
@@ -237,7 +237,7 @@ export class Lines {
     return { body, length, keys };
   }
 
-  /** Whether the lines are exactly the body. If not, those of them that are a part of it are copied. */
+  /** True if the lines are exactly the body. If not, those that are part of it are copied. */
   #isWhole(): boolean {
     if (this.#whole !== undefined && this.#whole.text.length !== this.#wholeBytes) this.#leaveWhole();
     return this.#whole !== undefined;

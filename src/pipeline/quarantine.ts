@@ -1,4 +1,4 @@
-/** What a batch contains that is never accepted but stored for inspection: invalid records, and samples of unknown kinds. */
+/** Collects what a batch stores for inspection without accepting it: invalid records, and samples of unknown kinds. */
 import { cutText } from "../lib/text.ts";
 import type { QuarantineLine, QuarantinePart } from "../journal/index.ts";
 import { Lines, linesWithout } from "./parts.ts";
@@ -7,7 +7,7 @@ import { Lines, linesWithout } from "./parts.ts";
 const maxTextBytes = 64 * 1024;
 const maxDetailBytes = 1024;
 
-/** Bytes of a character of UTF-8, of which a cut may leave half. */
+/** Maximum bytes of a UTF-8 character, which a cut may split. */
 const maxCharacterBytes = 4;
 
 const encoder = new TextEncoder();
@@ -28,7 +28,7 @@ export class OpenQuarantine {
     return bytes;
   }
 
-  /** `text`: what is quarantined, and why. `key`: four words of class `quarantined`; samples have none. */
+  /** Adds `text` and why it is quarantined. `key`: four words of class `quarantined`; samples have none. */
   add(text: Uint8Array, { detail, ...shared }: Shared & Pick<QuarantineLine, "detail">, key?: Uint32Array): void {
     const { class: partClass, type, reason } = shared;
     const name = `${partClass} ${type} ${reason}`;
@@ -49,7 +49,7 @@ export class OpenQuarantine {
     row.count++;
   }
 
-  /** All of it as rows. */
+  /** Returns everything as rows. */
   seal(): readonly QuarantinePart[] {
     for (const name of this.#open.keys()) this.#seal(name);
     return this.#sealed;
@@ -80,7 +80,7 @@ const maxSamplesOfKind = 3;
 export class Samples {
   readonly #counts = new Map<string, number>();
 
-  /** Whether this text should be stored; counts it if so. A kind is its beginning: member names and their order. */
+  /** True if this text should be stored, which counts it. A kind is its beginning: member names and their order. */
   wants(text: Uint8Array): boolean {
     const beginning = decoder.decode(text.subarray(0, 512));
     const kind = beginning.replaceAll(/:\s*("(?:[^"\\]|\\.)*"?|[\d.eE+-]+|true|false|null)/g, "");

@@ -1,6 +1,6 @@
 /**
- * Makes minutes of the history again from the rows of the journal that are still there: after damage, and of a journal that an
- * older version wrote. Works in short steps; what it needs is let go at the end.
+ * Rebuilds minutes of the history from the rows that are still in the journal: after damage, or if an older version wrote the
+ * journal. Works in short steps and releases what it needs at the end.
  */
 import type { Journal, MinuteGap, RowHead } from "../journal/index.ts";
 import { Growth } from "../ledger/growth.ts";
@@ -19,7 +19,7 @@ export interface RebuildDeps {
   readonly settings: ProcessorSettings;
 }
 
-/** A step ends behind the row with which this is over. */
+/** A step ends after the row with which this is exceeded. */
 const stepMs = 4;
 const headsAtOnce = 64;
 
@@ -32,9 +32,9 @@ export class MinuteRebuild {
   }
 
   /**
-   * Works for a few milliseconds; called again once it has resolved. Resolves with whether there is nothing to do, at least
+   * Works for a few milliseconds; called again once it has resolved. Resolves with true if there is nothing to do, at least
    * until the minutes are stored.
-   * @throws whatever the reader throws: what was added before stays, and the next step goes on behind it.
+   * @throws whatever the reader throws; what was added before stays, and the next step continues after it.
    */
   async step(): Promise<boolean> {
     const { minutes } = this.#deps;
@@ -54,7 +54,7 @@ function startWork({ journal, minutes, settings }: RebuildDeps) {
   const edges = new EdgeBook(settings);
   const rows = new FlowRows({ settings, edges, ends: new EndBook(settings) });
   const growth = new Growth();
-  /** Of the minute that begins at that time. */
+  /** The interval of the minute that begins at `begunAt`. */
   let interval = new Interval();
   let begunAt = 0;
   let isClosed = false;

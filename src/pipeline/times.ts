@@ -1,17 +1,17 @@
-/** What clocks say about the records of a batch: when their keys age, what is counted of their times, and how old they are. */
+/** Evaluates the times of a batch's records: when their keys begin to age, which times are counted, and how old they are. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { type HrTime, millisOfHrTime, representable } from "../lib/clock.ts";
 import { parseRfc3339 } from "../lib/rfc3339.ts";
 import { type Append, type Journal, partFlags } from "../journal/index.ts";
 import type { RecordType } from "../records/types.ts";
 
-/** A record's time may be this far ahead of ours before it is counted: whose clock is wrong is not known. */
+/** A record's time may be this far ahead of this clock before it is flagged, because either clock may be wrong. */
 const maxAheadMs = 5 * 60_000;
 
-/** The log service's clock may be this far ahead of ours; a sender that claims more gains nothing by it. */
+/** The log service's clock may be this far ahead of this one; a sender that claims more gains nothing by it. */
 const maxClockLeadMs = 24 * 3_600_000;
 
-/** Records of a batch and type whose ages are recorded: each costs 2 µs, and a batch's records are of one age. */
+/** Records per batch and type whose ages are recorded: each costs 2 µs, and a batch's records have similar ages. */
 const maxSamples = 16;
 
 /** Where a batch comes from, and when its request was received: epoch milliseconds. */
@@ -41,8 +41,8 @@ export class BatchTimes {
   }
 
   /**
-   * When a key begins to age: at the later of receipt and the log service's time, so that it is there for whoever asks by
-   * either clock. Epoch milliseconds.
+   * When a key begins to age, epoch milliseconds: at the later of receipt and the log service's time, so that it is kept long
+   * enough by either clock.
    */
   agingFrom(recordedMs: number | undefined): number {
     const { receivedAt } = this.#origin;
@@ -52,7 +52,7 @@ export class BatchTimes {
   /** Bits of `partFlags` for a record that is accepted. `time`: its own, if it has one; `deferredAt`: an audit record's. */
   accept(type: RecordType, time: HrTime | undefined, recordedMs: number | undefined, deferredAt?: string): number {
     const { source, receivedAt } = this.#origin;
-    // A poll does not ask for what is older than the keys, unless nobody else can have brought it.
+    // A poll does not ask for records older than the keys, unless no other source can have delivered them.
     const isOfStream = recordedMs !== undefined && source === "stream";
     const flags = isOfStream && recordedMs <= this.#journal.horizon(type).until ? partFlags.unproven : 0;
     const eventTime = representable(time);
@@ -75,7 +75,7 @@ export class BatchTimes {
       lastEvents.set(key, { attributes, value: Math.max(lastEvents.get(key)?.value ?? 0, newestMs / 1000) });
       for (const { timeMs, recordedMs, deferredAt } of samples) {
         const age = (receivedAt - timeMs) / 1000;
-        // Clocks differ. A negative delay is none: recorded as 0 it would look like the best one.
+        // Clocks differ. A negative age or delay is not recorded, because as 0 it would look like the best one.
         if (age >= 0) telemetry.record("tailscale2otel.ingest.event.age", age, attributes);
         if (recordedMs !== undefined && recordedMs >= timeMs)
           telemetry.record("tailscale2otel.ingest.capture.delay", (recordedMs - timeMs) / 1000, attributes);
