@@ -1,4 +1,4 @@
-/** Folds the ledger at its interval, and sooner if space waits for the snapshot; tidies the journal in between. */
+/** Folds the ledger at its interval, or sooner if the journal needs a snapshot to free space, and tidies the journal in between. */
 import { attempt, calmLogger, type Logger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Journal, reasonOf } from "../journal/index.ts";
@@ -7,23 +7,23 @@ import type { Fold, Ledger } from "./index.ts";
 export interface FoldingDeps {
   readonly ledger: Ledger;
   readonly journal: Pick<Journal, "wantsSnapshot" | "maintain" | "lost">;
-  /** The last row at the start of the process: what comes after it is new. */
+  /** The last row at the start of the process; later ones are new. */
   readonly firstSeq: number;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** A fold is committed, and can be exported. */
+  /** Called when a fold is committed and can be exported. */
   readonly folded: (fold: Fold) => void;
 }
 
 const maintainMs = 1000;
 
-/** While space is short a fold is made early, since rows can leave after it; but not more often than this. */
+/** While space is short, a fold is made early, because rows can be evicted after it; but not more often than this. */
 const earlyFoldMs = 5000;
 
 /**
- * Starts once the ledger has caught up with the journal. What was restored, and the first record since the start, is folded within
- * seconds, whatever the interval: whoever has just started the program is waiting for it. Returns how to stop it; a fold under way
- * then ends by itself.
+ * Called once the ledger has caught up with the journal. What was restored, and the first record since the start, are folded
+ * within seconds, whatever the interval, because whoever has just started the program is waiting for them. Returns a function that
+ * stops it; a fold in progress then ends by itself.
  */
 export function startFolding(intervalMs: number, deps: FoldingDeps): () => void {
   const { ledger, journal, firstSeq, clock, folded } = deps;
@@ -32,7 +32,7 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
   let isFolding = false;
   let isTidying = false;
   let isStopped = false;
-  /** Up to this row; nothing has been folded since the start while it is −1. */
+  /** The last row that has been folded since the start; −1 if there is none. */
   let foldedSeq = -1;
   const fold = async (): Promise<void> => {
     if (isFolding) return;
@@ -44,7 +44,7 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
       foldedAt = performance.now();
       folded(await ledger.fold(clock()));
     } catch (error) {
-      // Who leads next counts from the last snapshot on.
+      // The next leader counts from the last snapshot on.
       if (journal.lost.aborted) return;
       const fields = { reason: reasonOf(error) };
       logger.error("cannot commit the counters; they are kept and committed with the next ones", fields);

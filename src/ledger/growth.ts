@@ -1,4 +1,4 @@
-/** What an interval has gained since it was last looked at, added to a minute. */
+/** Adds what an interval has gained since the previous call to a minute. */
 import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
 import { type SeenEdge, sumsPerEdge } from "./interval.ts";
 import {
@@ -17,16 +17,16 @@ import { freeBuffer } from "../runtime/process.ts";
 
 export class Growth {
   #interval: FlowSums | undefined;
-  /** The sums of the interval as they were. */
+  /** The sums of the interval at the previous call. */
   #before = new Float64Array(0);
-  /** Where the interval's pairs are summed in the minute that was added to last: found by name once. */
+  /** The minute that was added to last, and where it sums the interval's pairs, so that each is looked up by name once. */
   #minute: MinuteSums | undefined;
   #pairs = new Map<NodePair, PairSums | undefined>();
   #nodes = new Map<NodePair, PairSums | undefined>();
 
   /**
-   * Of the seen edges from place `from` up to `end`. `minuteOf`: asked if there is any growth. `counted`: totals to which it
-   * is added as well.
+   * Adds the growth of the seen edges from `from` up to `end` (exclusive). `minuteOf`: called if there is any growth. `counted`:
+   * totals to which it is added as well.
    */
   addTo(
     minuteOf: () => MinuteSums,
@@ -75,7 +75,7 @@ export class Growth {
     this.#nodes = new Map();
   }
 
-  /** The sums as they were, in an array of the same size. */
+  /** The sums at the previous call, in an array that is large enough for the current ones. */
   #begin(interval: FlowSums): Float64Array {
     const { length } = interval.sums;
     if (this.#interval !== interval) {

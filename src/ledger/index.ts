@@ -1,6 +1,6 @@
 /**
- * The ledger: cumulative counters that survive restarts. It gathers what commits add, folds it into series on a timer, and
- * shows readers a fold only once its snapshot is committed: whatever was exported can be found again on disk.
+ * The ledger: cumulative counters that survive restarts. It collects what commits add, folds it into series on a timer, and
+ * shows readers a fold only once its snapshot is committed, so whatever was exported is also on disk.
  */
 import { setImmediate as afterOthers } from "node:timers/promises";
 import { count, type Increments } from "../catalogue/increments.ts";
@@ -22,11 +22,11 @@ import { addCounts, addFlows, putDelivery } from "./rollup.ts";
 import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
 import { entriesOf, gatherReports, type Reports, reportsOf, type Talker, topTalkers } from "./talkers.ts";
 
-/** A committed fold: all that readers see of the ledger. */
+/** A committed fold, which is all that readers see of the ledger. */
 export interface Fold {
-  /** Epoch milliseconds; strictly rising, unless the clock was set back by minutes. */
+  /** Epoch milliseconds; strictly increasing, unless the clock was set back by minutes. */
   readonly at: number;
-  /** When the fold before was made: a series that starts there began with this one. */
+  /** Time of the previous fold; a series with this start began with this fold. */
   readonly since: number | undefined;
   readonly metrics: readonly FoldedMetric[];
 }
@@ -46,16 +46,16 @@ export interface LedgerDeps {
   readonly logger: Logger;
 }
 
-/** A clock that is further back than this was set, and is believed. */
+/** A clock that has gone back by more than this was set, and is trusted. */
 const clockToleranceMs = 300_000;
 
-/** A fold works for this long before others get a turn. */
+/** A fold works for this long before other work runs. */
 const stepMs = 5;
 
 /** A gauge that is not set is not reported; its attribute set is remembered this long. */
 const idleFoldsOfGauge = 2;
 
-/** The blob beside those of the metrics: number and times of the last fold. */
+/** The name of the blob with the number and times of the last fold. */
 const timesBlob = "fold";
 
 /** `status` shows sums of these by attribute, in which an overflow series would be missing. At most 100 series. */
@@ -77,24 +77,24 @@ export class Ledger {
   readonly #deps: LedgerDeps;
   /** Folds without a value after which a series is retired. */
   readonly #idleFolds: number;
-  /** Words received of each open attribute, remembered for ever: an event counts in the same series after any restart. */
+  /** Words received for each open attribute, kept forever so that an event counts in the same series after any restart. */
   readonly #words = new Map<string, Set<string>>();
   #interval = new Interval();
   readonly minutes: Minutes;
   /** The reports of the interval before the open one. */
   #ended: () => Reports = () => new Map();
   #edges: EdgeBook | undefined;
-  /** Rows up to here are in the series or in the open interval; set by whoever adds them. */
+  /** Rows up to this one are in the series or in the open interval; set by the caller that adds them. */
   measuredSeq: number;
   /** The number of the last committed fold. */
   #fold = 0;
   /** The last committed fold. */
   shown: Fold;
-  /** By metric; from outside, their `size` and `overflowed` are read. */
+  /** By metric; outside the ledger, only their `size` and `overflowed` are read. */
   tables: ReadonlyMap<Name, SeriesTable>;
   #folding: Promise<unknown> = Promise.resolve();
 
-  /** Begins where the journal's last snapshot ends. */
+  /** Continues from the journal's last snapshot. */
   constructor(config: Pick<Config, "cardinality" | "otlp">, deps: LedgerDeps) {
     this.#config = config.cardinality;
     this.#deps = deps;
@@ -107,7 +107,7 @@ export class Ledger {
   }
 
   /**
-   * Adds the flow records of a commit but the dropped ones (a byte of 1 per record). `columns.edge` and `columns.exitNode`
+   * Adds the flow records of a commit except the dropped ones (a byte of 1 per record). `columns.edge` and `columns.exitNode`
    * are filled with edges of the book's current generation.
    */
   addFlows(columns: FlowColumns, dropped: Uint8Array | undefined, edges: EdgeBook): void {
@@ -120,12 +120,12 @@ export class Ledger {
     count(this.#interval.increments, metric, bounded as AttributesOf<Metric>, value);
   }
 
-  /** Adds what the other records of a commit count. */
+  /** Adds the counts of the other records of a commit. */
   add(increments: Increments): void {
     for (const { metric, attributes, value } of increments.values()) this.count(metric, attributes, value);
   }
 
-  /** The sum of a metric over the series with these attributes: exact at this very moment, but for flows as of the last fold. */
+  /** The sum of a metric over the series with these attributes: exact at the moment, except for flows, as of the last fold. */
   sum(metric: LedgerMetric, attributes: Attributes = {}): number {
     const wanted = Object.entries(attributes);
     const matches = (found: LedgerAttributes): boolean => wanted.every(([name, value]) => found[name] === value);
@@ -146,10 +146,10 @@ export class Ledger {
   }
 
   /**
-   * Folds what has been counted into the series, a few milliseconds at a time, and commits them; only then readers see
+   * Folds what has been counted into the series, a few milliseconds at a time, and commits them; only then do readers see
    * it. A call during a fold folds again after it. `now`: epoch milliseconds.
-   * @throws {Unavailable} if the snapshot cannot be committed: nothing is shown then and nothing is lost, the next fold has
-   * the same and more.
+   * @throws {Unavailable} if the snapshot cannot be committed; then nothing is shown and nothing is lost, because the next
+   * fold includes it.
    */
   fold(now: number): Promise<Fold> {
     const folding = this.#folding.then(() => this.#foldOnce(now));
@@ -160,7 +160,7 @@ export class Ledger {
   async #foldOnce(now: number): Promise<Fold> {
     if (now < this.shown.at - clockToleranceMs) await this.#beginAnew(now);
     while (this.minutes.isIncomplete) await this.minutes.complete();
-    // What is counted while others have a turn belongs to the next fold: all that this one takes, it takes in this turn.
+    // What is counted while other work runs belongs to the next fold, so this one takes everything it needs in this turn.
     const since = this.shown.at;
     const at = Math.max(now, since + 1);
     const { measuredSeq } = this;
@@ -191,7 +191,7 @@ export class Ledger {
     return ended;
   }
 
-  /** The work of a fold but its commit, in steps between which others get a turn. Counts are in the series after the first. */
+  /** The work of a fold except its commit, in steps between which other work may run. The first puts counts in the series. */
   *#steps(interval: Interval, time: FoldTime): Generator<void> {
     const add = (metric: LedgerMetric, attributes: Attributes, value: number): void => {
       if (value !== 0) this.#table(metric).add(attributes, value, time);
@@ -217,7 +217,7 @@ export class Ledger {
     interval.free();
     putDelivery(this.#deps.journal, (metric) => this.#table(metric), time.fold);
     for (const [name, table] of this.tables) {
-      // A metric whose attribute sets are all known beforehand keeps its series for ever.
+      // A metric whose attribute sets are all known in advance keeps its series forever.
       const { attributes }: MetricDefinition = metrics[name];
       const isOpen = Object.values(attributes).includes("text");
       if (isOpen) yield* table.retire(time.fold - (isCounter(name) ? this.#idleFolds : idleFoldsOfGauge));
@@ -225,7 +225,7 @@ export class Ledger {
     }
   }
 
-  /** The clock was set back: points at the old times would be in the future until it catches up. */
+  /** Restarts all series after the clock was set back: points at the old times would be in the future until it catches up. */
   async #beginAnew(now: number): Promise<void> {
     const { journal, logger } = this.#deps;
     await journal.beginSeriesAnew(now);
@@ -236,7 +236,7 @@ export class Ledger {
     await journal.settleLoss(this.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
   }
 
-  /** The series of a snapshot. A metric that cannot be read begins anew, with a WARN. */
+  /** Restores the series of a snapshot. A metric that cannot be read starts from 0, with a WARN. */
   #restored(blobs: ReadonlyMap<string, Uint8Array>): Fold {
     const { journal, logger } = this.#deps;
     const stored = blobs.get(timesBlob);
@@ -257,7 +257,7 @@ export class Ledger {
     return { at, since, metrics: restored };
   }
 
-  /** The same attributes with known words, a bounded number of others, and `other` for the rest. Called in the order of commits. */
+  /** Keeps known words and a bounded number of others; the rest become `other`. Called in the order of commits. */
   #bounded(metric: Name, attributes: Attributes): Attributes {
     const domains: MetricDefinition["attributes"] = metrics[metric].attributes;
     const bounded = { ...attributes };
@@ -273,7 +273,7 @@ export class Ledger {
     return bounded;
   }
 
-  /** The series as they are; gauges if they were set in that fold. */
+  /** The current series; gauges only if they were set in that fold. */
   #folded(fold: number): FoldedMetric[] {
     return Array.from(this.tables, ([name, table]) => table.folded(name, isCounter(name) ? 0 : fold)).filter(
       ({ name, values, retired }) =>

@@ -1,6 +1,6 @@
 /**
- * What has been counted since the last fold: arrays by edge, and a few bounded tables. Counting an entry allocates nothing
- * and costs about 40 ns; the size is bounded whatever is received.
+ * Holds what has been counted since the last fold: arrays by edge, and a few bounded tables. Counting an entry allocates
+ * nothing and costs about 40 ns; the size is bounded whatever is received.
  */
 import { count, type FlowClass, type NodePair, noIncrements, otherNode } from "../catalogue/increments.ts";
 import { type EdgeBook, noPeer, ownExit, peerByAddress } from "../processors/edges.ts";
@@ -10,13 +10,13 @@ import { derpRelayIpv4 } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
 import { freeBuffer } from "../runtime/process.ts";
 
-/** Nodes with exit traffic told apart in one interval; the others count as `__other__`. */
+/** Nodes with exit traffic that are distinguished in one interval; the others count as `__other__`. */
 const maxExitNodes = 1_000;
 
 const exitTraffic = trafficTypes.indexOf("exit");
 const physicalTraffic = trafficTypes.indexOf("physical");
 
-/** What an edge carried and, last, the port it reached last: neighbouring numbers of `sums`, one cache line at most. */
+/** Adjacent numbers of `sums` per edge, at most a cache line: what it carried and, at the end, the port it reached last. */
 export const sumsPerEdge = 6;
 export const lastPortPlace = 5;
 const firstEdges = 1024;
@@ -39,12 +39,12 @@ export class Interval {
   readonly fields = new Float64Array(fieldCodes);
   /** Sent and received bytes, sent and received packets, by the label of the reporting node; empty: hidden. */
   readonly exits = new Map<string, Float64Array>();
-  /** The edge book's, by which the edges here are numbered. */
+  /** The generation of the edge book that numbers the edges here. */
   #generation: number | undefined;
 
   /**
-   * Counts the entries of all records but the dropped ones (a byte of 1 per record).
-   * @throws {Error} if the book numbers its edges anew in the middle of an interval: the sums would mix them up.
+   * Counts the entries of all records except the dropped ones (a byte of 1 per record).
+   * @throws {Error} if the book renumbers its edges in the middle of an interval, because the sums would mix them up.
    */
   addFlows(columns: FlowColumns, dropped: Uint8Array | undefined, edges: EdgeBook): void {
     this.#generation ??= edges.generation;
@@ -98,7 +98,7 @@ export class Interval {
 
       if (peer === noPeer || (tags & 3) === addressAbsent || tags >> 2 === addressAbsent || isRelay) continue;
       const source = sourceOf[edge] as number;
-      // An edge has one port most of the time: looking it up again costs a cache miss, 0.1 µs.
+      // An edge usually has one port, and looking it up again would cost a cache miss, 0.1 µs.
       if (port !== 0 && sums[at + lastPortPlace] !== port) {
         reached.reach(source, memberKinds.port, port);
         sums[at + lastPortPlace] = port;
@@ -107,7 +107,7 @@ export class Interval {
     }
   }
 
-  /** The first entry of an edge in this interval. A peer with a name of its own is counted here, once. */
+  /** Notes the first entry of an edge in this interval. A peer with a name of its own is counted here, once. */
   #begin(edge: number, peer: number, edges: EdgeBook): void {
     const pair = edges.pair(edge);
     this.seen.push({ edge, pair, class: edges.classOf(edge) });
@@ -130,7 +130,7 @@ export class Interval {
     return sums;
   }
 
-  /** Gives its memory back. It must not be used again. */
+  /** Frees its memory. It must not be used again. */
   free(): void {
     freeBuffer(this.sums);
     this.reached.free();
@@ -144,11 +144,11 @@ export class Interval {
   }
 }
 
-/** Source nodes told apart, and peers and ports of all of them together. Later ones are not told apart. */
+/** Source nodes that are distinguished, and peers and ports of all of them together. Later ones are not distinguished. */
 const maxSources = 8_000;
 const maxMembers = 262_144;
 
-/** What a member is. Its number stands above the source's in a key. */
+/** What a member is. In a key, its number is in the bits above the source's. */
 export const memberKinds = { name: 1, ipv4: 2, ipv6: 3, text: 4, port: 5 } as const;
 
 /** Bits of a key's second word: a source's number in the edge book, the kind, and 14 more bits of a hash. */
@@ -156,11 +156,11 @@ const sourceBits = 15;
 const kindBits = 3;
 
 /**
- * What each source node has reached in an interval: distinct peers and ports, within bounds. One seeded table holds them all,
- * so that an entry costs one probe and nothing is allocated for it.
+ * Counts the distinct peers and ports that each source node has reached in an interval, within bounds. One seeded table holds
+ * them all, so that an entry costs one probe and allocates nothing.
  */
 export class Reached {
-  /** What the sources are called, by their number. */
+  /** The names of the sources, by number. */
   readonly #names = new Map<number, string | undefined>();
   /** 1: has a name here; 2: no room. */
   readonly #isKnown = new Uint8Array(1 << sourceBits);
@@ -180,7 +180,7 @@ export class Reached {
     else this.missed++;
   }
 
-  /** Records that a source has reached a member, told apart from others of its kind by 32 bits and `more`. */
+  /** Records that a source has reached a member, which 32 bits and `more` distinguish from others of its kind. */
   reach(source: number, kind: (typeof memberKinds)[keyof typeof memberKinds], member: number, more = 0): void {
     if (this.#isKnown[source] !== 1) return;
     const head = ((((more << kindBits) | kind) << sourceBits) | source) >>> 0;

@@ -1,6 +1,7 @@
 /**
- * The history by minute of acceptance. It is made from what the open interval sums anyway: when the minute changes, the interval
- * ends or somebody asks, what the interval has gained since the last time is added to the minute. Nothing is done per entry.
+ * Keeps the history by minute of acceptance. It is made from what the open interval sums anyway: when the minute changes, the
+ * interval ends or a reader asks, what the interval has gained since the last time is added to the minute, so nothing is done per
+ * entry.
  */
 import { setImmediate as afterOthers } from "node:timers/promises";
 import { Damaged, type Journal, type MinuteChanges, type MinuteGap, type StoredMinute } from "../journal/index.ts";
@@ -10,10 +11,10 @@ import { addMinute, addRecords, minuteMs, type MinuteSums, noMinute, totalsLengt
 import { addPacked, packMinute, unpackMinute, unpackTotals } from "./packed-minute.ts";
 import type { FlowSums } from "./talkers.ts";
 
-/** Minutes held as they are: one that is left is soon added to again if records were on their way when it ended. */
+/** Minutes kept unpacked, because one that has ended is soon added to again if records were in flight then. */
 const maxOpen = 4;
 
-/** Minutes held until they are stored. Of further ones only the totals are held; rebuilding waits. */
+/** Packed minutes kept until they are stored. Beyond that, only totals are kept, and rebuilding waits. */
 const maxPacked = 2000;
 
 /** Minutes whose totals are read from the journal at once. */
@@ -22,14 +23,14 @@ const minutesAtOnce = 200;
 /** Edges whose growth is added in one step: about 2 ms. */
 const edgesPerStep = 4096;
 
-/** Adds all that is known of a minute to sums. Resolves with false if it is damaged. */
+/** Adds everything that is known about a minute to `into`. Resolves with false if it is damaged. */
 export type AddTo = (into: MinuteSums) => Promise<boolean>;
 
 interface OpenMinute {
   readonly sums: MinuteSums;
-  /** What was stored of it before is in the sums. */
+  /** True if the sums include what was stored of it before. */
   isWhole: boolean;
-  /** Not stored yet. */
+  /** True if it has changes that are not stored yet. */
   isChanged: boolean;
   /** Its stored form, unless it has changed since. */
   packed: StoredMinute | undefined;
@@ -40,19 +41,19 @@ export class Minutes {
   readonly #logger: Logger;
   readonly #interval: () => FlowSums;
   readonly #growth = new Growth();
-  /** The one that was used last is the last. */
+  /** Most recently used last. */
   readonly #open = new Map<number, OpenMinute>();
-  /** Not stored yet. */
+  /** Closed minutes that are not stored yet. */
   readonly #packed = new Map<number, StoredMinute>();
   #isClosing = false;
   /** The minute to which growth belongs. */
   #at: number | undefined;
   #gap: MinuteGap | undefined;
   #storedSeq: number;
-  /** The totals of all that was counted since the start, as of the last `settle`. */
+  /** The totals of everything counted since the start, as of the last `settle`. */
   readonly counted = new Float64Array(totalsLength);
 
-  /** `storedSeq`: the row up to which the stored minutes go. */
+  /** `storedSeq`: the last row that the stored minutes include. */
   constructor(journal: Pick<Journal, "minutes">, logger: Logger, storedSeq: number, interval: () => FlowSums) {
     this.#journal = journal;
     this.#logger = logger;
@@ -61,7 +62,7 @@ export class Minutes {
     this.#gap = journal.minutes.gap;
   }
 
-  /** What is counted from here on was received at that time, epoch milliseconds. */
+  /** Sets when what is counted from now on was received, epoch milliseconds. */
   begin(receivedAt: number): void {
     const at = minuteOf(receivedAt);
     if (at === this.#at) return;
@@ -79,7 +80,7 @@ export class Minutes {
     this.#settle();
   }
 
-  /** Leaves little for `settle` to do: others get a turn between its steps, and what they count is not settled yet. */
+  /** Leaves little for `settle` to do: only what other work counts between these steps. */
   async settleInSteps(): Promise<void> {
     for (let from = 0; from < this.#interval().seen.length; from += edgesPerStep) {
       this.#settle(from, Math.min(from + edgesPerStep, this.#interval().seen.length));
@@ -87,20 +88,20 @@ export class Minutes {
     }
   }
 
-  /** Brings the minutes up to date. Whether `complete` is to be called before they are changes. */
+  /** Brings the minutes up to date. True if `complete` must be called before `changes`. */
   get isIncomplete(): boolean {
     this.settle();
     return this.#open.values().some(({ isWhole }) => !isWhole);
   }
 
-  /** Adds what is stored of the open minutes. @throws if the journal cannot be read. */
+  /** Adds the stored part of the open minutes. @throws if the journal cannot be read. */
   async complete(): Promise<void> {
     for (const [at, minute] of this.#open) await this.#complete(at, minute);
   }
 
   /**
-   * What has changed since it was stored last. It counts as stored once it is given back to `stored`. Asked before an interval
-   * ends, in the turn in which nothing was incomplete.
+   * What has changed since it was last stored. It counts as stored once it is passed to `stored`. Called before an interval
+   * ends, in the turn in which `isIncomplete` was false.
    */
   changes(): MinuteChanges {
     for (const [at, minute] of this.#open) if (minute.isChanged) minute.packed ??= packMinute(at, minute.sums);
@@ -108,7 +109,7 @@ export class Minutes {
     return { changed: [...this.#packed.values(), ...open], gap: this.#gap };
   }
 
-  /** These changes are committed, with all rows up to that one. */
+  /** Called when these changes are committed, with all rows up to `measuredSeq`. */
   stored({ changed }: MinuteChanges, measuredSeq: number): void {
     this.#storedSeq = measuredSeq;
     for (const minute of changed) {
@@ -128,17 +129,17 @@ export class Minutes {
     return this.#packed.size < maxPacked;
   }
 
-  /** The minute, to which a row of the gap is added. */
+  /** The minute to which a row of the gap is added. */
   rebuild(receivedAt: number): MinuteSums {
     return this.#changing(minuteOf(receivedAt));
   }
 
-  /** All rows of the gap below that one have been added. */
+  /** Called when all rows of the gap below `seq` have been added. */
   rebuilt(seq: number): void {
     if (this.#gap !== undefined) this.#gap = seq > this.#gap.until ? undefined : { ...this.#gap, from: seq };
   }
 
-  /** The totals of the minutes from one up to, but not including, another, oldest first. */
+  /** The totals of the minutes from `since` up to `before` (exclusive), oldest first. */
   async *totals(since: number, before: number): AsyncGenerator<readonly [at: number, totals: Float64Array]> {
     for (let from = since; ;) {
       const read = await this.#journal.minutes.totals(from, before, minutesAtOnce);
@@ -150,7 +151,7 @@ export class Minutes {
         const packed = this.#packed.get(at)?.totals ?? stored.get(at);
         let totals = packed && unpackTotals(packed);
         if (open !== undefined) ({ totals } = await this.#complete(at, open));
-        // One that was held may have been stored and let go since.
+        // A minute that was held may have been stored and released since.
         else if (totals === undefined && !stored.has(at))
           totals = await this.#closed(at, (one) => unpackTotals(one.totals));
         if (totals !== undefined) yield [at, totals];
@@ -161,7 +162,7 @@ export class Minutes {
     }
   }
 
-  /** The same, as functions that add all that is known of a minute. */
+  /** The same minutes, with functions that add everything that is known about them. */
   async *read(since: number, before: number): AsyncGenerator<readonly [at: number, addTo: AddTo]> {
     for await (const [at] of this.totals(since, before)) yield [at, (into) => this.#addTo(into, at)];
   }
@@ -177,7 +178,7 @@ export class Minutes {
     if (at !== undefined) this.#growth.addTo(() => this.#changing(at), this.#interval(), this.counted, from, end);
   }
 
-  /** Never reads the journal: counting must not fail because that does. */
+  /** The sums of a minute to change. Never reads the journal, so that counting does not fail if reading does. */
   #changing(at: number): MinuteSums {
     const known = this.#open.get(at);
     const packed = known === undefined ? this.#packed.get(at) : undefined;
@@ -196,7 +197,7 @@ export class Minutes {
     return minute.sums;
   }
 
-  /** Adds what is stored of an open minute, once. @throws if the journal cannot be read. */
+  /** Adds the stored part of an open minute, once. @throws if the journal cannot be read. */
   async #complete(at: number, minute: OpenMinute): Promise<MinuteSums> {
     if (minute.isWhole) return minute.sums;
     await this.#closed(at, (packed) => {
@@ -207,7 +208,7 @@ export class Minutes {
     return minute.sums;
   }
 
-  /** Closes the minutes that have not been used for the longest time; if the journal cannot be read, at another time. Never rejects. */
+  /** Closes the least recently used minutes, or does so later if the journal cannot be read. Never rejects. */
   async #closeOldest(): Promise<void> {
     if (this.#isClosing) return;
     this.#isClosing = true;
@@ -219,13 +220,13 @@ export class Minutes {
         if (minute.isChanged) this.#hold(at, minute.packed ?? packMinute(at, minute.sums));
       }
     } catch {
-      // What is open stays so.
+      // The minutes stay open.
     } finally {
       this.#isClosing = false;
     }
   }
 
-  /** Holds a minute until it is stored; of too many, the details of the first go. */
+  /** Holds a minute until it is stored; if there are too many, drops the details of the first one. */
   #hold(at: number, packed: StoredMinute): void {
     this.#packed.set(at, packed);
     if (this.#packed.size <= maxPacked) return;
@@ -233,7 +234,7 @@ export class Minutes {
     if (first !== undefined) this.#packed.set(first.at, { ...first, detail: noDetail });
   }
 
-  /** What `read` makes of a minute that is not open; nothing if there is none, or if it is damaged. */
+  /** What `read` returns for a minute that is not open; undefined if there is none, or if it is damaged. */
   async #closed<Result>(at: number, read: (packed: StoredMinute) => Result): Promise<Result | undefined> {
     try {
       const packed = this.#packed.get(at) ?? (await this.#journal.minutes.read(at));
@@ -245,7 +246,7 @@ export class Minutes {
     }
   }
 
-  /** The minute is damaged: it is made again from its rows. One at a time: others are found again. */
+  /** Has a damaged minute rebuilt from its rows. One at a time, because others will be found again. */
   #lost(at: number): void {
     if (this.#gap !== undefined) return;
     const minute = new Date(at).toISOString();

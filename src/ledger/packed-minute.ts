@@ -1,4 +1,4 @@
-/** A minute as it is stored: all totals, and the busiest pairs, nodes and services. The others are in the totals alone. */
+/** Packs a minute for storage: all totals, and the busiest pairs, nodes and services. The others are only in the totals. */
 import { zstdDecompressSync } from "node:zlib";
 import { Damaged, packText, reasonOf, type StoredMinute } from "../journal/index.ts";
 import {
@@ -13,20 +13,20 @@ import {
   totalsLength,
 } from "./minute.ts";
 
-/** Pairs of nodes, and nodes with physical traffic. */
+/** Maximum number of pairs of nodes, and of nodes with physical traffic. */
 const maxPairs = 200;
 const maxServices = 50;
 
-/** Few arrays and no name twice: a day of it is read in a second. */
+/** Few arrays and no name twice, so that a day is read in a second. */
 interface Detail {
   readonly names: readonly string[];
-  /** Of each pair: the places of both names, −1 for none; how many kinds follow; of each its place, entries and bytes. */
+  /** For each pair: the indexes of both names, −1 for none; how many kinds follow; for each its index, entries and bytes. */
   readonly pairs: readonly number[];
   readonly services: readonly (readonly [name: string, entries: number, bytes: number])[];
   readonly omitted: number;
 }
 
-/** The minute as it is stored, with its busiest pairs, nodes and services. */
+/** Packs a minute with its busiest pairs, nodes and services. */
 export function packMinute(at: number, minute: MinuteSums): StoredMinute {
   const all = [...minute.pairs].map(([key, pair]) => ({ key, pair, bytes: bytesOf(pair) }));
   const pairs = busiest(all.filter(({ pair }) => pair.to !== undefined));
@@ -54,7 +54,7 @@ export function unpackMinute(stored: StoredMinute): MinuteSums {
   return addPacked(noMinute(), stored);
 }
 
-/** Adds a stored minute: 0.2 ms if it is full. @throws {Damaged} and nothing is added. */
+/** Adds a stored minute, in 0.2 ms if it is full. @throws {Damaged} before anything is added. */
 export function addPacked(into: MinuteSums, { totals, detail }: StoredMinute): MinuteSums {
   const { names, pairs, services, omitted } = read(detail);
   const sums = unpackTotals(totals);
@@ -75,7 +75,7 @@ export function addPacked(into: MinuteSums, { totals, detail }: StoredMinute): M
   return into;
 }
 
-/** Nothing if they are not what this version writes. */
+/** Undefined if the totals are not what this version writes. */
 export function unpackTotals(packed: Uint8Array): Float64Array | undefined {
   const totals = new Float64Array(totalsLength);
   if (packed.length !== totals.byteLength) return undefined;
@@ -97,7 +97,7 @@ interface Ranked {
   readonly bytes: number;
 }
 
-/** The busiest first. The others, thousands in a full minute, are only compared with the last of them: 1 ms instead of 5. */
+/** The busiest, in order. The others, thousands in a full minute, are only compared with the last of them: 1 ms instead of 5. */
 function busiest(all: readonly Ranked[]): Ranked[] {
   const least =
     Float64Array.from(all, ({ bytes }) => bytes)

@@ -1,6 +1,6 @@
 /**
- * What a fold adds to the series: counts as they are, flows by pair of nodes and class, and what log delivery counts. In the
- * roll-up the pairs with the most bytes keep their names and the rest is summed up by class, so that totals stay exact.
+ * Adds to the series what a fold contains: counts unchanged, flows by pair of nodes and class, and the counters of log delivery.
+ * In the roll-up the pairs with the most bytes keep their names and the rest is summed up by class, so that totals stay exact.
  */
 import type { Config } from "../config/schema.ts";
 import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
@@ -15,7 +15,7 @@ type Attributes = Readonly<Record<string, string>>;
 /** Adds to one series. */
 export type Add = (metric: LedgerMetric, attributes: Attributes, value: number) => void;
 
-/** Adds what was counted beside the flows: at most a few thousand series. */
+/** Adds what was counted besides the flows: at most a few thousand series. */
 export function addCounts(interval: Interval, add: Add): void {
   for (const { metric, attributes, value } of interval.increments.values()) add(metric, attributes, value);
   for (const [code, entries] of interval.fields.entries()) {
@@ -50,8 +50,8 @@ export function* addFlows(interval: Interval, settings: Config["cardinality"]["f
 type TableOf = (metric: LedgerMetric) => SeriesTable;
 
 /**
- * Sets the counters that log delivery keeps in its cursors: read at each fold, not counted here. Series without a name are
- * those of the primary destination. All are there with 0 from the first fold on, so that `increase()` sees the first dead
+ * Sets the counters that log delivery keeps in its cursors; they are read at each fold, not counted here. Series without a
+ * destination are those of the primary one. All exist with 0 from the first fold on, so that `increase()` sees the first dead
  * letter.
  */
 export function putDelivery(
@@ -125,7 +125,7 @@ function* rollUp({ seen, sums }: Interval, settings: Config["cardinality"]["flow
   }
 }
 
-/** Adds four neighbouring sums from `at` on: sent and received bytes, sent and received packets. */
+/** Adds four adjacent sums from `at` on: sent and received bytes, sent and received packets. */
 function byDirection(add: Add, bytes: LedgerMetric, packets: LedgerMetric) {
   return (shared: Attributes, sums: Float64Array, at: number): void => {
     const transmit = { "network.io.direction": "transmit", ...shared };

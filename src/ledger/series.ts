@@ -1,7 +1,7 @@
 /**
- * The cumulative series of one metric: bounded in number, each with a start time of its own and a number that stays as long
- * as it lives. Values are columns, so that a fold of thousands of series is copied and stored as a few arrays; attribute
- * sets, which rarely change, are packed in chunks of 512.
+ * The cumulative series of one metric: bounded in number, each with its own start time and a number that it keeps as long as
+ * it exists. Values are columns, so that a fold of thousands of series is copied and stored as a few arrays; attribute sets,
+ * which rarely change, are packed in chunks of 512.
  */
 import { zstdDecompressSync } from "node:zlib";
 import { attributesKey } from "../catalogue/increments.ts";
@@ -9,7 +9,7 @@ import type { IntervalMetric, LedgerMetric } from "../catalogue/metrics.ts";
 import { packText } from "../journal/index.ts";
 import { freeBuffer } from "../runtime/process.ts";
 
-/** Text, but for `otel.metric.overflow`, which is `true`. */
+/** Strings, except for `otel.metric.overflow`, which is `true`. */
 export type LedgerAttributes = Readonly<Record<string, string | boolean>>;
 
 /** One metric of a committed fold, by series number. */
@@ -29,11 +29,11 @@ export interface FoldedMetric {
 
 export type RetiredTotals = Readonly<Record<string, number>>;
 
-/** What a table records of a fold beside values. */
+/** What a table records about a fold besides values. */
 export interface FoldTime {
   /** The number of the fold, from 1. */
   readonly fold: number;
-  /** Epoch milliseconds of the fold before: the start of a series that begins in this one. */
+  /** Epoch milliseconds of the previous fold: the start of a series that begins in this one. */
   readonly startAt: number;
 }
 
@@ -50,12 +50,12 @@ export function* seriesOf({ sets, values, startAt }: FoldedMetric): Generator<{
   }
 }
 
-/** The direction that a series counts, or nothing. */
+/** The direction that a series counts, or an empty string. */
 export function directionOf({ "network.io.direction": direction = "" }: Readonly<Record<string, unknown>>): string {
   return String(direction);
 }
 
-/** The series that all further ones of a direction share. */
+/** The attributes of the series that all further ones of a direction share. */
 export function overflowAttributes(direction: string): LedgerAttributes {
   return { ...(direction && { "network.io.direction": direction }), "otel.metric.overflow": true };
 }
@@ -93,7 +93,7 @@ export class SeriesTable {
     return this.#numbers.size;
   }
 
-  /** Adds to a series. One that would pass 2^53−1 starts anew. */
+  /** Adds to a series. One that would exceed 2^53−1 starts over. */
   add(attributes: LedgerAttributes, value: number, time: FoldTime): void {
     const number = this.#numberOf(attributes, time);
     const total = (this.#rows[number * rowWidth] as number) + value;
@@ -111,7 +111,7 @@ export class SeriesTable {
     this.#set(this.#numbers.get(key) ?? this.#begin(key, attributes, time), value, time);
   }
 
-  /** The sum over the series whose attributes are among these. */
+  /** The sum over the series whose attributes match. */
   sum(matches: (attributes: LedgerAttributes) => boolean): number {
     let sum = 0;
     for (const [number, attributes] of this.#sets.entries())
@@ -152,7 +152,7 @@ export class SeriesTable {
     }
   }
 
-  /** The series that have had a value since that fold, as they are now. Chunks have been packed. */
+  /** The current state of the series that have had a value since `sinceFold`. Chunks must have been packed. */
   folded(name: FoldedMetric["name"], sinceFold: number): FoldedMetric {
     const { length } = this.#sets;
     const values = new Float64Array(length);
@@ -176,7 +176,7 @@ export class SeriesTable {
     for (const chunk of this.#unwritten) into.set(`${name}/${chunk}`, this.#packed[chunk] as Uint8Array);
   }
 
-  /** The snapshot has all of it. */
+  /** Called when the snapshot has everything. */
   written(): void {
     this.#hasChanged = false;
     this.#unwritten.clear();
@@ -220,7 +220,7 @@ export class SeriesTable {
     return this.#numbers.get(sharedKey) ?? this.#begin(sharedKey, shared, time);
   }
 
-  /** Its total counts among the retired ones from now on. */
+  /** Adds the total of a series to the retired ones. */
   #end(number: number, attributes: LedgerAttributes): void {
     const direction = directionOf(attributes);
     const total = (this.#retired[direction] ?? 0) + (this.#rows[number * rowWidth] as number);
@@ -251,7 +251,7 @@ export class SeriesTable {
   }
 }
 
-/** In a buffer of its own: posting it to another thread copies the whole buffer. */
+/** Returns a buffer of its own, because posting it to another thread copies the whole buffer. */
 function packSets(sets: FoldedMetric["sets"]): Uint8Array {
   return new Uint8Array(packText(Buffer.from(JSON.stringify(Array.from(sets, (set) => set ?? null)))));
 }

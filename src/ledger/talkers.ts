@@ -1,4 +1,4 @@
-/** Who talks to whom at the moment: pairs of nodes by their bytes in intervals that are not exported yet, or just were. */
+/** Ranks who talks to whom at the moment: pairs of nodes by their bytes in intervals that are not exported yet, or just were. */
 import { otherNode } from "../catalogue/increments.ts";
 import { type Interval, sumsPerEdge } from "./interval.ts";
 
@@ -24,7 +24,7 @@ export function reportsOf(flows: FlowSums): Reports {
   }
 }
 
-/** The same in steps of well under a millisecond. Physical traffic is left out; it is the same bytes once more. */
+/** The same in steps of well under a millisecond. Physical traffic is left out, because it is the same bytes again. */
 export function* gatherReports({ seen, sums }: FlowSums): Generator<void, Reports> {
   const reports = new Map<string, { readonly from: string; readonly to: string; bytes: number }>();
   for (const { edge, pair, class: flowClass } of seen) {
