@@ -17,7 +17,7 @@ import { runToEnd } from "./program.ts";
 
 const page = "docs/destinations.md";
 const [configuration = ""] = blocksBelow(page, "## Configuration");
-const commands = blocksBelow(page, "## Looking at them")
+const commands = blocksBelow(page, "## Status and commands")
   .flatMap((block) => block.split("\n"))
   .filter((line) => line.startsWith("tailscale2otel "));
 
