@@ -79,6 +79,12 @@ export async function untilRead<Value>(
   }
 }
 
+/** @throws {UsageError} if one of these flags is given: it would be ignored, for that reason. `remedy`: besides leaving it out. */
+export function refuseIgnored({ flags }: Asking, names: readonly FlagName[], reason: string, remedy: string): void {
+  const given = names.find((name) => flags[name] !== undefined);
+  if (given !== undefined) throw new UsageError(`${reason}, --${given} has no effect: leave it out, or ${remedy}`);
+}
+
 /** `1` and the word stand for the first, and so on; other text is left as it is. */
 export function choiceOf(text: string, words: readonly string[]): string {
   const word = text.toLowerCase();

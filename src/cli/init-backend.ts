@@ -2,7 +2,16 @@
 import type { Answers, Backend, Secret } from "../setup/answers.ts";
 import { checkOtlp } from "./check-otlp.ts";
 import { UsageError } from "./flags.ts";
-import { addressOf, answerTo, askSecret, type Asking, choiceOf, findingLines, untilRead } from "./init-asking.ts";
+import {
+  addressOf,
+  answerTo,
+  askSecret,
+  type Asking,
+  choiceOf,
+  findingLines,
+  refuseIgnored,
+  untilRead,
+} from "./init-asking.ts";
 
 const localCollector = "http://127.0.0.1:4318";
 
@@ -14,6 +23,7 @@ export async function askBackend(so: Answers, asking: Asking): Promise<Backend> 
   };
   const readEndpoint = (text: string): string => {
     const word = choiceOf(text, [localCollector, "grafana", "none"]);
+    refuseOthers(word, asking);
     if (word === "none" || word === "grafana") return word;
     return validated({ endpoint: addressOf(word, localCollector) }).endpoint;
   };
@@ -54,6 +64,30 @@ export async function askBackend(so: Answers, asking: Asking): Promise<Backend> 
   }
 }
 
+const grafanaFlags = ["grafana-instance", "grafana-token-file"] as const;
+
+/** @throws {UsageError} if there is a flag that means nothing for that answer. */
+function refuseOthers(endpoint: string, asking: Asking): void {
+  if (endpoint === "none")
+    refuseIgnored(asking, ["header", ...grafanaFlags], "with none as the endpoint", "give an address");
+  if (endpoint !== "grafana" && !isGrafana(endpoint))
+    refuseIgnored(
+      asking,
+      grafanaFlags,
+      "with an address that is not Grafana Cloud's",
+      `use one such as ${grafanaExample}`,
+    );
+  else if (asking.flags.header !== undefined)
+    refuseIgnored(asking, grafanaFlags, "with --header", "leave --header out");
+}
+
+const grafanaExample = "https://otlp-gateway-prod-eu-west-2.grafana.net/otlp";
+
+function isGrafana(endpoint: string): boolean {
+  const { hostname } = URL.canParse(endpoint) ? new URL(endpoint) : { hostname: "" };
+  return hostname.startsWith("otlp-gateway") && hostname.endsWith(".grafana.net");
+}
+
 function headerOf(text: string): readonly [string, string] {
   const [, name, value] = /^([A-Za-z0-9_-]+)\s*[:=]\s*(\S.*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new UsageError("--header must be written as Name: value");
@@ -73,22 +107,19 @@ async function withGrafana(
         flag: "endpoint",
         allowed: "the OTLP endpoint of your stack",
         intro: "On grafana.com, the OpenTelemetry tile of your stack (Configure) shows all three.",
-        prompt: "OTLP endpoint, such as https://otlp-gateway-prod-eu-west-2.grafana.net/otlp: ",
+        prompt: `OTLP endpoint, such as ${grafanaExample}: `,
         read(text) {
           const { host } = URL.canParse(text) ? new URL(text) : { host: "" };
           if (!host.endsWith("grafana.net"))
-            throw new UsageError(
-              `it must be an address such as https://otlp-gateway-prod-eu-west-2.grafana.net/otlp, not ${JSON.stringify(text)}`,
-            );
+            throw new UsageError(`it must be an address such as ${grafanaExample}, not ${JSON.stringify(text)}`);
           return validated({ endpoint: text }).endpoint;
         },
       },
       { ...asking, flags: { yes: asking.flags.yes } },
     );
-  const url = new URL(endpoint);
-  const isGrafana = url.hostname.startsWith("otlp-gateway") && url.hostname.endsWith(".grafana.net");
-  if (!isGrafana || backend.headers !== undefined) return { ...backend, endpoint };
-  if (url.pathname === "/") endpoint = `${url.origin}/otlp`;
+  if (!isGrafana(endpoint) || backend.headers !== undefined) return { ...backend, endpoint };
+  const { origin, pathname } = new URL(endpoint);
+  if (pathname === "/") endpoint = `${origin}/otlp`;
   const instanceId = await answerTo(
     {
       flag: "grafana-instance",

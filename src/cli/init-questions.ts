@@ -14,6 +14,7 @@ import {
   type Asking,
   choiceOf,
   findingLines,
+  refuseIgnored,
   secretOf,
   untilRead,
 } from "./init-asking.ts";
@@ -47,6 +48,7 @@ function askSource(asking: Asking): Promise<LogSource> {
         const word = choiceOf(text, sources);
         const source = sources.find((one) => one === word);
         if (source === undefined) throw new UsageError(`it must be stream, poll or both, not ${JSON.stringify(text)}`);
+        if (source === "poll") refuseIgnored(asking, ["reach", "node"], "with poll", "use stream or both");
         return source;
       },
     },
@@ -75,6 +77,7 @@ async function askReach(so: Answers, asking: Asking): Promise<Reach> {
         if (word === "tailnet" || word === "certificate") return word;
         if (!/^https:\/\//i.test(text))
           throw new UsageError(`it must be tailnet, certificate, or an https address, not ${JSON.stringify(text)}`);
+        refuseIgnored(asking, ["node"], "with a public address", "use tailnet or certificate");
         asking.configWith({ ...so, reach: { kind: "public", url: text } }, "streaming");
         return text;
       },
@@ -126,7 +129,10 @@ through Tailscale Funnel.`,
       usual: "none",
       isOptional: true,
       read(text) {
-        if (text === "none") return text;
+        if (text === "none") {
+          refuseIgnored(asking, ["webhook-secret-file"], "without --webhook", "give the address");
+          return text;
+        }
         const address = addressOf(text, "https://hooks.example.com");
         asking.configWith({ ...answers, webhook: { url: address, secret: { text: "-" } } }, "webhook");
         return address;
@@ -137,11 +143,11 @@ through Tailscale Funnel.`,
   return url === "none" ? answers : { ...answers, webhook: { url } };
 }
 
-/** Only if the program does not create the webhook itself. */
+/** With an OAuth client, the program creates the webhook itself, unless its secret is given. */
 async function withWebhookSecret(answers: Answers, asking: Asking): Promise<Answers> {
   const { webhook, oauth } = answers;
-  if (webhook === undefined || oauth !== undefined) return answers;
   const flag = "webhook-secret-file";
+  if (webhook === undefined || (oauth !== undefined && asking.flags[flag] === undefined)) return answers;
   const withSecret = (secret: Secret): Answers => ({ ...answers, webhook: { ...webhook, secret } });
   return answerTo(
     {
@@ -179,6 +185,7 @@ async function withOauth(answers: Answers, asking: Asking): Promise<Answers> {
     if (/\s/.test(text)) throw new UsageError("the ID that the admin console shows has no spaces");
     if (text !== "none") asking.configWith(withClient(text, { text: "-" }), "tailscale");
     else if (isRequired) throw new UsageError("the API can be polled only with an OAuth client");
+    else refuseIgnored(asking, ["client-secret-file"], "without --client-id", "give both");
     return text;
   };
   let clientId = await answerTo(

@@ -158,7 +158,47 @@ describe("without a terminal", () => {
       "--from goes with --tailnet, --output and --force, not with --source",
     ],
     [["--tailnet", "example.com"], "--tailnet goes with --from"],
-    [["--source", "poll", "--endpoint", "none", "--header", "x"], "--header must be written as Name: value"],
+    [
+      ["--source", "poll", "--header", "x", "--endpoint", "http://127.0.0.1:1"],
+      "--header must be written as Name: value",
+    ],
+    [
+      ["--source", "poll", "--reach", "tailnet"],
+      "--source: with poll, --reach has no effect: leave it out, or use stream or both (see",
+    ],
+    [["--source", "poll", ...node], "with poll, --node has no effect: leave it out, or use stream or both"],
+    [
+      ["--source", "stream", "--endpoint", "none", "--reach", "https://logs.example.com", ...node],
+      "--reach: with a public address, --node has no effect: leave it out, or use tailnet or certificate",
+    ],
+    [
+      [...stream, "--endpoint", "none", "--header", "x: y"],
+      "--endpoint: with none as the endpoint, --header has no effect: leave it out, or give an address",
+    ],
+    [
+      [...stream, "--endpoint", "http://127.0.0.1:1", "--grafana-instance", "1"],
+      "with an address that is not Grafana Cloud's, --grafana-instance has no effect: leave it out, or use one such as https://otlp-gateway-",
+    ],
+    [
+      [
+        ...stream,
+        "--endpoint",
+        "https://otlp-gateway-x.grafana.net/otlp",
+        "--header",
+        "x: y",
+        "--grafana-token-file",
+        "t",
+      ],
+      "with --header, --grafana-token-file has no effect: leave it out, or leave --header out",
+    ],
+    [
+      [...stream, "--endpoint", "none", "--webhook-secret-file", "secret"],
+      "without --webhook, --webhook-secret-file has no effect: leave it out, or give the address",
+    ],
+    [
+      [...stream, "--endpoint", "none", "--client-secret-file", "secret"],
+      "without --client-id, --client-secret-file has no effect: leave it out, or give both",
+    ],
     [
       ["--source", "poll", "--endpoint", "https://otlp-gateway-prod-eu-west-2.grafana.net/otlp"],
       "--grafana-instance is missing: give the number of the instance",
@@ -180,6 +220,19 @@ describe("without a terminal", () => {
     expect(await runIn(directory, ["init", "-y", "--endpoint", sink.url, ...node])).toMatchObject({ code: 0 });
     await sink.stop();
   });
+});
+
+test("the secret of a webhook that exists is used also with an OAuth client, which would create another", async () => {
+  const directory = emptyDirectory("webhook-secret");
+  for (const name of ["client", "hook"]) writeFileSync(join(directory, name), `tskey-${name}`, { mode: 0o600 });
+  const webhook = ["--webhook", "https://hooks.example.com", "--webhook-secret-file", "hook"];
+  const oauth = ["--client-id", "kExampleCNTRL", "--client-secret-file", "client"];
+  const unreachable = { TS2OTEL_TAILSCALE__BASE_URL: "http://127.0.0.1:1", TS2OTEL_TAILSCALE__HTTP__MAX_ATTEMPTS: "1" };
+  const args = ["init", ...stream, "--endpoint", "none", ...webhook, ...oauth, "--output", "-"];
+  const { code, stdout } = await runIn(directory, args, unreachable);
+  expect(code).toBe(0);
+  expect(stdout).toContain(`\nsecret_file = "${directory}/hook"\n`);
+  expect(stdout).not.toContain("creates the webhook");
 });
 
 test("variables that would override the file are named, without their values", async () => {
