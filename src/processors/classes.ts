@@ -17,7 +17,7 @@ const physical = 3;
 const bareRelayed = 1024;
 const bareUnknownPath = 1280;
 
-/** Above protocol and traffic type in a code: physical traffic without a destination, so that its path is unknown. */
+/** Above protocol and traffic type in a code: physical traffic without a destination, whose path is therefore unknown. */
 const unknownPath = 65_537;
 
 /**
@@ -37,7 +37,7 @@ export function classCode(columns: FlowColumns, entry: number): number {
   return service === 0 ? code : code + 1024 * (service + unknownPath);
 }
 
-/** Whether a class is physical traffic over a relay, whose destination is a region instead of a node. */
+/** True if a class is physical traffic over a relay, whose destination is a region instead of a node. */
 export function isRelayed(code: number): boolean {
   const place = code >>> 10;
   return place >= 1 && place <= 65_536;
@@ -50,7 +50,7 @@ export function bareClassOf(code: number): number {
   return code >>> 10 === unknownPath ? bareUnknownPath + protocol : code & 0x3ff;
 }
 
-/** Whether a class has neither service nor region. */
+/** True if a class has neither service nor region. */
 export function isBare(code: number): boolean {
   const place = code >>> 10;
   return place <= 1 || place === unknownPath;
@@ -81,7 +81,7 @@ export function flowClassOf(code: number): FlowClass {
   };
 }
 
-/** The class with ports; 0: no port. */
+/** The class with ports; 0 means no port. */
 export function withPorts(flowClass: FlowClass, sourcePort: number, destinationPort: number): FlowClass {
   if (sourcePort === 0 && destinationPort === 0) return flowClass;
   const source = sourcePort === 0 ? undefined : String(sourcePort);

@@ -1,4 +1,4 @@
-/** The device directory: what the API says of nodes, which takes precedence over claims in records. */
+/** The device directory: what the API says about nodes, which takes precedence over claims in records. */
 import { parseIpv4 } from "../records/address.ts";
 
 /** A node according to the API. */

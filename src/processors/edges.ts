@@ -72,7 +72,7 @@ let lastGeneration = 0;
 
 export class EdgeBook {
   readonly #settings: ProcessorSettings;
-  /** Nodes are identified by their unmodified names alone. */
+  /** True if nodes are identified only by their unmodified names. */
   readonly #isPlain: boolean;
   readonly #texts = new TextTable(maxTexts);
   #nodes: (Node | undefined)[] = [];
@@ -83,7 +83,7 @@ export class EdgeBook {
   /** Direct-mapped cache of classes without ports, by low bits of the code. */
   readonly #recentCodes = new Uint32Array(recentClasses);
   readonly #recentNumbers = new Uint16Array(recentClasses);
-  /** By the numbers of both nodes, and the class above the edge. */
+  /** Keyed by the numbers of both nodes and the class; the second word has the class above the edge. */
   readonly #edges = new PackedTable(maxEdges - firstEdge, ~edgeMask);
   readonly #pairOf = new Uint16Array(maxEdges);
   readonly #classOf = new Uint16Array(maxEdges);

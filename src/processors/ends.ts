@@ -23,7 +23,7 @@ export interface Identity {
 
 /** An address, named by a claim or a device. */
 export class End {
-  /** Whether many addresses share the name (`unknown` or `external`). */
+  /** True if many addresses share the name (`unknown` or `external`). */
   readonly isShared: boolean;
   readonly identity: Identity | undefined;
   /** Attributes as a source, as a destination, and as a destination without a source; created on first use. */
@@ -61,7 +61,7 @@ const overlayIpv6Prefix = "fd7a:115c:a1e0:";
 const noWords = new Uint32Array(0);
 const nowhere: Address = { text: "", family: "ipv4", isOverlay: false };
 
-/** A set-associative cache, since an address may have several claims at a time. `sets` is a power of two. */
+/** A set-associative cache, because an address may have several claims at a time. `sets` is a power of two. */
 const sets = 4096;
 const ways = 4;
 
@@ -78,7 +78,7 @@ export class EndBook {
   readonly #external: End;
   #columns: FlowColumns | undefined;
   #directory: Directory | undefined;
-  /** Whether a device of the directory has an IPv6 address outside the tailnet's range. */
+  /** True if a device of the directory has an IPv6 address outside the tailnet's range. */
   #hasForeignDevices = false;
   #ends: (End | undefined)[] = [];
   #nextWay = 0;
@@ -115,7 +115,7 @@ export class EndBook {
     return this.#ofIpv6(value, ipv6, this.#claims.findIpv6(value, ipv6));
   }
 
-  /** The same for metrics: unnamed addresses share one endpoint, so that a flood of them does not fill the cache. */
+  /** Like `of`, but for metrics: unnamed addresses share one endpoint, so that a flood of them does not fill the cache. */
   named(tag: number, value: number): End {
     if (tag === addressText || !this.#settings.collapseExternal) return this.of(tag, value);
     if (tag === addressIpv4) {
@@ -249,7 +249,7 @@ export class EndBook {
   }
 }
 
-/** Whether two claims give the same attributes. */
+/** True if two claims give the same attributes. */
 function saysTheSame(one: NodeClaim | undefined, other: NodeClaim | undefined): boolean {
   if (one === undefined || other === undefined) return false;
   return one.label === other.label && one.user === other.user && one.os === other.os && one.tags === other.tags;

@@ -1,4 +1,4 @@
-/** Flow records as metrics: the edge of each entry, the exit node of a record, and which fields entries have. */
+/** Measures flow records for metrics: the edge of each entry, the exit node of a record, and which fields entries have. */
 import { type AttributesOf, fieldClasses } from "../catalogue/metrics.ts";
 import { ipv6Text } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
@@ -47,7 +47,7 @@ export function measureFlow(
 }
 
 /**
- * Whether the source of an entry (or its destination, if it has no source) is an address of the reporting node, according to the
+ * True if the source of an entry (or its destination, if it has no source) is an address of the reporting node, according to the
  * directory or the record's own claim. The node then sent the traffic through an exit node, which also reports it.
  */
 function isOfReporter(columns: FlowColumns, record: number, entry: number, directory: Directory | undefined): boolean {
@@ -64,7 +64,7 @@ function isOfReporter(columns: FlowColumns, record: number, entry: number, direc
   return device?.nodeId === nodeId;
 }
 
-/** Whether the node that a record claims as its source is its reporter, which Tailscale verifies. */
+/** Compares the node that a record claims as its source with its reporter, which Tailscale verifies. */
 export function consistencyOf(columns: FlowColumns, record: number): "match" | "mismatch" | "missing_reference" {
   const claim = columns.sourceNode[record];
   if (claim === undefined || claim.nodeId === "") return "missing_reference";
@@ -89,7 +89,7 @@ export const fieldCodes = trafficTypes.length << fieldClasses.length;
 
 /**
  * Which fields an entry has, as a small number: two bits of traffic type above one bit per field class, so that five counters
- * cost as much as one. `ends`: the two address tags. A port of 0 is absent, and so is that of a relay, which is a region.
+ * cost as much as one. `ends`: the two address tags. A port of 0 counts as absent; so does a relay's, which is a region.
  */
 export function fieldsCode(
   traffic: number,

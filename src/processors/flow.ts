@@ -1,6 +1,6 @@
 /**
- * Flow records as log records: attribute sets and pre-encoded texts that the encoder copies, without allocations per entry.
- * Plain events are created only for JSON, the status page and `tail`.
+ * Describes flow records as log records: attribute sets and pre-encoded texts that the encoder copies, without allocations per
+ * entry. Plain events are created only for JSON, the status page and `tail`.
  */
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { hrTimeOfMillis } from "../lib/clock.ts";
@@ -142,7 +142,7 @@ export class FlowDescriber {
     return this.events(columns, record, index, index + 1, acceptedAt)[0] as LogEvent;
   }
 
-  /** Log records `from` up to, but not including, `to` of a record, as plain events. */
+  /** Log records `from` up to `to` (exclusive) of a record, as plain events. */
   events(columns: FlowColumns, record: number, from: number, to: number, acceptedAt: number): LogEvent[] {
     this.record(columns, record, acceptedAt);
     if (this.mode === "per_record") return from < to ? [this.#recordEvent(columns, record)] : [];
@@ -206,7 +206,7 @@ export class FlowDescriber {
     return this.#event(boundedText(body, maxBodyBytes), own);
   }
 
-  /** Adds the window to `attributes`, which it takes over. */
+  /** Adds the window to `attributes`, which become part of the event. */
   #event(body: string, attributes: Attributes): LogEvent {
     if (this.windowStart !== "") attributes["tailscale.flow.window.start"] = this.windowStart;
     if (this.windowEnd !== "") attributes["tailscale.flow.window.end"] = this.windowEnd;

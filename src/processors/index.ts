@@ -1,4 +1,4 @@
-/** Audit records and webhook events: the metric increments and the log event of each. Flow records: `flow-metrics.ts` and `flow.ts`. */
+/** Turns audit records and webhook events into metric increments and log events. Flow records: see `flow-metrics.ts` and `flow.ts`. */
 import { count, type Increments } from "../catalogue/increments.ts";
 import { auditEventName, type LogEvent, presentAttributes } from "../catalogue/log-event.ts";
 import type { AttributesOfLog } from "../catalogue/logs.ts";
@@ -30,7 +30,7 @@ export function measure(record: AuditRecord | WebhookRecord, settings: Processor
 
 const identifiers = new WeakMap<NonNullable<ProcessorSettings["recordUid"]>, Identifier>();
 
-/** The log event of one record, within every bound and with privacy applied. A pure function. `acceptedAt`: epoch milliseconds. `limits`: those of an export if absent. */
+/** The log event of one record, within all limits and with privacy applied. A pure function. `acceptedAt`: epoch milliseconds. `limits`: those for export if absent. */
 export function describe(
   record: AuditRecord | WebhookRecord,
   settings: ProcessorSettings,

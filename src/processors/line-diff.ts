@@ -1,15 +1,15 @@
-/** What changed between two versions of a policy file, as a compact line diff. */
+/** Shows what changed between two versions of a policy file as a compact line diff. */
 
-/** Comparing these many pairs of lines takes some 10 ms; more are not compared one by one. */
+/** Comparing this many pairs of lines takes some 10 ms; more are not compared one by one. */
 const maxPairs = 1_000_000;
 
-/** Lines shown of a diff: its reader bounds its bytes. */
+/** Maximum number of lines shown; the caller bounds the bytes. */
 const maxShownLines = 500;
 
 /**
  * Removed lines after `-`, added ones after `+`, each run of them under `@@ -<line> +<line> @@`; empty if one of the texts has
- * no second line or nothing differs. Time and memory are bounded: of two texts that differ all over, all lines between the
- * first and the last difference are shown as replaced.
+ * only one line or nothing differs. Time and memory are bounded: if too many lines would have to be compared, all lines
+ * between the first and the last difference are shown as replaced.
  */
 export function lineDiff(before: string, after: string): string {
   if (!before.includes("\n") || !after.includes("\n")) return "";
@@ -43,7 +43,7 @@ export function lineDiff(before: string, after: string): string {
   return shown.join("\n");
 }
 
-/** By two positions, the length of the longest common subsequence behind them; nothing if there are too many pairs. */
+/** Gives the length of the longest common subsequence after two positions; undefined if there are too many pairs. */
 function commonLengths(
   old: readonly string[],
   now: readonly string[],

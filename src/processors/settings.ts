@@ -10,7 +10,7 @@ export type FlowLogMode = Config["collectors"]["flowlogs"]["log_mode"];
 export interface ProcessorSettings {
   /** Unnamed addresses are `unknown` in the tailnet's ranges and `external` elsewhere; otherwise they are their own names. */
   readonly collapseExternal: boolean;
-  /** Whether exit traffic is attributed to exit nodes. */
+  /** True if exit traffic is attributed to exit nodes. */
   readonly countsExitNodes: boolean;
   readonly flowLogMode: FlowLogMode;
   /** The configured name of the tailnet; may be empty. */

@@ -124,8 +124,7 @@ export class NumberTable {
 }
 
 /**
- * Keys of up to 64 bits with the bits that are left of them, in two words per slot, so that a probe costs one cache line.
- * Grows as it fills.
+ * Holds a key and a value, together 64 bits, in two words per slot, so that a probe costs one cache line. Grows as it fills.
  */
 export class PackedTable {
   readonly #capacity: number;
@@ -145,7 +144,7 @@ export class PackedTable {
     return this.#size;
   }
 
-  /** The second word of the slot with the key of these two words; 0 if there is none. */
+  /** The second word of the slot whose key is that of these two words; 0 if there is none. */
   find(a: number, b: number): number {
     const slots = this.#slots;
     const mask = this.#mask;
@@ -174,7 +173,7 @@ export class PackedTable {
     this.#size = 0;
   }
 
-  /** Gives its memory back. The table must not be used again. */
+  /** Frees its memory. The table must not be used again. */
   free(): void {
     freeBuffer(this.#slots);
   }
@@ -205,7 +204,7 @@ export class PackedTable {
 
 /** Maps texts to consecutive numbers in order of arrival. */
 export class TextTable {
-  /** By two hashes of the text. */
+  /** Keyed by two hashes of the text. */
   readonly #numbers: NumberTable;
   readonly #texts: string[] = [];
 
