@@ -1,4 +1,4 @@
-/** What a metric is: one function per kind, and its name in Prometheus. */
+/** Defines what a metric is, with one function per kind, and how it is named in Prometheus. */
 
 /** An attribute's values: a closed set, a set that may grow up to a limit, or any text, bounded by the series limit. */
 export type AttributeDomain = readonly string[] | OpenWords | "text";
@@ -20,7 +20,7 @@ export interface MetricDefinition {
   readonly attributes: Attributes;
   /** Upper bounds of a histogram's buckets. */
   readonly buckets?: readonly number[];
-  /** Of a `total`: the journal or Tailscale keeps it, so that it goes on after a restart. */
+  /** For a `total`: the journal or Tailscale stores it, so it continues after a restart. */
   readonly isStored?: true;
 }
 
@@ -35,7 +35,7 @@ export const total = definer("process", "total");
 export const gauge = definer("process", "gauge");
 export const upDown = definer("process", "updown");
 
-/** A `total` that goes on after a restart. */
+/** A `total` that continues after a restart. */
 export function stored<const Given extends Attributes>(unit: string, description: string, attributes: Given) {
   return { ...total(unit, description, attributes), isStored: true } as const;
 }
@@ -54,12 +54,12 @@ function definer<const Origin extends string, const Kind extends string>(origin:
     ({ origin, kind, unit, description, attributes }) as const;
 }
 
-/** The words of a text, each a type of its own. */
+/** The words of a text, each with its own literal type. */
 export function words<const Text extends string>(text: Text): Words<Text> {
   return text.split(" ") as unknown as Words<Text>;
 }
 
-/** Attributes of these names that hold any text. */
+/** Attributes with these names, which may hold any text. */
 export function anyText<const Names extends string>(names: Names) {
   return Object.fromEntries(names.split(" ").map((name) => [name, "text"])) as Record<Words<Names>[number], "text">;
 }
@@ -73,7 +73,7 @@ const unitNames: Readonly<Record<string, string>> = { By: "bytes", s: "seconds" 
 
 /**
  * The metric's name in Prometheus, by OTLP and on `/metrics` alike: `tailscale.network.io` is `tailscale_network_io_bytes_total`,
- * and a gauge of unit `1`, such as `tailscale2otel.up`, ends in `_ratio`. A unit that the name has already is not repeated.
+ * and a gauge of unit `1`, such as `tailscale2otel.up`, ends in `_ratio`. A unit that the name already has is not repeated.
  */
 export function prometheusName(name: string, { kind, unit }: Pick<MetricDefinition, "kind" | "unit">): string {
   const base = prometheusLabel(name);
@@ -90,7 +90,7 @@ export function prometheusLabel(attribute: string): string {
   return attribute.replaceAll(/[^a-zA-Z0-9]+/g, "_");
 }
 
-/** What is measured of the process as a whole, whatever tailnets it serves: its points name none. */
+/** True for metrics of the process as a whole, whichever tailnets it serves; their points name no tailnet. */
 export function isOfProcess(name: string): boolean {
   return /^(?:process\.|tailscale\.\w+\.inflight$|tailscale2otel\.(?:up|build_info|admin\.rejected|(?:config|event_loop|tls)\..+)$)/.test(
     name,

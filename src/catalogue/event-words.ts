@@ -1,7 +1,7 @@
-/** Audit and webhook events in words: who did what to whom. The page and terminals show them, and the search finds them. */
+/** Puts audit and webhook events into words: who did what to whom. The page and terminals show them, and the search finds them. */
 import { auditEventName, flowEventName, type LogEvent } from "./log-event.ts";
 
-/** All of it comes from records, so it may be any text. */
+/** All of these come from records, so they may be any text. */
 export interface EventWords {
   /** Empty if nobody is named. */
   readonly actor: string;
@@ -13,7 +13,7 @@ export interface EventWords {
 
 type Event = Pick<LogEvent, "name" | "body" | "attributes">;
 
-/** Of a connection, only the actor. */
+/** The words of an event; for a connection, only the actor. */
 export function eventWords(event: Event): EventWords {
   const { name, body, attributes } = event;
   const of = (attribute: string): string => textOf(attributes[attribute]);
@@ -45,7 +45,7 @@ export function readable(word: string): string {
 
 const acronyms = new Set("ACL API DNS HTTPS ID IP MFA OAUTH SCIM SSH TLS URL".split(" "));
 
-/** What a person says for an action of Tailscale's audit log. */
+/** Everyday words for the actions of Tailscale's audit log. */
 export const actionWords: Readonly<Record<string, string>> = {
   LOGIN: "signed in",
   LOGOUT: "signed out",

@@ -10,7 +10,7 @@ export interface FlowClass {
   readonly path: "direct" | "derp" | undefined;
   readonly derpRegion: string | undefined;
   readonly service: string | undefined;
-  /** As text, since they are attributes of a metric; present if the settings ask for ports and the connection has any. */
+  /** As text, because they are attributes of a metric; present if the settings ask for ports and the connection has any. */
   readonly ports: { readonly source: string | undefined; readonly destination: string | undefined } | undefined;
   /** The same class without ports, if it has any. */
   readonly withoutPorts: FlowClass | undefined;

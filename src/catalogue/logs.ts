@@ -1,7 +1,7 @@
 /** Every log record that can be sent, defined once: names, attributes, and what each attribute reveals about people and machines. */
 import { words } from "./definition.ts";
 
-/** What the settings of `privacy` apply to. */
+/** The categories of values that the `privacy` settings apply to. */
 export const privacyCategories = words(
   "emails user_ids hostnames node_ids tailscale_ips internal_ips external_ips tailnet_name free_text",
 );
@@ -21,7 +21,7 @@ export type PrivacyRule = PrivacyCategory | "node" | "address" | "target_id" | "
 export interface LogAttributeDefinition {
   readonly type: "text" | "integer" | "boolean" | "text or list";
   readonly description: string;
-  /** Absent: reveals nothing about anybody. */
+  /** Absent if the attribute reveals nothing about anybody. */
   readonly privacy?: PrivacyRule | undefined;
 }
 

@@ -48,7 +48,7 @@ const byListener = { component: ["stream", "webhook", "admin"] } as const;
 const byCall = { endpoint: apiEndpoints, "http.response.status_code": apiStatusCodes } as const;
 const byCollector = { "tailscale.collector": ["flowlogs", "auditlogs", "devices"] } as const;
 const byLogStream = { "tailscale.logstream.type": ["network", "configuration"] } as const;
-/** Absent for the primary one. */
+/** Absent for the primary destination. */
 const destination = { destination: { known: [], maxOthers: 16 } } as const;
 const bySignal = { signal: ["logs", "metrics"] } as const;
 const byRequest = { ...bySignal, ...destination, outcome: ["success", "retry", "rejected"] } as const;
@@ -288,7 +288,7 @@ export type MetricNameOf<Origin extends string, Kind extends string = string> = 
 /** Counters that the ledger keeps. */
 export type LedgerMetric = MetricNameOf<"ledger", "counter">;
 
-/** Gauges that the ledger gives for an interval. */
+/** Gauges that the ledger sets for each interval. */
 export type IntervalMetric = MetricNameOf<"ledger", "gauge">;
 
 /** The attributes that a metric may carry; each may be absent. */

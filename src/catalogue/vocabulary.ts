@@ -1,4 +1,4 @@
-/** The vocabularies of Tailscale's logs, in which records may hold other words that become `other` on a metric; and of our own failures. */
+/** The vocabularies of Tailscale's logs, whose unknown words become `other` in metrics, and of the program's own failures. */
 import { subscriptionTypes } from "../config/words.ts";
 import { words } from "./definition.ts";
 
@@ -88,7 +88,7 @@ export function wordOf(vocabulary: readonly string[], text: string): string {
   return vocabulary.includes(text) ? text : "other";
 }
 
-/** Why a poll failed; `other` is no failure of the API. */
+/** Why a poll failed; `other` is not a failure of the API. */
 export const scrapeErrors = [
   ...words("unauthorized missing_scope not_enabled not_found rejected rate_limited unavailable timeout"),
   ...words("too_large malformed redirected aborted other"),
@@ -111,7 +111,7 @@ export const webhookRefusals = [
   ...words("stale_timestamp future_timestamp bad_signature invalid_body unavailable"),
 ] as const;
 
-/** Why an export failed: what became of the request, or `rejected`, which is about what it held. */
+/** Why an export failed: the outcome of the request, or `rejected`, which is about its contents. */
 export const exportErrors = words("unreachable timeout reset server throttled denied rejected");
 
 /** Calls to Tailscale's API. */
