@@ -3,7 +3,14 @@ import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
 import { devNull } from "node:os";
 import { basename, delimiter, join, parse, relative, resolve, sep } from "node:path";
 import process from "node:process";
-import { type Config, describeFinding, findConfigFile, inspectConfig, type Inspection } from "../config/index.ts";
+import {
+  type Config,
+  describeFinding,
+  findConfigFile,
+  inspectConfig,
+  type Inspection,
+  otherVariables,
+} from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { foldLines } from "../lib/fold.ts";
 import { fileErrorReason, messageOf } from "../lib/system-error.ts";
@@ -160,7 +167,7 @@ function warningsOf(path: string, host: Pick<Host, "environment" | "workingDirec
 /** Variables of this shell that would win over the file. */
 function overriding(environment: Host["environment"]): readonly string[] {
   const names = Object.keys(environment).filter(
-    (name) => name.startsWith("TS2OTEL_") && name !== "TS2OTEL_CONFIG" && environment[name] !== "",
+    (name) => name.startsWith("TS2OTEL_") && !otherVariables.has(name) && environment[name] !== "",
   );
   return names.length === 0 ? [] : [`these variables of this shell override the file: ${names.sort().join(", ")}`];
 }

@@ -23,7 +23,7 @@ import { assign, displayValue, findingOf, readSecret, redacted, type Slot } from
 
 export { describeFinding, describeOrigin, type Inspection } from "./diagnosis.ts";
 export { whyUnusablePair } from "./files.ts";
-export { type ConfigSources, type System, variableOf } from "./layers.ts";
+export { type ConfigSources, otherVariables, type System, variableOf } from "./layers.ts";
 export { defaultMaxBodyBytes, usesTls } from "./schema-inputs.ts";
 export { type Config, destinationSections, hasCredentials, isPolled, readsDevices, usesOauth } from "./schema.ts";
 export { databaseText } from "./postgres-url.ts";

@@ -60,6 +60,9 @@ export interface Layers {
 
 export const configVariable = "TS2OTEL_CONFIG";
 
+/** Variables that are read, but no settings: where the configuration is, and what `install.sh` downloads. */
+export const otherVariables: ReadonlySet<string> = new Set([configVariable, "TS2OTEL_INSTALL_BASE_URL"]);
+
 /** Adds one value under its key, or says what is wrong with the key. Without `written`, a flag had no value. */
 export function addValue(
   { given, findings }: Pick<Layers, "given" | "findings">,
@@ -96,7 +99,7 @@ export function addValue(
 /** The settings in `TS2OTEL_*` variables. An empty one counts as unset; an unknown one may belong to another program. */
 export function readEnvironment(environment: Environment, { given, findings }: Layers): void {
   for (const variable of Object.keys(environment).sort()) {
-    if (!variable.toUpperCase().startsWith(prefix) || variable === configVariable) continue;
+    if (!variable.toUpperCase().startsWith(prefix) || otherVariables.has(variable)) continue;
     const origin: Origin = { from: "environment", variable };
     const written = environment[variable] ?? "";
     const target = findVariable(variable);

@@ -240,6 +240,7 @@ test("variables that would override the file are named, without their values", a
   const { stderr } = await runIn(directory, ["init", ...stream, "--endpoint", "none"], {
     TS2OTEL_LOG_LEVEL: "debug",
     TS2OTEL_STREAMING__TOKEN: "s3cr3t",
+    TS2OTEL_INSTALL_BASE_URL: "https://mirror.example.com",
   });
   expect(stderr).toContain(
     "note: these variables of this shell override the file: TS2OTEL_LOG_LEVEL, TS2OTEL_STREAMING__TOKEN\n",

@@ -200,6 +200,11 @@ describe("variables", () => {
     expect(config.log_level).toBe("debug");
     expect(warnings).toEqual([]);
   });
+
+  test("that of the installer is known, and is no setting", () => {
+    const environment = { ...soundEnvironment, TS2OTEL_INSTALL_BASE_URL: "https://mirror.example.com" };
+    expect(inspectIn(directory, { set: soundSettings, environment })).toMatchObject({ problems: [], warnings: [] });
+  });
 });
 
 describe("standard variables", () => {
