@@ -16,7 +16,7 @@ export interface SeriesColumns {
   readonly total: number[];
   /** Epoch milliseconds; tells a series from a later one with the same number. */
   readonly startAt: number[];
-  /** Time of the last acknowledgment, epoch milliseconds. */
+  /** It is acknowledged up to this time, epoch milliseconds. */
   readonly until: number[];
   readonly direction: string[];
 }

@@ -104,7 +104,7 @@ interface ExportResponse {
 
 const protobufResponses = { logs: ProtobufLogsSerializer, metrics: ProtobufMetricsSerializer };
 
-/** The OTLP message in an answer, if it is one. The SDK's JSON parser is not used because it logs a warning if it is not. */
+/** The OTLP message in an answer; undefined if it is not OTLP, for which the SDK's JSON parser would log a warning. */
 function responseOf(body: Uint8Array, { signal, encoding }: Omit<Question, "onStrange">): ExportResponse | undefined {
   try {
     if (encoding === "protobuf") return protobufResponses[signal].deserializeResponse(body);

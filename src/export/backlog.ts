@@ -50,10 +50,10 @@ export interface Stretch extends Range {
   confirmations?: number;
 }
 
-/** The largest step forward in event time: half of how far behind the newest event Loki still accepts others. */
+/** The largest step forward in event time: half of the time by which Loki accepts events older than the newest. */
 const stepMs = 1_800_000;
 
-/** Limits of rows passed, or read without an end, before other work runs; and of their text, which may make few log records. */
+/** Limits of one step: rows passed, rows read without an end, and bytes of their text, which may make few log records. */
 const maxRowsPassed = 256;
 const maxRowsRead = 2_048;
 const maxBytesRead = 4 * 1024 * 1024;

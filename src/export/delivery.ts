@@ -21,7 +21,7 @@ const lookMs = 5_000;
 /** While everything but empty exports is refused, the oldest and new log records are tried at least this often. */
 const maxRestMs = 5_000;
 
-/** After so many rounds with nothing accepted, that is logged even if empty exports are accepted. */
+/** If nothing is accepted for this many rounds, that is logged even if empty exports are accepted. */
 const lastingRefusals = 5;
 
 type PostedAs<Kind extends Posted["kind"]> = Extract<Posted, { readonly kind: Kind }>;
@@ -52,7 +52,7 @@ export class Delivery {
    * a backend may refuse empty exports too: `free` goes on at once, `held` tries one request per back-off step.
    */
   #pace: "unknown" | "asking" | "free" | "held" = "unknown";
-  /** Cancel the pending timers: the end of a pause, during which nothing is sent, another turn, a look for rows. */
+  /** Cancel pending timers: the end of a pause (during which nothing is sent), another turn, a look for rows. */
   readonly #timers = new Map<"pause" | "turn" | "look", () => void>();
 
   constructor(kind: DeliveryKind, cursor: LogCursor, deps: DeliveryDeps) {

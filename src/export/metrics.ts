@@ -258,7 +258,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     return answer;
   }
 
-  /** Ends a round: points that were rejected alone are left out if others were accepted; if none were, all may be rejected. */
+  /** Ends a round: points that were rejected alone are left out, unless nothing was accepted, since all may be rejected then. */
   #settle(attempt: Attempt): void {
     const { alone, rejection, failure, hasDelivered, waiting } = attempt;
     if (hasDelivered) {

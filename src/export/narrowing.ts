@@ -10,8 +10,7 @@
  * 4. A part is dead if something later was accepted after it was accused, and then its first log record, its last and
  *    about eight random ones were refused again.
  * 5. While nothing has been accepted since the oldest part was accused, its first log record is tried again before anything
- *    later, unless it was tried within the last second. If it is accepted, nothing is accused any more and delivery resumes
- *    there.
+ *    later, unless it was tried within the last second. If it is accepted, all accusations are void and delivery resumes there.
  */
 import { type Backlog, isBefore, type Place, type Reading, type Refusal, sizeOf, type Stretch } from "./backlog.ts";
 import type { Random } from "./outage.ts";
@@ -43,7 +42,7 @@ export class Narrowing {
   sent = 0;
   readonly #backlog: Backlog;
   readonly #random: Random;
-  /** True if the log records end: what is accused by then is decided without anything later. */
+  /** True if delivery comes to an end, where what is still accused is decided without anything later being accepted. */
   readonly #ends: boolean;
   /** The accused part that is being confirmed, and up to where it was refused again. */
   #confirming: { readonly stretch: Stretch; readonly refused: Place } | undefined;
@@ -84,7 +83,7 @@ export class Narrowing {
     return this.#oldest?.refusal?.message ?? "";
   }
 
-  /** Makes the oldest be tried first after a pause. */
+  /** After a pause, the oldest is tried first. */
   pause(): void {
     this.#oldestTriedAt = Number.NEGATIVE_INFINITY;
   }
@@ -256,7 +255,7 @@ function lastOf(stretch: Stretch, { spans, to: ending, earliest, latest }: Readi
   return { from, to, earliest, latest, spans: [{ row, from: end - 1, to: end }], kind, stretch };
 }
 
-/** A part of a stretch as ready, with what is known about the requests that it was in. */
+/** A part of a stretch in the state `ready`, with what is known about the requests that it was in. */
 function readyOf({ from, to, earliest, latest }: Reading | Stretch, { request, origin, isSuspect }: Stretch): Stretch {
   const known = { ...(origin !== undefined && { origin }), ...(isSuspect && { isSuspect }) };
   return { from, to, earliest, latest, state: "ready", request, ...known };

@@ -35,7 +35,7 @@ export function shareChannel(channel: Channel, concurrency: number, timer: Timer
     change = Promise.withResolvers();
   }
 
-  /** `stop` alone wakes nobody, because a delivery that has been stopped no longer waits for the answer. */
+  /** Aborting `stop` does not end the wait at once, but a delivery that has been stopped does not wait for the answer. */
   async function post(mayGo: () => boolean, spans: readonly Span[], stop: AbortSignal): Promise<Posted> {
     const isTurn = () => stop.aborted || (sending < concurrency && mayGo());
     while (!isTurn()) await change.promise;

@@ -203,7 +203,7 @@ export class ExportWorker {
     this.#restart = setTimeout(() => this.#launch(), delayMs);
   }
 
-  /** Hands over rows and wakes the worker. If handing over fails, the wake-up must not be lost: the rows are in the journal too. */
+  /** Hands over rows and wakes the worker. If the rows cannot be handed over, it reads them, so it must be woken anyway. */
   #handOver(): void {
     const rows = this.#rows;
     this.#rows = [];

@@ -1,7 +1,6 @@
 /**
- * Keeps the history by minute of acceptance. It is made from what the open interval sums anyway: when the minute changes, the
- * interval ends or a reader asks, what the interval has gained since the last time is added to the minute, so nothing is done per
- * entry.
+ * Keeps the history by minute of acceptance. It is derived from the sums of the open interval: when the minute changes, the
+ * interval ends or a reader asks, the interval's growth since the last time is added to the minute. Nothing is done per entry.
  */
 import { setImmediate as afterOthers } from "node:timers/promises";
 import { Damaged, type Journal, type MinuteChanges, type MinuteGap, type StoredMinute } from "../journal/index.ts";

@@ -1,6 +1,6 @@
 /**
  * Rebuilds minutes of the history from the rows that are still in the journal: after damage, or if an older version wrote the
- * journal. Works in short steps and releases what it needs at the end.
+ * journal. Works in short steps and frees its memory at the end.
  */
 import type { Journal, MinuteGap, RowHead } from "../journal/index.ts";
 import { Growth } from "../ledger/growth.ts";
