@@ -165,7 +165,7 @@ test("every script passes the checks of its shell", async () => {
 
 test("the lines of the install page and of the help install it for every shell", async () => {
   const page = readFileSync(join(import.meta.dirname, "../../docs/install.md"), "utf8");
-  const [, block = ""] = /## Completion in the shell[^]*?```sh\n([^]*?)```/.exec(page) ?? [];
+  const [, block = ""] = /## Shell completion[^]*?```sh\n([^]*?)```/.exec(page) ?? [];
   const { status, stderr } = spawnSync("sh", ["-e"], { input: block, env: environment });
   expect([status, stderr.toString()]).toEqual([0, ""]);
   expect(readFileSync(join(directory, ".bashrc"), "utf8")).toBe('eval "$(tailscale2otel completion bash)"\n');
