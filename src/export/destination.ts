@@ -180,7 +180,7 @@ function readPem(setting: string, path: string): string {
 interface UseDeps {
   readonly journal: Pick<Journal, "destinations" | "useDestinations">;
   readonly logger: Logger;
-  /** Continues delivery at this cursor; what came before it was given up. */
+  /** Continues delivery at this cursor, because earlier records were given up. */
   readonly move: (name: string, cursor: LogCursor) => void;
 }
 

@@ -62,7 +62,7 @@ export function isLedgerMetric(metric: MetricData | LedgerMetricData): metric is
 }
 
 /**
- * All metrics of a fold that have points, as totals; for `delta`, in a form from which `Differences` can be made.
+ * All metrics of a fold that have points, as totals; for `delta`, in the form that `Differences` needs.
  * `common`: attributes of every point; a series' own attributes win.
  *
  * No point is older than one before it, even in another request or the previous fold: Prometheus writes a `target_info` with
@@ -172,7 +172,7 @@ export async function mergePages(pages: readonly string[]): Promise<string> {
   return `${[...metricLines.values()].flatMap((of) => [...of]).join("\n")}\n`;
 }
 
-/** The most that a point of 0 precedes its fold: after a long pause the previous fold is older than what a backend accepts. */
+/** Maximum time from a point of 0 to its fold: after a long pause the previous fold is older than what a backend accepts. */
 const maxZeroLeadMs = 60_000;
 
 /**

@@ -92,7 +92,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   const [{ logs }] = targets;
   const deliversLogs = logs !== undefined;
   const deliversAny = targets.some((target) => target.logs !== undefined);
-  /** Destinations of some types only read their rows themselves. */
+  /** Destinations that get only some types read their rows themselves. */
   const sharesRows = targets.some((target) => target.logs !== undefined && target.types === undefined);
   const exportsMetrics = targets.some((target) => target.exportsMetrics);
   const worker = new ExportWorker(setup, {
@@ -141,7 +141,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
     useCredentials: (next: Config): void => worker.useCredentials(targetsOf(next, version)),
     /** Called when the settings have a newer device directory. */
     directoryChanged: (): void => worker.post("useDirectory", settings.directory.current),
-    /** Continues the logs of a further destination at `cursor`, because what came before it was given up. */
+    /** Continues the logs of a further destination at `cursor`, because earlier records were given up. */
     move: (destination: string, cursor: LogCursor): void => worker.move(destination, cursor),
     /** Runs a redelivery from its position on, behind fresh logs; undefined ends the one that runs under the name. */
     redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined, destination = primaryDestination): void =>

@@ -1,4 +1,4 @@
-/** The process's own instruments over the OpenTelemetry SDK: every metric of the catalogue that is not the ledger's. */
+/** The process's own instruments, made with the OpenTelemetry SDK: every metric of the catalogue that is not the ledger's. */
 import type { Counter, Histogram, Observable, UpDownCounter } from "@opentelemetry/api";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {

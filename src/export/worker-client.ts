@@ -101,7 +101,7 @@ export class ExportWorker {
     this.#launch();
   }
 
-  /** Continues at `cursor`, because what was undelivered before it was given up. */
+  /** Continues at `cursor`, because earlier undelivered records were given up. */
   move(name: string, cursor: LogCursor): void {
     this.post("move", name, this.target(name).moveTo(cursor));
   }

@@ -26,7 +26,7 @@ export interface WorkerCalls {
   useDirectory(directory: Directory | undefined): void;
   /** Uses the headers and certificates of `destinations` from the next request on. */
   useDestinations(target: string, destinations: Destinations): void;
-  /** Continues the delivery of logs at `to`, because what came before it was given up. */
+  /** Continues the delivery of logs at `to`, because earlier records were given up. */
   move(target: string, to: StartOfLogs): void;
   /** Starts or resumes a replay or retry; undefined ends the one that runs under the name. */
   redeliver(target: string, name: Redelivery["name"], redelivery: Redelivery | undefined): void;

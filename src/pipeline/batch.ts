@@ -275,7 +275,7 @@ export class Batch {
     this.#quarantine.add(text, { class: "sample", type: "unknown", reason, detail: "not a known kind of record" });
   }
 
-  /** Any error but a `Defect` is a bug, because of which the record must not be sent again forever. */
+  /** Any error but a `Defect` is a bug, and must not make the sender resend the record forever. */
   #reject(type: RecordType, line: Uint8Array, error: unknown, bug: DefectReason = "decode_error"): void {
     this.defect = error instanceof Defect ? error : new Defect(bug, reasonOf(error));
     this.#context.identifier.text(utf8.decode(eventOf(line)), this.#key, 0);

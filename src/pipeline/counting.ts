@@ -31,7 +31,7 @@ import type { MeasuredPart } from "./parts.ts";
 const stepMs = 5;
 const rowsAtOnce = { rows: 16, bytes: 256 * 1024 };
 
-/** How long after a failure reading is retried. */
+/** Delay before reading is retried after a failure. */
 const retryMs = 1000;
 
 /** At most this many records that cannot be measured are logged and marked; after a bug it may be all of them. */

@@ -12,7 +12,7 @@ import { endsOfObjects } from "../records/json.ts";
 import type { RecordType } from "../records/types.ts";
 import { freeBuffer } from "../runtime/process.ts";
 
-/** A part with what it is counted from: the columns of flow records, or the sum of its other records' increments. */
+/** A part with what it is counted from: the columns of flow records, or the summed increments of other records. */
 export interface MeasuredPart extends Part {
   readonly columns: FlowColumns | undefined;
   /** The generation of the edge book when `columns.edge` was begun; if it has changed since, the edges are void. */
