@@ -6,7 +6,7 @@ import { foldLines } from "../lib/fold.ts";
 import { nearest } from "../lib/text.ts";
 import { build } from "../version.ts";
 import { UsageError } from "./flags.ts";
-import { type Host, jsonText } from "./terminal.ts";
+import { exampleLines, type Examples, type Host, jsonText } from "./terminal.ts";
 
 export const programName = "tailscale2otel";
 
@@ -18,8 +18,6 @@ export interface Command {
   /** Returns the exit code. @throws {UsageError} */
   run(argv: readonly string[], host: Host): Promise<number>;
 }
-
-type Examples = readonly (readonly [line: string, remark: string])[];
 
 /** What a command runs with. `args._` has all positional words. */
 export interface Invocation<Args extends ArgsDef = ArgsDef> {
@@ -135,12 +133,7 @@ export function groupHelp(group: readonly Command[], { out }: Host): string {
 
 /** Help with examples. citty decides on colors by the environment alone, whatever the output is. */
 function helpText(sections: readonly string[], examples: Examples, { out }: Host): string {
-  const width = Math.max(...examples.map(([line]) => line.length));
-  const widest = Math.max(...examples.map(([, remark]) => remark.length)) + width + 5;
-  const isNarrow = widest > (out.columns ?? Number.POSITIVE_INFINITY);
-  const lines = examples.map(([line, remark]) =>
-    isNarrow ? `  ${line}\n${foldLines(`      ${remark}`, out.columns)}` : `  ${line.padEnd(width)}   ${remark}`,
-  );
+  const lines = exampleLines(examples, out.columns);
   const title = "\u001b[1m\u001b[4mEXAMPLES\u001b[24m\u001b[22m";
   const text = [...sections.map((section) => foldLines(section, out.columns)), "", title, "", ...lines, ""].join("\n");
   return (out.hasColor ? text : stripVTControlCharacters(text)).replace(/[ \t]+$/gm, "");

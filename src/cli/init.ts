@@ -23,7 +23,7 @@ import { option, toggle, UsageError } from "./flags.ts";
 import { fromFlags, initFrom } from "./init-from.ts";
 import { askAll } from "./init-questions.ts";
 import { Interrupted, openPrompt } from "./prompt.ts";
-import { type Host, paint } from "./terminal.ts";
+import { exampleLines, type Examples, type Host, paint } from "./terminal.ts";
 
 export const initCommand: Command = command({
   name: "init",
@@ -172,24 +172,20 @@ function overriding(environment: Host["environment"]): readonly string[] {
   return names.length === 0 ? [] : [`these variables of this shell override the file: ${names.sort().join(", ")}`];
 }
 
-function endText(answers: Answers, path: string, host: Host, columns = Number.POSITIVE_INFINITY): string {
+function endText(answers: Answers, path: string, host: Host, columns: number | undefined): string {
   const { environment, workingDirectory, system } = host;
   const sources = { assignments: [], environment, workingDirectory, system };
   const isFound = path === "-" || resolve(workingDirectory, findConfigFile(sources) ?? "") === path;
   const more = isFound ? "" : ` --config ${/^[\w./-]+$/.test(path) ? path : JSON.stringify(path)}`;
   const name = ownCommand(process.execPath, host);
   const commands = nextCommands(answers).map(([words, remark]) => [`${name} ${words}${more}`, remark] as const);
-  const width = Math.max(...commands.map(([line]) => line.length));
-  const widest = Math.max(...commands.map(([, remark]) => remark.length)) + width + 4;
   const written = path === "-" ? [] : [`Wrote ${path}, readable only by you.`, ""];
   const lines = [
     ...written,
     foldLines(consoleSteps(answers), columns),
     "",
     "Next:",
-    ...commands.map(([line, remark]) =>
-      widest > columns ? `  ${line}\n      ${remark}` : `  ${line.padEnd(width)}  ${remark}`,
-    ),
+    ...exampleLines(commands, columns),
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -210,7 +206,7 @@ function ownCommand(executable: string, { environment, workingDirectory }: Host)
   return path.startsWith("..") || !path.includes(sep) ? executable : path;
 }
 
-function nextCommands({ reach }: Answers): readonly (readonly [words: string, remark: string])[] {
+function nextCommands({ reach }: Answers): Examples {
   const url = reach === undefined ? "" : ` --url ${streamAddressOf(reach)}`;
   return [
     ["run", "starts it here; Ctrl-C stops it"],

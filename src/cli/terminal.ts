@@ -2,6 +2,7 @@
 import { homedir } from "node:os";
 import process from "node:process";
 import type { System } from "../config/index.ts";
+import { foldLines } from "../lib/fold.ts";
 import { printable } from "../lib/text.ts";
 import { Interrupted, openPrompt } from "./prompt.ts";
 
@@ -69,6 +70,18 @@ export function tableText(head: readonly string[], rows: readonly (readonly stri
   );
   const [first = "", ...others] = lines;
   return `${[out.hasColor ? `\u001b[1m${first}\u001b[22m` : first, ...others].join("\n")}\n`;
+}
+
+/** Command lines, each with what it does. */
+export type Examples = readonly (readonly [line: string, remark: string])[];
+
+/** What each command does stands beside it, or below it if that would be wider than `columns`. */
+export function exampleLines(examples: Examples, columns = Number.POSITIVE_INFINITY): readonly string[] {
+  const width = Math.max(...examples.map(([line]) => line.length));
+  const widest = Math.max(...examples.map(([, remark]) => remark.length)) + width + 5;
+  return examples.map(([line, remark]) =>
+    widest > columns ? `  ${line}\n${foldLines(`      ${remark}`, columns)}` : `  ${line.padEnd(width)}   ${remark}`,
+  );
 }
 
 /** Indented JSON with a final newline; what a terminal would act on is escaped. */
