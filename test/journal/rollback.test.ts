@@ -2,8 +2,21 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { Unavailable } from "../../src/errors.ts";
 import { captureConnection } from "../support/captured.ts";
+import { until } from "../support/wait.ts";
 import { createState, type SqliteState } from "./sqlite-state.ts";
-import { acceptedIn, appendNumbers, appendOf, cursorAt, keyOf, markOn, partOf, settle } from "./support.ts";
+import {
+  acceptedIn,
+  appendNumbers,
+  appendOf,
+  cursorAt,
+  finishAll,
+  hourMs,
+  keyOf,
+  markOn,
+  numbersIn,
+  partOf,
+  settle,
+} from "./support.ts";
 
 let state: SqliteState;
 beforeEach(() => {
@@ -22,6 +35,7 @@ test("keys of a batch that was rolled back are not written with those of the nex
   expect(refusal).toBeInstanceOf(Unavailable);
   database.exec("DROP TRIGGER failing");
   await appendNumbers(journal, [5]);
+  expect(journal.lastSeq).toBe(2);
   journal.close();
   const again = state.open();
   expect([1, 2, 3, 5].map((n) => again.knows("flow", keyOf(n), 0))).toEqual([true, false, false, true]);
@@ -40,4 +54,28 @@ test("what a destination reports counts in full, though its commit fails and ano
   database.exec("DROP TRIGGER failing");
   await settle(journal);
   expect(journal.destinations[0]).toMatchObject({ accepted: 4, pending: 1, cursor: { records: { delivered: 3 } } });
+});
+
+test("what was reported is committed by itself once that works, though nothing more comes", async () => {
+  const { journal, database } = captureConnection(() => state.open());
+  await appendNumbers(journal, [1]);
+  database.exec("CREATE TEMP TRIGGER failing BEFORE INSERT ON main.mark BEGIN SELECT RAISE(ABORT, 'a fault'); END");
+  journal.progress({ cursor: cursorAt(2, 0, 1), marks: [markOn(1)] });
+  await appendNumbers(journal, [2]);
+  expect(journal.cursor.seq).toBe(1);
+  database.exec("DROP TRIGGER failing");
+  await until(() => journal.cursor.seq === 2);
+});
+
+test("rows whose deletion was rolled back are deleted the next time", async () => {
+  const { journal, database } = captureConnection(() => state.open());
+  await appendNumbers(journal, [1, 2]);
+  await finishAll(journal);
+  state.now += 24 * hourMs;
+  database.exec("CREATE TEMP TRIGGER failing BEFORE DELETE ON main.keys BEGIN SELECT RAISE(ABORT, 'a fault'); END");
+  expect(() => journal.maintain()).toThrow(Unavailable);
+  expect(await numbersIn(journal)).toEqual([1, 2]);
+  database.exec("DROP TRIGGER failing");
+  await journal.maintain();
+  expect(await numbersIn(journal)).toEqual([]);
 });

@@ -255,3 +255,46 @@ test("an eviction that fails to be committed is told to nobody, and made again l
   expect(moved).toHaveLength(1);
   void journal.close();
 });
+
+test("of appends that come at once only as many are accepted as there is room for", async () => {
+  const journal = state.open({ maxBytes: 32 * mebibyte });
+  const padding = crypto.getRandomValues(new Uint8Array(64 * 1024)).toHex();
+  const answers = await Promise.allSettled(
+    Array.from({ length: 700 }, (_, n) => journal.append(appendOf([partOf([n], { padding })]), () => undefined)),
+  );
+  const accepted = answers.filter(({ status }) => status === "fulfilled").length;
+  expect(accepted).toBeGreaterThan(100);
+  expect(journal.pendingRecords).toBe(accepted);
+  expect(journal.space.usedBytes).toBeLessThan(journal.space.limitBytes);
+});
+
+test("no row is deleted while a replay of it is being planned", async () => {
+  const journal = state.open();
+  const records = 5000;
+  await Promise.all(Array.from({ length: records }, (_, n) => appendNumbers(journal, [n], { receivedAt: state.now })));
+  await finishAll(journal);
+  const planning = journal.planReplay({ since: state.now, until: state.now }, 1);
+  state.now += 2 * hourMs;
+  await journal.maintain();
+  const plan = await planning;
+  expect(plan.total).toBe(records);
+  expect(await numbersIn(journal)).toHaveLength(records);
+  await journal.maintain();
+  expect(await numbersIn(journal)).toEqual([]);
+});
+
+test("what was delivered of a row that is evicted is not counted as evicted", async () => {
+  const journal = state.open({ maxBytes: 32 * mebibyte });
+  const lake = { name: "lake", types: ["flow"] as const, isRequired: false };
+  await journal.useDestinations([lake], () => undefined);
+  const random = createRandom(5);
+  for (let n = 0; journal.space.usedBytes < 15 * mebibyte; n += 2)
+    await journal.append(appendOf([partOf([n, n + 1], { padding: noise(random, 300_000) })]), () => undefined);
+  journal.progress({ cursor: { ...cursorAt(1, 1), record: 1 }, marks: [] }, "lake");
+  await finishAll(journal);
+  await journal.maintain();
+  const [account] = journal.destinations;
+  const { cursor, evicted, pending } = account as NonNullable<typeof account>;
+  expect([evicted, pending]).toEqual([2 * (cursor.seq - 1) - 1, 2 * (journal.lastSeq - cursor.seq + 1)]);
+  expect(evicted).toBeGreaterThan(1);
+});
