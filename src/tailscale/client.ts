@@ -51,6 +51,9 @@ export type Client = ReturnType<typeof createClient>;
 /** `maxMs` is also the longest `Retry-After` that is honoured. */
 const backoff = { firstMs: 500, maxMs: 10_000 };
 
+/** No answer of the API is older than the API. One that is dated 1970 would begin a poll there. */
+const earliestDate = Date.UTC(2020, 0);
+
 /** An error's body is `{"message": …}`. */
 const maxErrorBytes = 64 * 1024;
 
@@ -99,7 +102,7 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
       const response = await fetch(`${base}${request.path}${query ?? ""}`, init);
       ({ status } = response);
       const date = Date.parse(response.headers.get("date") ?? "");
-      if (!Number.isNaN(date)) clockAheadMs = date - clock();
+      if (date >= earliestDate) clockAheadMs = date - clock();
       if (response.ok) return await request.read(response, deadline);
       const text = await readText(response, maxErrorBytes).catch((error: unknown) => {
         if (deadline.signal.aborted) throw error;

@@ -389,3 +389,13 @@ test("the API's clock is learned from its answers, errors included", async () =>
   await failureOf(behind.api.devices());
   expect(behind.api.clockAheadMs).toBe(90_000);
 });
+
+test.each(["Thu, 01 Jan 1970 00:00:00 GMT", "-271821-04-20T00:00:00Z", "yesterday", "-1"])(
+  "an answer dated %j says nothing about the API's clock",
+  async (date) => {
+    await using server = await rawServer((_, response) => void response.writeHead(200, { date }).end("{}"));
+    const { api } = client({ url: server.url });
+    await api.devices();
+    expect(api.clockAheadMs).toBeUndefined();
+  },
+);
