@@ -146,6 +146,12 @@ const areNodes = (value: unknown): boolean =>
   (value as string[]).length <= maxNodes &&
   (value as string[]).every(({ length }) => length > 0 && length <= maxPattern);
 const whole: Rule = [isWhole, "a whole number"];
+/** The latest time of a `Date`. A replay up to a later one would be stored, and could not be shown. */
+const maxTimeMs = 8.64e15;
+const time: Rule = [
+  (value) => isWhole(value) && (value as number) <= maxTimeMs,
+  `a whole number of milliseconds, up to ${maxTimeMs}`,
+];
 const id: Rule = [isItemId, "the id of an item, such as 17.0 or m4"];
 const oneOf = (words: readonly string[]): Rule => [
   (value) => words.includes(value as string),
@@ -172,8 +178,8 @@ const rules: Readonly<Record<string, Rule>> = {
   destination: [(value) => typeof value === "string", "a string"],
   before: whole,
   limit: whole,
-  since: whole,
-  until: whole,
+  since: time,
+  until: time,
   id,
   beforeId: id,
   ids: [

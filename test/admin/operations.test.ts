@@ -152,6 +152,7 @@ describe("a request that changes something", () => {
       ["/api/v1/quarantine/purge", { ids: ["m1"], deadLetters: true }, 400, 'deadLetters must be "keep" or "delete"'],
       ["/api/v1/replay", {}, 400, "since is missing"],
       ["/api/v1/replay", { since: 5, until: 4 }, 400, "until is before since"],
+      ["/api/v1/replay", { since: 0, until: 8.64e15 + 1 }, 400, "until must be a whole number of milliseconds"],
       ["/api/v1/replay/cancel", { name: "other" }, 400, "name must be one of replay, retry"],
       ["/api/v1/quarantine/retry", " ".repeat(70_000), 413, "The body is larger than 65536 bytes"],
       ["/api/v1/quarantine/retry", { class: "note" }, 409, "only the classes invalid and dead_letter"],

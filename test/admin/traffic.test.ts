@@ -97,7 +97,7 @@ describe("by minute of acceptance", () => {
 
   test("refuses what is no range", async () => {
     for (const [query, text] of [
-      ["since=yesterday", "since must be a whole number"],
+      ["since=yesterday", "since must be a whole number of milliseconds, up to 8640000000000000"],
       ["since=2&until=1", "until is before since"],
       ["node=", "node must be the name of a node"],
       ["limit=3", '"limit" is unknown'],
