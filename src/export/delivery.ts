@@ -230,9 +230,9 @@ export class Delivery {
     this.#refusals = 0;
     this.#pace = "unknown";
     if (logRecords >= this.#cap) this.#cap *= 1.1;
-    if (partial === undefined || partial.rejected <= 0) return yield* this.#narrowing.accepted(tried, request);
-    const message = `${partial.rejected} of ${logRecords} log records rejected: ${partial.message}`;
-    yield* this.#narrowing.accepted(tried, request, { rejected: Math.min(partial.rejected, logRecords), message });
+    const rejected = Math.min(partial?.rejected ?? 0, logRecords);
+    const message = `${rejected} of ${logRecords} log records rejected: ${partial?.message}`;
+    yield* this.#narrowing.accepted(tried, request, rejected > 0 ? { rejected, message } : undefined);
   }
 
   *#refused(tried: Try, request: number, { status, message }: PostedAs<"refused">): Steps<void> {

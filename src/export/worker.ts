@@ -3,7 +3,7 @@ import { parentPort } from "node:worker_threads";
 import { waitAtMost } from "../lib/backoff.ts";
 import { systemClock } from "../lib/clock.ts";
 import { messageOf } from "../lib/system-error.ts";
-import { eachLevel, type LogFields, type Logger, type LogLevel } from "../lib/logger.ts";
+import { eachLevel, type LogFields, type Logger, type LogLevel, namedLogger } from "../lib/logger.ts";
 import { isDamage, openReader, type Redelivery, type Row, startOfJournal } from "../journal/index.ts";
 import { takeTruncatedTexts } from "../processors/outgoing.ts";
 import type { Directory } from "../processors/index.ts";
@@ -14,7 +14,15 @@ import type { Timer } from "./outage.ts";
 import { createSelfLogs, routeDiagnostics } from "./self-logs.ts";
 import { createSender, createStdoutSender, type Fetch, type SenderDeps } from "./sender.ts";
 import { SharedRows } from "./shared-rows.ts";
-import { answerCall, type Call, type StartOfLogs, startTarget, type TargetDeps, type TargetReports } from "./target.ts";
+import {
+  answerCall,
+  type Call,
+  nameOf,
+  type StartOfLogs,
+  startTarget,
+  type TargetDeps,
+  type TargetReports,
+} from "./target.ts";
 
 /** What the main thread asks of the worker. A call is posted as its name and arguments, which are plain data. */
 export interface WorkerCalls {
@@ -109,7 +117,9 @@ function run(
     if (target.isStdout && lines !== undefined) return lines;
     if (destination === undefined) throw new Error(`there is no destination for ${signal}`);
     const credentials = () => target.destinations[signal] ?? destination;
-    return createSender(destination, { fetch: fetch as Fetch, clock: systemClock, logger, credentials, onAnswer });
+    const named = namedLogger(logger, nameOf(target) ?? {});
+    const deps = { fetch: fetch as Fetch, clock: systemClock, logger: named, credentials, onAnswer };
+    return createSender(destination, deps);
   };
   const shared = { scope: scopeOf(setup.version), logger, clock: systemClock, random: Math.random, timer };
   const rows = targets.some(({ logs }) => logs !== undefined)

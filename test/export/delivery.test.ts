@@ -316,6 +316,16 @@ test("counts what a partial success rejected, and marks the range", async () => 
   expect(simulation.cursor.records).toEqual({ delivered: 12, deadLettered: 0 });
 });
 
+test("counts no more than it sent if a partial success says that more was rejected", async () => {
+  const partial: Posted = { kind: "accepted", partial: { rejected: Number.POSITIVE_INFINITY, message: "bad" } };
+  const simulation = new Simulation({ seed: 1, backend: () => partial, maxLogRecords: 10 });
+  simulation.commit([[start, start]]);
+  simulation.start();
+  expect(await simulation.drained(start + minute)).toBe(true);
+  expect(simulation.marks).toMatchObject([{ logRecords: 2, message: "2 of 2 log records rejected: bad" }]);
+  expect(simulation.cursor.logRecords).toEqual({ delivered: 0, rejected: 2, deadLettered: 0 });
+});
+
 test("makes one dead letter of a record of which some log records are refused, and never reports half of it", async () => {
   const backend: Backend = (logs) => (logs.some(({ id }) => id === 12 || id === 25) ? refused : taken);
   const simulation = new Simulation({ seed: 3, backend, maxLogRecords: 10 });

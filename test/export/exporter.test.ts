@@ -156,6 +156,23 @@ describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) 
   });
 });
 
+test("what is wrong with a further destination is logged with its name", async () => {
+  const warnings: unknown[] = [];
+  const logger = { ...silentLogger, warn: (...line: unknown[]) => void warnings.push(line) };
+  sink.behave(({ path }) =>
+    path.startsWith("/lake") ? { kind: "status", status: 200, body: "ok" } : { kind: "take" },
+  );
+  const lake = ["name=lake", `endpoint=${sink.url}/lake`, "logs.enabled=false"];
+  const running = start(
+    lake.map((one) => `otlp.also.0.${one}`),
+    { logger },
+  );
+  await running.folded(await store.ledger.fold(Date.now()));
+  await until(() => warnings.length > 0);
+  const message = "the backend's answer to an accepted request is not OTLP: is the endpoint right?";
+  expect(warnings).toEqual([[message, { destination: "lake", signal: "metrics" }]]);
+});
+
 test("records are named by the directory of the moment", async () => {
   const running = start();
   await commit("nONECNTRL", 1);
