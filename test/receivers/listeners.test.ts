@@ -1,4 +1,4 @@
-/** Receivers on listeners: shared if address and certificate are the same, apart if not, and never half started. */
+/** Receivers share a listener if address and certificate are the same, have separate ones if not, and never start halfway. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -90,7 +90,7 @@ describe("two receivers", () => {
     expect([await stream(base), await deliver(base)]).toEqual([200, 200]);
   });
 
-  test("with two addresses have a listener each, with TLS of its own", async () => {
+  test("with two addresses have a listener each, with its own TLS", async () => {
     await create("streaming.listen=127.0.0.1:0", "webhook.listen=localhost:0", ...tls("webhook")).start();
     const { stream: base, webhook } = receivers.addresses;
     expect([base?.slice(0, 5), webhook?.slice(0, 6)]).toEqual(["http:", "https:"]);
@@ -102,7 +102,7 @@ describe("two receivers", () => {
     expect([await deliver(base), await stream(webhook)]).toEqual([404, 404]);
   });
 
-  test("of which one cannot listen leave nothing behind", async () => {
+  test("leave nothing behind if one of them cannot listen", async () => {
     const [port, taken] = [await freePort(), await freePort()];
     const other = Bun.serve({ hostname: "127.0.0.1", port: taken, fetch: () => new Response() });
     await expect(
@@ -112,7 +112,7 @@ describe("two receivers", () => {
     await expect(stream(`http://127.0.0.1:${port}`)).rejects.toThrow();
   });
 
-  test("with the path of a HEC alias on one address are refused", () => {
+  test("on one address are refused if a webhook path is a HEC alias", () => {
     receivers = create("streaming.enabled=false", "webhook.enabled=false");
     expect(() =>
       create("streaming.listen=127.0.0.1:0", "webhook.listen=127.0.0.1:0", "webhook.path=/services/collector"),
@@ -120,7 +120,7 @@ describe("two receivers", () => {
   });
 });
 
-test("only those that are enabled listen, and a reload gives them their new secrets", async () => {
+test("only enabled receivers listen, and a reload gives them their new secrets", async () => {
   await create("streaming.enabled=false", "webhook.listen=127.0.0.1:0").start();
   expect(Object.keys(receivers.addresses)).toEqual(["webhook"]);
   const { webhook: base } = receivers.addresses;
@@ -135,7 +135,7 @@ test("only those that are enabled listen, and a reload gives them their new secr
   expect(await deliver(base)).toBe(200);
 });
 
-test("a request for the other receiver is counted for the listener that it reached, and logged with what that accepts", async () => {
+test("a request for the other receiver is counted for the listener it reached, and logged with the paths it accepts", async () => {
   const refused = () => counted.filter(([, attributes]) => "reason" in attributes);
   await create("streaming.enabled=false", "webhook.listen=127.0.0.1:0").start();
   expect(await stream(receivers.addresses.webhook)).toBe(404);

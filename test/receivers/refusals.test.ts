@@ -1,4 +1,4 @@
-/** Refusals as real clients see them, and senders that hold what others need. */
+/** Refusals as real clients see them, and senders that tie up resources others need. */
 import { describe, expect, test } from "bun:test";
 import { spawn, spawnSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
@@ -94,7 +94,7 @@ describe.each(clients)("%s sees every refusal of a large body:", (_, isHere, pos
   );
 });
 
-/** Connections that send so much and then nothing more. */
+/** Connections that send this text and then nothing more. */
 function stalled(port: number, count: number, text: string): Socket[] {
   return Array.from({ length: count }, () => {
     const socket = connect(port, "127.0.0.1").on("error", () => {});
@@ -106,7 +106,7 @@ function stalled(port: number, count: number, text: string): Socket[] {
 describe("webhooks are accepted", () => {
   const body = JSON.stringify([webhookEvent(1)]);
 
-  test("beside 600 connections that announce a body and are not signed", async () => {
+  test("beside 600 unsigned connections that announce a body", async () => {
     await using server = await startWebhookServer();
     const sockets = stalled(server.port, 600, head("POST", "/tailscale/webhook", { "content-length": 4 * mebibytes }));
     await until(() => server.rejected["missing_signature"] === 600);
@@ -115,7 +115,7 @@ describe("webhooks are accepted", () => {
     for (const socket of sockets) socket.destroy();
   });
 
-  test("beside 60 connections with a header that looks signed, which announce more than all may hold", async () => {
+  test("beside 60 connections with a plausible signature header that announce more than the memory limit", async () => {
     await using server = await startWebhookServer();
     const headers = { ...signedAt(server.now / 1000, "another body"), "content-length": 4 * mebibytes };
     const sockets = stalled(server.port, 60, `${head("POST", "/tailscale/webhook", headers)}[`);
@@ -126,7 +126,7 @@ describe("webhooks are accepted", () => {
     expect(server.inFlight).toBe(0);
   });
 
-  test("beside 300 of them, more than may be read at once: the slowest are answered with 503", async () => {
+  test("beside 256 of them, as many as may be read at once, once the slowest are answered with 503", async () => {
     await using server = await startWebhookServer();
     const headers = { ...signedAt(server.now / 1000, "another body"), "content-length": 4 * mebibytes };
     const sockets = stalled(server.port, 256, `${head("POST", "/tailscale/webhook", headers)}[`);
@@ -139,7 +139,7 @@ describe("webhooks are accepted", () => {
   });
 });
 
-test("bodies that are announced hold no memory that a stream without a token needs", async () => {
+test("announced bodies reserve no memory that a stream without a token needs", async () => {
   await using server = await startHecServer({ token: "", max_inflight_bytes: 16 * mebibytes });
   const text = head("POST", "/services/collector/event", { "content-length": 15 * mebibytes });
   const sockets = stalled(server.port, 40, `${text}{`);
@@ -148,7 +148,7 @@ test("bodies that are announced hold no memory that a stream without a token nee
   for (const socket of sockets) socket.destroy();
 });
 
-test("a refusal's log line says who was refused, why, and what to do", async () => {
+test("the log line of a refusal says who was refused, why, and what to do", async () => {
   await using server = await startHecServer();
   await server.post(flowEnvelope(1), { authorization: "Splunk wrong" });
   await server.post(`${flowEnvelope(1)}{"a":tru}`);
@@ -160,7 +160,7 @@ test("a refusal's log line says who was refused, why, and what to do", async () 
   ]);
 });
 
-test("a refusal's log line names the setting that would help, or says that there is none", async () => {
+test("the log line of a refusal names the setting that would help, or says that there is none", async () => {
   await using server = await startHecServer({ max_body_bytes: 5 * mebibytes });
   await server.post(" ".repeat(5 * mebibytes + 1));
   await server.post(`{"a":"${"x".repeat(4 * mebibytes)}"}`);
@@ -170,7 +170,7 @@ test("a refusal's log line names the setting that would help, or says that there
   ]);
 });
 
-test("a commit that misses its deadline is logged as slow, and one that the journal refuses as the journal's refusal", async () => {
+test("a commit that misses its deadline is logged as slow, and one the journal refuses with the journal's reason", async () => {
   await using server = await startHecServer({ request_timeout: 1000 });
   const committing = Promise.withResolvers<void>();
   server.pipeline.beforeCommit = () => committing.promise;
@@ -186,7 +186,7 @@ test("a commit that misses its deadline is logged as slow, and one that the jour
   ]);
 });
 
-test("behind a proxy on this machine, the host of public_url is ours without a token or a secret", async () => {
+test("behind a local proxy, requests to the host of public_url need no token or secret if none is configured", async () => {
   await using hec = await startHecServer({ token: "", public_url: "https://logs.example.com:8443/in" });
   await using webhook = await startWebhookServer({ secret: "", public_url: "https://hooks.example.com/in" });
   const from = async (server: typeof hec | typeof webhook, body: string, host: string): Promise<number> =>

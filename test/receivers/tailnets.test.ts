@@ -1,4 +1,4 @@
-/** Several tailnets on one listener: which of them a request is about, and that strangers learn nothing of them. */
+/** Several tailnets on one listener: which of them a request belongs to, and that strangers learn nothing about them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { type Config, inspectConfig, tailnetConfigs } from "../../src/config/index.ts";
@@ -12,7 +12,7 @@ import { webhookEvent } from "../support/webhook-server.ts";
 
 const directory = temporaryDirectory();
 
-/** Two with a token and a secret each; one whose receivers are open; and one that accepts nothing. */
+/** Two tailnets with a token and a secret each, one whose receivers are open, and one that accepts nothing. */
 const toml = `
 streaming = { enabled = true, listen = "127.0.0.1:0" }
 webhook = { enabled = true, listen = "127.0.0.1:0" }
@@ -115,7 +115,7 @@ describe("a stream request", () => {
     ["/globex/services/collector/", "token-globex", [0, 1, 0, 0]],
     [`/open${usual}`, undefined, [0, 0, 1, 0]],
     [`/open${usual}`, "anything", [0, 0, 1, 0]],
-  ])("to %s with %s is about one tailnet", async (path, token, records) => {
+  ])("to %s with %s belongs to one tailnet", async (path, token, records) => {
     expect(await stream(path, token)).toStartWith("200 ");
     expect(accepted()).toEqual(records);
   });
@@ -135,14 +135,14 @@ describe("a stream request", () => {
     expect(counted).toEqual([count]);
   });
 
-  test("that is refused later is counted and logged for the tailnet of its token", async () => {
+  test("refused after authentication is counted and logged for the tailnet of its token", async () => {
     const headers = { authorization: "Splunk token-globex" };
     expect(await answerOf(usual, { method: "POST", headers, body: "no JSON" })).toStartWith("400 ");
     expect(counted).toEqual(["globex stream unparsable"]);
     expect(logs.map(({ lines }) => lines.length)).toEqual([0, 1, 0, 0]);
   });
 
-  test("of one tailnet is accepted while the journal of another is full", async () => {
+  test("for one tailnet is accepted while the journal of another is full", async () => {
     const [acme] = stores;
     acme?.close();
     expect(await stream(usual, "token-acme")).not.toStartWith("200 ");
@@ -159,7 +159,7 @@ describe("a webhook delivery", () => {
     [`/globex${usual}`, "tskey-webhook-globex", [0, 1, 0, 0]],
     [`/globex${usual}/`, "tskey-webhook-globex", [0, 1, 0, 0]],
     [`/open${usual}`, undefined, [0, 0, 1, 0]],
-  ])("to %s signed with %s is about one tailnet", async (path, secret, records) => {
+  ])("to %s signed with %s belongs to one tailnet", async (path, secret, records) => {
     expect(await deliver(path, secret)).toStartWith("200 ");
     expect(accepted()).toEqual(records);
   });
@@ -189,14 +189,14 @@ describe("a stranger", () => {
     ["POST", "/tailscale/webhook", { [signatureHeader]: "t=1" }],
     ["GET", "/tailscale/webhook", {}],
     ["POST", "/elsewhere", {}],
-  ])("learns from %s %s nothing about which names exist", async (method, path, headers) => {
+  ])("learns nothing from %s %s about which names exist", async (method, path, headers) => {
     const of = (name: string) => answerOf(`/${name}${path}`, { method, headers });
     const known = await of("acme");
     for (const name of ["globex", "closed", "nobody", "ACME", "*", "a%2Fb"])
       expect([name, await of(name)]).toEqual([name, known]);
   });
 
-  test("finds nothing behind several segments", async () => {
+  test("finds nothing under a path with several segments", async () => {
     expect(await stream("/acme/acme/services/collector/event", "token-acme")).toStartWith("404 ");
     expect(await stream("/acme", "token-acme")).toStartWith("404 ");
   });
@@ -212,7 +212,7 @@ test("a reload gives each tailnet its new token and secret", async () => {
   expect(accepted()).toEqual([1, 2, 0, 0]);
 });
 
-test("stored secrets are those of one tailnet", async () => {
+test("a stored secret belongs to one tailnet", async () => {
   receivers.useStoredSecrets("open", "tskey-webhook-stored", "");
   expect(await deliver("/tailscale/webhook", "tskey-webhook-stored")).toStartWith("200 ");
   expect(await deliver("/open/tailscale/webhook")).toStartWith("401 ");

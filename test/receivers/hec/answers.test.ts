@@ -10,7 +10,7 @@ import { until } from "../../support/wait.ts";
 
 const path = "/services/collector/event";
 const envelope = flowEnvelope(1);
-/** 3 MiB, and twice as much in memory. */
+/** 3 MiB of text, and twice as much in memory. */
 const manyEnvelopes = Array.from({ length: 12_000 }, (_, serial) => flowEnvelope(serial)).join("");
 const provoked = new Set<HecAnswerName>();
 
@@ -21,9 +21,9 @@ interface Case {
   readonly index?: number;
   readonly text?: string;
   readonly allow?: string;
-  /** If it is not the row's reason, once. */
+  /** Rejections by reason, unless it is the row's reason once. */
   readonly rejected?: Readonly<Record<string, number>>;
-  /** Batches committed, if another request's was. */
+  /** Batches committed, if another request commits one too. */
   readonly committed?: number;
   send(server: HecServer): Promise<{ status: number; headers: Record<string, string>; body: string }>;
 }
@@ -48,16 +48,16 @@ const chunked =
       ...[...body.matchAll(/[^]{1,50}/g)].map(([piece]) => `${piece.length.toString(16)}\r\n${piece}\r\n`),
       "0\r\n\r\n",
     ]);
-/** Another request keeps the server busy, and it is stopped between the two pieces. */
+/** Stops the server between the two pieces, while another request keeps it busy. */
 async function stopDuring(server: HecServer, first: string, second: string): ReturnType<Case["send"]> {
   const gate = Promise.withResolvers<void>();
   server.pipeline.beforeCommit = () => gate.promise;
   const other = server.post(envelope);
   const stop = async (): Promise<void> => {
-    // Answered after the first piece has arrived.
+    // The answer to this request shows that the first piece has arrived.
     await server.fetch("/services/collector/health");
     await until(() => server.inFlight >= 1);
-    // Bodies are refused after half of that time, and a second later at the latest.
+    // Bodies time out after half of that time, at most a second late.
     void server.stop(4000);
   };
   const answer = await sendRaw(server.port, [first, stop, second]);

@@ -30,7 +30,7 @@ const samples = ["hec-flow.json", "hec-audit.json"].flatMap((name) => {
   return reading.kind === "values" ? reading.texts : [];
 });
 
-/** Values as they come, and strings made to look like boundaries between values. */
+/** Ordinary values, and strings made to look like boundaries between values. */
 const anyValue = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom(...samples) },
   {
@@ -88,7 +88,7 @@ const anyText = fc.oneof(
 const byteOrderMark = fc.constantFrom("", "", "", "\uFEFF");
 const anyBody = fc.tuple(byteOrderMark, anyText).map((texts) => new TextEncoder().encode(texts.join("")));
 
-/** How the bytes travel, and in which pieces. */
+/** How the bytes are split and compressed in transit. */
 const anyJourney = fc.record({
   pieceBytes: fc.oneof(
     fc.integer({ min: 1, max: 4 }),
@@ -99,7 +99,7 @@ const anyJourney = fc.record({
 });
 type Journey = typeof anyJourney extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** What becomes of a body, with its records sorted: parts are by type. */
+/** The result of a body, with its records sorted, because a batch groups them by type. */
 type Reading =
   | { readonly kind: "empty" }
   | { readonly kind: "damaged"; readonly index: number }
@@ -108,7 +108,7 @@ type Reading =
 async function readFast(bytes: Uint8Array, { pieceBytes, compression }: Journey): Promise<Reading> {
   const wire = compression === "gzip" ? gzipSync(bytes) : compression === "zstd" ? zstdCompressSync(bytes) : bytes;
   const chunks = Array.from({ length: Math.ceil(wire.length / pieceBytes) }, (_, piece) =>
-    // As from a connection, each has a buffer of its own, which is given back once it is read.
+    // As from a connection, each chunk has a buffer of its own, which is freed once it is read.
     Uint8Array.from(wire.subarray(piece * pieceBytes, (piece + 1) * pieceBytes)),
   );
   const pipeline = createRecordingPipeline();
@@ -140,7 +140,7 @@ async function readFast(bytes: Uint8Array, { pieceBytes, compression }: Journey)
   return { kind: "records", records: [...records, ...rejected].map(shown).toSorted(), skipped: skippedValues };
 }
 
-/** What the values of the slow reading come to. */
+/** The result that the slow reading implies. */
 function expected(reading: SlowReading): Reading {
   if (reading.kind !== "values") return reading;
   const values = reading.texts.map((text) => unwrapped(JSON.parse(text), text));
@@ -151,14 +151,14 @@ function expected(reading: SlowReading): Reading {
   };
 }
 
-/** By what it says: a bare record that was scanned is stored bare. */
+/** Compares records by content, because a scanned bare record is stored bare. */
 function shown({ type, line, time, recorded }: RawRecord): string {
   return `${type} ${time?.join(".")} ${recorded?.join(".")} ${textOf(eventOf(line))}`;
 }
 
 describe("a HEC body", () => {
   test(
-    "gives the same records however it is cut, spaced and compressed",
+    "gives the same records however it is split, spaced and compressed",
     async () => {
       await fc.assert(
         fc.asyncProperty(anyBody, anyJourney, async (bytes, journey) => {
@@ -173,7 +173,7 @@ describe("a HEC body", () => {
   );
 
   test(
-    "is refused if it is torn, unless it is torn exactly between two values",
+    "is refused if it is cut off, unless exactly between two values",
     async () => {
       await fc.assert(
         fc.asyncProperty(anyBody, fc.nat(), anyJourney, async (bytes, cut, journey) => {

@@ -1,4 +1,4 @@
-/** Where a body may be cut, what may stand around its values, and which way its records go. */
+/** Where a body may be split, what may surround its values, and which parser reads its records. */
 import { describe, expect, spyOn, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { zstdCompressSync } from "node:zlib";
@@ -20,7 +20,7 @@ const flows = readFileSync(new URL("samples/hec-flow.json", fixtures));
 const audits = readFileSync(new URL("samples/hec-audit.json", fixtures));
 const [first = "", second = "", third = ""] = [1, 2, 3].map(flowEnvelope);
 
-/** Records by the way they went, values of unknown kinds, and the lines in order. */
+/** Records by the parser that read them, the number of values of unknown kinds, and the lines in order. */
 interface Read {
   readonly scanner: number;
   readonly reader: number;
@@ -50,7 +50,7 @@ async function readWith(fill: (batch: Batch) => Promise<void> | void): Promise<R
   };
 }
 
-/** Reads slices that end at these places. */
+/** Reads slices that end at these offsets. */
 const readSlices = (bytes: Uint8Array, ...ends: readonly number[]): Promise<Read> =>
   readWith((batch) => {
     const values = new ValueReader(batch);
@@ -75,7 +75,7 @@ const intake: BodyReading = {
   enterLarge: () => Promise.resolve(),
 };
 
-/** The index that a refusal names, or nothing if there is none. */
+/** The index of the value that a refusal names, or undefined if it names none. */
 function damageOf(text: string | Uint8Array): number | undefined {
   const batch = openBatch();
   const values = new ValueReader(batch);
@@ -92,7 +92,7 @@ function damageOf(text: string | Uint8Array): number | undefined {
 }
 
 describe("a value", () => {
-  test("is the same wherever slices end, and a flow record of the usual shape is scanned wherever it is torn", async () => {
+  test("is the same wherever slices end, and a flow record of the usual shape is always scanned", async () => {
     const bytes = Buffer.from(`\uFEFF${first}\n{"logs":[${second},{"é":[1]}],"next":[{}]}[${third}, 17 ,"}{"]`);
     const whole = await readSlices(bytes);
     expect(whole).toEqual({ scanner: 3, reader: 0, skipped: 3, lines: [first, second, third] });
@@ -112,7 +112,7 @@ describe("a value", () => {
     expect({ ...read, lines: read.lines.join("") }).toEqual({ scanner: 4000, reader: 0, skipped: 0, lines: text });
   });
 
-  test("that the scanner gives up goes the general way, with the same record", async () => {
+  test("that the scanner gives up on is parsed by the reader, with the same record", async () => {
     const spaced = first.replaceAll(":{", ": {");
     const read = await readSlices(Buffer.from(spaced + second), 100);
     expect(read).toMatchObject({ scanner: 1, reader: 1, lines: [spaced, second] });
@@ -126,7 +126,7 @@ describe("a value", () => {
     await expect(readSlices(larger, ...ends)).rejects.toThrow("More than 4194304 bytes in one value");
   });
 
-  test("torn at any place is refused with its position, and its bytes are never changed", () => {
+  test("cut off anywhere is refused with its position, and its bytes are never changed", () => {
     const text = Buffer.concat([flows.subarray(0, 3000), audits.subarray(0, 600)]);
     const wrapped = Buffer.from(`{"logs":[${first},{"a":1}],"b":{"c":["]"]},"d":2}`);
     for (const whole of [text, wrapped]) {
@@ -167,7 +167,7 @@ describe("around values", () => {
     expect(slow.kind === "damaged" ? slow.index : undefined).toBe(index as number);
   });
 
-  test("bytes that are not UTF-8 are damage, in a value and behind a list", () => {
+  test("bytes that are not UTF-8 are damage, both in a value and after a list", () => {
     const invalid = Buffer.from([0xc3, 0x28]);
     expect(damageOf(Buffer.concat([Buffer.from('{}{"a":"'), invalid, Buffer.from('"}')]))).toBe(1);
     expect(damageOf(Buffer.concat([Buffer.from('{"logs":[{}],"a":"'), invalid, Buffer.from('"}')]))).toBe(1);
@@ -175,7 +175,7 @@ describe("around values", () => {
 });
 
 describe("a large body", () => {
-  test("that is damaged and too large is too large", async () => {
+  test("that is both damaged and too large is refused as too large", async () => {
     const bytes = Buffer.concat([Buffer.from("}"), Buffer.alloc(2000, " ")]);
     const chunks = [bytes.subarray(0, 1000), bytes.subarray(1000)];
     const batch = openBatch();
@@ -183,7 +183,7 @@ describe("a large body", () => {
     await expect(reading).rejects.toThrow("too large");
   });
 
-  test("on which we fail is not called damaged, compressed or not", async () => {
+  test("is not called damaged because of a bug in this program, compressed or not", async () => {
     for (const compression of [undefined, "zstd"] as const) {
       const batch = openBatch();
       batch.scan = () => {
@@ -195,7 +195,7 @@ describe("a large body", () => {
     }
   });
 
-  test("pauses between records, however many are in one value", async () => {
+  test("yields between records, however many are in one value", async () => {
     const records = Array.from({ length: 10_000 }, (_, serial) => `{"action":"CREATE","actor":${serial}}`);
     const text = `{"event":[${records.join(",")}]}`;
     const batch = openBatch();
@@ -216,7 +216,7 @@ describe("a large body", () => {
     batch.drop();
   });
 
-  test("of one record with 1,000,000 empty entries is refused, whatever its size compressed", async () => {
+  test("of one record with 1,000,000 empty entries is refused, whatever its compressed size", async () => {
     const text = `{"event":{"nodeId":"n","virtualTraffic":[${"{},".repeat(1_000_000 - 1)}{}]}}`;
     const batch = openBatch();
     const bytes = zstdCompressSync(text);
@@ -238,7 +238,7 @@ describe("a large body", () => {
     ["one value of 16 MiB of escapes", `{"a":"${"\\n".repeat(8 << 20)}"}`, 0],
     ["one value of 149,000 names", `{${Array.from({ length: 149_000 }, (_, name) => `"${name}":1`).join(",")}}`, 0],
     ["empty objects", "{}".repeat(100_000), 2],
-  ])("parses no more than one value in a step: %s", async (_name, text, most) => {
+  ])("parses no more than one value per step: %s", async (_name, text, most) => {
     const batch = openBatch();
     const parse = JSON.parse;
     const parsed = [0];
@@ -261,7 +261,7 @@ describe("a large body", () => {
     expect(parsed.reduce((max, bytes) => Math.max(max, bytes), 0)).toBe(most);
   });
 
-  test("and another alternate, and peers do so however many bodies each has", async () => {
+  test("alternates with another one, and peers alternate however many bodies each has", async () => {
     let nowMs = 0;
     const queue = createTurnQueue(() => nowMs);
     const order: string[] = [];
@@ -285,7 +285,7 @@ describe("a large body", () => {
   });
 });
 
-test("what records take in memory counts against the limit of bodies, not the size of their text alone", async () => {
+test("the memory of records counts against the limit on bodies, not just the size of their text", async () => {
   const limits = { maxReading: 1, maxBytes: 4 * 1024 * 1024, maxWorking: 1 };
   const record = `{"event":{"nodeId":"n","virtualTraffic":[${"{},".repeat(10_000)}{}]}}`;
   const store = createStore();
@@ -307,7 +307,7 @@ test("what records take in memory counts against the limit of bodies, not the si
   store.remove();
 });
 
-test("a small body does not count as large because of the buffers that a large one has left in the pool", async () => {
+test("a small body does not count as large because of buffers that a large one left in the pool", async () => {
   const read = async (records: number): Promise<number> => {
     const text = Buffer.from(Array.from({ length: records }, (_, serial) => flowEnvelope(serial)).join(""));
     const batch = openBatch();
@@ -320,7 +320,7 @@ test("a small body does not count as large because of the buffers that a large o
   expect([await read(20_000), await read(1)]).toEqual([1, 0]);
 });
 
-test("a body that becomes large waits for its turn once, and one of usual size never", async () => {
+test("a body that becomes large waits for its turn once, and one of the usual size never", async () => {
   const turnsOf = async (bytes: number): Promise<number> => {
     const batch = openBatch();
     const chunk = Buffer.from(`{"event":{"padding":"${"x".repeat(100_000)}"}}`);
@@ -340,7 +340,7 @@ describe("memory", () => {
     return new Uint8Array(Buffer.from(text));
   };
 
-  test("of each chunk is given back when its records are read", async () => {
+  test("of each chunk is freed once its records are read", async () => {
     const chunks = [envelopes(50_000), envelopes(50_000), envelopes(50_000)];
     const all = [...chunks];
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
@@ -351,7 +351,7 @@ describe("memory", () => {
     expect(all.map(({ byteLength }) => byteLength)).toEqual([0, 0, 0]);
   });
 
-  test("of the beginning of a value is given back when more of it comes, and when there is no more", async () => {
+  test("of an incomplete value is freed when more of it arrives, and when the body ends", async () => {
     const batch = openBatch();
     const values = new ValueReader(batch);
     const value = Buffer.from(`{"a":"${"x".repeat(200_000)}`);
@@ -367,7 +367,7 @@ describe("memory", () => {
     expect(freed).toEqual([30_000, 60_000]);
   });
 
-  test("that the batch holds is reserved once, in however many steps it has come", async () => {
+  test("of the batch is reserved once, however many steps filled it", async () => {
     const admission = createLimiter({ maxReading: 1, maxBytes: 1 << 30, maxWorking: 1 }).enter("192.0.2.1");
     const text = envelopes(900_000);
     const batch = openBatch();
@@ -377,7 +377,7 @@ describe("memory", () => {
     admission.leave();
   });
 
-  test("is collected after each 8 MiB of text", async () => {
+  test("is garbage-collected after each 8 MiB of text", async () => {
     const piece = envelopes(1024 * 1024);
     const collectionsOf = async (pieces: number): Promise<number> => {
       const chunks = Array.from({ length: pieces }, () => Buffer.from(" ".repeat(piece.byteLength)));

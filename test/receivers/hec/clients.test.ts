@@ -1,6 +1,6 @@
 /**
- * What widely used HEC clients send, and what they make of the answers, as their published sources say:
- * - Docker's log driver: moby/moby `daemon/logger/splunk/splunk.go` (02b851b) and the mock that its own tests check it
+ * What widely used HEC clients send and how they react to the answers, according to their published sources:
+ * - Docker's log driver: moby/moby `daemon/logger/splunk/splunk.go` (02b851b) and the mock that its own tests run
  *   against, `splunkhecmock_test.go` (0f4e7fc).
  * - Vector: vectordotdev/vector `src/sinks/splunk_hec/common/{util,service,retry}.rs` (048795b, 0088108, 3515c9d) and
  *   `logs/encoder.rs` (0bf6abd).
@@ -32,7 +32,7 @@ const journalIsFull = (): never => {
 describe.each([false, true])("Docker's log driver (splunk-gzip=%p)", (isGzip) => {
   const path = "/services/collector/event/1.0";
   const go = { "user-agent": "Go-http-client/1.1", "accept-encoding": "gzip" };
-  /** In its three formats. The time is text with six decimals; nothing stands between messages. */
+  /** A message in each of its three formats. The time is text with six decimals; messages have no separator. */
   const messages = [
     {
       event: { line: "hello", source: "stdout", tag: "8e2a", attrs: { region: "eu" } },
@@ -54,12 +54,12 @@ describe.each([false, true])("Docker's log driver (splunk-gzip=%p)", (isGzip) =>
     isGzip,
   };
 
-  test("verifies the connection by OPTIONS without a credential: nothing but 200 will do", async () => {
+  test("verifies the connection with an OPTIONS request without a token, and needs 200", async () => {
     await using server = await startHecServer();
     expect((await sendRaw(server.port, [head("OPTIONS", path, go)])).status).toBe(200);
   });
 
-  test("takes 200 for success, and its messages are taken, though none is a record", async () => {
+  test("treats 200 as success; its messages are accepted although none is a record", async () => {
     await using server = await startHecServer();
     expect((await send(server, post)).status).toBe(200);
     expect(server.pipeline.commits[0]?.skippedValues).toBe(messages.length);
@@ -89,7 +89,7 @@ describe.each([false, true])("Vector's splunk_hec_logs sink (gzip: %p)", (isGzip
   };
   const post: Post = { path: "/services/collector/event", headers, body: JSON.stringify(message).repeat(2), isGzip };
 
-  test("asks for health before it starts: 200 is well, 503 means that queues are full, and 400 a wrong token", async () => {
+  test("checks health before it starts: 200 is healthy, 503 means full queues, and 400 a wrong token", async () => {
     await using server = await startHecServer();
     const health = (): Promise<RawAnswer> =>
       sendRaw(server.port, [head("GET", "/services/collector/health/1.0", { authorization: `Splunk ${token}` })]);
@@ -98,7 +98,7 @@ describe.each([false, true])("Vector's splunk_hec_logs sink (gzip: %p)", (isGzip
     expect((await health()).status).toBe(503);
   });
 
-  test("reads a text and a code of one byte from the answer, and without an ackId it is done", async () => {
+  test("reads a text and a one-byte code from the answer, and does not wait for an acknowledgement without an ackId", async () => {
     await using server = await startHecServer();
     const answer = await send(server, post);
     expect(answer.status).toBe(200);
@@ -106,7 +106,7 @@ describe.each([false, true])("Vector's splunk_hec_logs sink (gzip: %p)", (isGzip
     expect(server.pipeline.commits[0]?.skippedValues).toBe(2);
   });
 
-  test("sends again what a 5xx refuses, but for 501, and drops what a 4xx does", async () => {
+  test("retries after a 5xx except 501, and drops what a 4xx refuses", async () => {
     await using server = await startHecServer();
     server.pipeline.beforeCommit = journalIsFull;
     expect((await send(server, post)).status).toBe(503);
@@ -123,13 +123,13 @@ describe.each([false, true])("Fluent Bit's splunk output (compress gzip: %p)", (
   test.each([
     ["splunk_token", `Splunk ${token}`],
     ["http_user and http_passwd", `Basic ${basic}`],
-  ])("takes 200 for success, with %s", async (_, authorization) => {
+  ])("treats 200 as success, with %s", async (_, authorization) => {
     await using server = await startHecServer();
     expect((await send(server, { ...post, headers: { ...agent, authorization } })).status).toBe(200);
     expect(server.pipeline.commits[0]?.skippedValues).toBe(2);
   });
 
-  test("sends again after 408 and 5xx, and drops what any other 4xx refuses", async () => {
+  test("retries after 408 and 5xx, and drops what any other 4xx refuses", async () => {
     await using hasty = await startHecServer({ request_timeout: 200 });
     await using server = await startHecServer();
     const headers = { ...agent, authorization: `Splunk ${token}` };

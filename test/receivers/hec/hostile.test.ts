@@ -1,4 +1,4 @@
-/** What clients do that mean harm, or know no better: none of it may hurt the next request. */
+/** Hostile and faulty clients, none of which may affect the next request. */
 import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { zstdCompressSync } from "node:zlib";
@@ -49,7 +49,7 @@ describe("the HEC receiver survives", () => {
     expect(await isWell(server)).toBe(true);
   });
 
-  test("senders that leave in the middle of a body", async () => {
+  test("senders that disconnect in the middle of a body", async () => {
     await using server = await startHecServer();
     const pieces = [head("POST", defaultPath, { ...authorized, "content-length": 1000 }), envelope];
     const answers = await Promise.all(
@@ -62,13 +62,13 @@ describe("the HEC receiver survives", () => {
     await until(() => server.rejected["timeout"] === 20);
   });
 
-  test("a sender that closes its side after a whole body, which is answered", async () => {
+  test("a sender that half-closes the connection after a whole body, which is answered", async () => {
     await using server = await startHecServer();
     const pieces = [head("POST", defaultPath, { ...authorized, "content-length": envelope.length }), envelope];
     expect((await sendRaw(server.port, pieces, { endsAfter: true })).status).toBe(200);
   });
 
-  test("200 dripping and 500 idle clients, while a sender goes on", async () => {
+  test("200 dripping and 500 idle clients, while another sender continues", async () => {
     await using server = await startHecServer();
     const clients: Socket[] = [];
     const open = (text: string): void => {
@@ -93,12 +93,12 @@ describe("the HEC receiver survives", () => {
     expect(server.inFlight).toBe(0);
   });
 
-  test("one request after the other, more than fit at once", async () => {
+  test("more requests in sequence than fit at once", async () => {
     await using server = await startHecServer();
     for (let request = 0; request < 300; request++) expect(await isWell(server)).toBe(true);
   });
 
-  test("a body that announces more than it may hold, without the token: nothing is held for it", async () => {
+  test("an unauthenticated request that announces a large body, for which no memory is reserved", async () => {
     await using server = await startHecServer({ max_inflight_bytes: 16 << 20 });
     const stranger = connect(server.port, "127.0.0.1").on("error", () => {});
     stranger.write(head("POST", defaultPath, { "content-length": 15 << 20 }));
@@ -106,7 +106,7 @@ describe("the HEC receiver survives", () => {
     stranger.destroy();
   });
 
-  test("bombs one after the other, and gives back what they held", async () => {
+  test("decompression bombs in sequence, and frees their memory", async () => {
     await using server = await startHecServer({ max_body_bytes: 1 << 20, max_inflight_bytes: 2 << 20 });
     const bomb = new Uint8Array(zstdCompressSync(Buffer.alloc(64 << 20, " ")));
     for (let request = 0; request < 5; request++) {
@@ -129,12 +129,12 @@ describe("HEC clients find the paths they expect", () => {
     expect((await server.fetch(path, { method: "POST", body: envelope, headers: authorized })).status).toBe(200);
   });
 
-  test.each([...healthPaths])("HEAD %s asks for no token", async (path) => {
+  test.each([...healthPaths])("HEAD %s needs no token", async (path) => {
     await using server = await startHecServer();
     expect((await server.fetch(path, { method: "HEAD" })).status).toBe(200);
   });
 
-  test("a configured path replaces the others, but not those for health", async () => {
+  test("a configured path replaces the other ingest paths, but not the health paths", async () => {
     await using server = await startHecServer({ path: "/logs" });
     const post = (path: string): Promise<Response> =>
       server.fetch(path, { method: "POST", body: envelope, headers: authorized });

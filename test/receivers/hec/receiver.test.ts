@@ -1,4 +1,4 @@
-/** The receiver before the real pipeline and a real journal. */
+/** The receiver with the real pipeline and a real journal. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { zstdCompressSync } from "node:zlib";
@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 describe("the receiver, its pipeline and the journal", () => {
-  test("commit a body's records before the answer, and a repeated body changes nothing", async () => {
+  test("commit a body's records before the answer, and ignore a repeated body", async () => {
     const body = new Uint8Array(zstdCompressSync(Buffer.concat([sample("hec-flow.json"), sample("hec-audit.json")])));
     expect((await server.post(body, { "content-encoding": "zstd" })).status).toBe(200);
     const { pendingRecords } = store.journal;
@@ -30,7 +30,7 @@ describe("the receiver, its pipeline and the journal", () => {
     expect(store.journal.pendingRecords).toBe(pendingRecords);
   });
 
-  test("accept nothing of a body that is damaged after good records", async () => {
+  test("accept nothing from a body that is damaged after good records", async () => {
     const answer = await server.post(`${flowEnvelope(1)}${flowEnvelope(2)}{"event":`);
     expect([answer.status, await answer.json()]).toEqual([
       400,
@@ -48,7 +48,7 @@ describe("the receiver, its pipeline and the journal", () => {
     ]);
   });
 
-  test("store a compressed body of only new flow records as received, and anything else line by line", async () => {
+  test("store a compressed body as received if it holds only new flow records, and anything else line by line", async () => {
     const [one, two, three, four] = [1, 2, 3, 4].map(flowEnvelope);
     const postZstd = async (body: string) =>
       (await server.post(new Uint8Array(zstdCompressSync(body)), { "content-encoding": "zstd" })).status;
@@ -69,7 +69,7 @@ describe("the receiver, its pipeline and the journal", () => {
     again.close();
   });
 
-  test("accept one large body after the other: each makes room for the next", async () => {
+  test("accept one large body after another, each freeing memory for the next", async () => {
     const large = (first: number): string =>
       Array.from({ length: 4_000 }, (_, at) => flowEnvelope(first + at)).join("");
     expect(large(0).length).toBeGreaterThan(1024 * 1024);

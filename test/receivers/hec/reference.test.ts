@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { type HecAnswer, hecAnswers } from "../../../src/receivers/hec/protocol.ts";
 import { hecPage } from "../../../scripts/receivers-reference.ts";
 
-test("the reference page has every answer of the table", () => {
+test("the reference page lists every answer in the table", () => {
   const page = hecPage();
   for (const { when, status, code } of Object.values(hecAnswers)) {
     const row = page.split("\n").find((line) => line.startsWith(`| ${when} | ${status} |`));
@@ -10,7 +10,7 @@ test("the reference page has every answer of the table", () => {
   }
 });
 
-test("the table says what the protocol says: status, code, reason and headers of each answer, and its text", () => {
+test("the table matches the protocol: status, code, reason, headers and text of each answer", () => {
   const rows = Object.values(hecAnswers).map(({ status, code, rejected, headers, text }: HecAnswer) => {
     const lines = Object.entries(headers ?? {}).map(([name, value]) => `${name}: ${value}`);
     return [status, code ?? "–", rejected ?? "–", lines.join(", ") || "–", text].join(" | ");

@@ -1,4 +1,4 @@
-/** One collector: what it requests after an answer that was too large, after none, and after dedup keys were dropped meanwhile. */
+/** One collector: what it requests after an oversized answer, after no answer, and after dedup keys were dropped while it was reading. */
 import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
 import { Refusal } from "../../../src/errors.ts";
@@ -72,12 +72,12 @@ function asked(): readonly number[] {
     .map(({ query }) => (Date.parse(query["end"] ?? "") - Date.parse(query["start"] ?? "")) / 1000);
 }
 
-/** The error of a step that is to be repeated at once with half of the window. */
+/** The error of a step to be retried at once with half of the window. */
 function halved(why: string): object {
   return { message: expect.stringMatching(new RegExp(`${why}.*; asking for half of it$`)), retryAfterSeconds: 0 };
 }
 
-test("requests half of a window that took too long, until there is an answer", async () => {
+test("halves a window that took too long until the API answers", async () => {
   const collector = collectorWith();
   tailnet.fail({ path: /logging/, times: 3, effect: { kind: "status", status: 408 } });
   for (let failure = 0; failure < 3; failure++) {
@@ -87,11 +87,11 @@ test("requests half of a window that took too long, until there is an answer", a
   expect(asked()).toEqual([600, 300, 150, 75]);
 });
 
-test("drops what it has read if dedup keys were dropped meanwhile, and requests less", async () => {
+test("discards what it has read if dedup keys were dropped meanwhile, and requests less", async () => {
   let asks = 0;
   const leaving: CollectorDeps["journal"] = {
     ...collectorJournal(),
-    /** The horizon lies far back when a window begins, and inside of it when it has been read: twice. */
+    /** For the first two windows, the horizon is far back when the window begins and inside it once it has been read. */
     horizon(): Horizon {
       const at = ++asks === 2 || asks === 4 ? store.now : 1;
       return { until: at, streamed: at };
@@ -106,7 +106,7 @@ test("drops what it has read if dedup keys were dropped meanwhile, and requests 
   expect(asked()).toEqual([600, 300, 150]);
 });
 
-test("does not read while the journal refuses to append, for the journal's own reason", async () => {
+test("does not read while the journal refuses to append, and gives the journal's own reason", async () => {
   const space = { usedBytes: 1, limitBytes: 1, refusal: "the journal is full" };
   const full: CollectorDeps["journal"] = { ...collectorJournal(), space };
   await expect(collectorWith({ journal: full }).step(signal)).rejects.toThrow("the journal is full");
@@ -134,7 +134,7 @@ test("halves a window with more records than one batch may have", async () => {
   expect(asked()).toEqual([600, 300]);
 });
 
-test("reads the look-back at first, and later the overlap again", async () => {
+test("requests the look-back first, and re-reads the overlap from then on", async () => {
   const collector = collectorWith();
   expect(await collector.step(signal)).toBe("current");
   store.now += 60_000;
@@ -172,7 +172,7 @@ test("commits a large answer in parts of a few MiB, each record once, even if it
   expect(store.journal.pollCursor("flow")?.isOurClock).toBe(true);
   expect(await collector.step(signal)).toBe("current");
   expect(Math.max(...committed)).toBeLessThan(count * 0.7);
-  // What each full part has left behind is collected; the last part is not full.
+  // Garbage is collected after each full part; the last part is not full.
   expect(collect.mock.calls.length).toBe(committed.length - 1);
   collect.mockRestore();
   expect(store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(count);

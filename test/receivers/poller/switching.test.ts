@@ -1,4 +1,4 @@
-/** Switching between sources, with days in between, and records older than the dedup keys: everything is counted once, or counted as uncertain. */
+/** Switching between sources days apart, and records older than the dedup keys: each is counted once or reported as uncertain. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { formatRfc3339 } from "../../../src/lib/rfc3339.ts";
 import type { PollCursor } from "../../../src/journal/index.ts";
@@ -38,7 +38,7 @@ function log(): TailnetRecord {
   );
 }
 
-/** The program runs and does what its timers do; `each` happens every five minutes. */
+/** Runs the program's timers for `ms`, with `each` called every five minutes. */
 async function runFor(ms: number, each: () => Promise<void> | void = () => {}): Promise<void> {
   for (const end = clockAt.now + ms; clockAt.now < end;) {
     clockAt.now += 5 * minute;
@@ -48,7 +48,7 @@ async function runFor(ms: number, each: () => Promise<void> | void = () => {}): 
   }
 }
 
-/** The program is down while Tailscale goes on logging. */
+/** Lets `ms` pass while the program is down and Tailscale keeps logging. */
 function downFor(ms: number): TailnetRecord[] {
   const records = [];
   for (const end = clockAt.now + ms; clockAt.now < end;) {
@@ -62,7 +62,7 @@ const names = (records: readonly TailnetRecord[]): string[] => records.map(({ po
 const acceptedNames = async (): Promise<string[]> => (await program.accepted()).toSorted();
 const unverifiable = (): number => program.sum("tailscale2otel.reconcile.unverifiable", { type: "flow" });
 
-test("poll, stream, both and poll again, with days in between, count every record once", async () => {
+test("polling, streaming, both and polling again, days apart, count every record once", async () => {
   const wanted: TailnetRecord[] = [];
   const streamed: TailnetRecord[] = [];
   const logged = (): void => void wanted.push(log());
@@ -82,7 +82,7 @@ test("poll, stream, both and poll again, with days in between, count every recor
   await runFor(hour, loggedAndStreamed);
   expect(program.journal.pollCursor("flow")).toBeUndefined();
   program.kill();
-  /** The stream is not polled, so what is logged while the program is down is lost to it. */
+  /** Nothing is polled in stream mode, so records logged while the program is down are lost. */
   downFor(3 * day);
   clockAt.now += hour;
 
@@ -105,7 +105,7 @@ test("poll, stream, both and poll again, with days in between, count every recor
   expect(program.sum("tailscale2otel.dedup.unproven")).toBe(0);
 });
 
-test("after a week of downtime the poll continues where it ended", async () => {
+test("polling continues where it ended after a week of downtime", async () => {
   await program.start("both");
   const wanted = [log()];
   await runFor(20 * minute);
@@ -137,7 +137,7 @@ test("a day of failing polls loses nothing, and keeps the keys of records stream
   expect(unverifiable()).toBe(0);
 });
 
-test("commits a position with the records before it, and alone if there are none", async () => {
+test("commits a position with the records before it, or alone if there are none", async () => {
   await program.start("poll");
   for (const expected of [0, 1, 1]) {
     if (expected === 1 && added === 0) log();
@@ -152,7 +152,7 @@ test("commits a position with the records before it, and alone if there are none
   }
 });
 
-test("a clock that is ten hours behind counts nothing twice, though the dedup window is six", async () => {
+test("a clock ten hours behind counts nothing twice, although the dedup window is six hours", async () => {
   tailnet.clockAheadMs = 10 * hour;
   await program.start("both");
   const record = tailnet.addFlow(
@@ -166,7 +166,7 @@ test("a clock that is ten hours behind counts nothing twice, though the dedup wi
 });
 
 test.each(["young", "with keys that were dropped"])(
-  "answers dated back stop no poll for good: a journal %s",
+  "backdated answers do not stop polling for good: a journal %s",
   async (age) => {
     await program.start("poll");
     const wanted = [log()];
@@ -214,7 +214,7 @@ test("counts streamed records older than the dedup keys as unproven", async () =
   expect(program.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(3);
 });
 
-test("a poll skips a span whose stream keys were dropped: the span is counted, and no record twice", async () => {
+test("a poll skips and counts a span whose stream keys were dropped, and counts no record twice", async () => {
   program.remove();
   program = createPolledProgram(tailnet, clockAt, { max_keys: 20 });
   await program.start("both");

@@ -38,7 +38,7 @@ describe("a window", () => {
     expect(next).toMatchObject({ readUntil: now - 120, unverifiableSeconds: 0, isLast: true });
   });
 
-  test("is not requested while nothing is new", () => {
+  test("is not requested while there is nothing new to read", () => {
     expect(nextWindow(policy, stateOf({ readUntil: now - 120 }))).toBeUndefined();
   });
 
@@ -50,13 +50,13 @@ describe("a window", () => {
     expect(ago(second)).toEqual([day - 3300, day - 6900]);
   });
 
-  test("is halved by its span, also inside the overlap, and then does not move the position back", () => {
+  test("is halved by its span even inside the overlap, which does not move the position back", () => {
     const next = nextWindow(policy, stateOf({ span: 100 }));
     expect(ago(next)).toEqual([480, 380]);
     expect(next).toMatchObject({ readUntil: now - 180, isLast: false });
   });
 
-  test("overlaps by at most half of max_window, or it would never advance", () => {
+  test("overlaps by at most half of max_window, so that it always advances", () => {
     const short = { ...policy, maxWindow: 10 };
     expect(ago(nextWindow(short, stateOf({ span: 10 })))).toEqual([185, 175]);
   });
@@ -67,7 +67,7 @@ describe("a window", () => {
     expect(next?.readUntil).toBe(now - 120);
   });
 
-  test("ends at the last wanted second", () => {
+  test("ends no later than the last wanted second", () => {
     expect(ago(nextWindow(policy, stateOf({ readUntil: now - 1000, until: now - 500 })))).toEqual([1300, 500]);
   });
 });
@@ -81,7 +81,7 @@ describe("the horizon", () => {
     expect(next?.unverifiableSeconds).toBe(0);
   });
 
-  test("does not shorten what was never read, if the stream did not deliver it", () => {
+  test("does not shorten an unread span that the stream did not deliver", () => {
     const next = nextWindow(
       policy,
       stateOf({ readUntil: now - 2000, horizon: { until: millisAgo(500), streamed: 0 } }),
@@ -109,7 +109,7 @@ describe("the horizon", () => {
     });
   });
 
-  test("is noticed if it moves into a window while that is read", () => {
+  test("is noticed if it moves into a window that is being read", () => {
     const overlapping = nextWindow(policy, stateOf()) as NextWindow;
     expect(hasPassed({ until: millisAgo(481), streamed: 0 }, overlapping)).toBe(false);
     expect(hasPassed({ until: millisAgo(480), streamed: 0 }, overlapping)).toBe(true);
@@ -129,7 +129,7 @@ test("the very first window reaches back by the look-back", () => {
   expect(firstPosition(now + 0.9, policy)).toBe(now - 420);
 });
 
-test("successive windows read every second up to the present, however they are halved and the clock moves", () => {
+test("successive windows read every second up to the present, however they are halved and however the clock moves", () => {
   const seconds = fc.integer({ min: 1, max: 5000 });
   fc.assert(
     fc.property(

@@ -1,4 +1,4 @@
-/** Every row of the answers table, provoked over a real socket; and a right delivery, tampered with in every way. */
+/** Every row of the answers table, provoked over a real socket; and a valid delivery, tampered with in many ways. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { Unavailable } from "../../../src/errors.ts";
 import {
@@ -317,7 +317,7 @@ const cases: Case[] = [
         head("POST", path, { "content-length": 100 }),
         async () => {
           await until(() => server.inFlight === 1);
-          // Bodies are refused after half of that time, and a second later at the latest.
+          // Bodies time out after half of that time, at most a second late.
           void server.stop(4000);
         },
         "[",
@@ -370,14 +370,14 @@ describe("the webhook receiver answers", () => {
     },
   );
 
-  test("OPTIONS with what is allowed", async () => {
+  test("OPTIONS with the allowed methods", async () => {
     await using server = await startWebhookServer();
     const answer = await server.fetch(path, { method: "OPTIONS" });
     expect([answer.status, answer.headers.get("allow")]).toEqual([200, "POST, OPTIONS"]);
   });
 });
 
-/** What somebody in between, or somebody who guesses, makes of a right delivery; and the reason that it is refused for. */
+/** How a man in the middle or somebody guessing changes a valid delivery, and the reason for its refusal. */
 const tamperings: readonly [
   name: string,
   reason: RejectedReason,
@@ -439,7 +439,7 @@ function headerAt(seconds: number, body: string, secret?: string): string {
   return signedAt(seconds, body, secret)["tailscale-webhook-signature"] ?? "";
 }
 
-describe("a right delivery, tampered with:", () => {
+describe("a valid delivery, tampered with:", () => {
   test.each(tamperings)("%s is refused as %s", async (_, reason, tamper) => {
     await using server = await startWebhookServer();
     const t = server.now / 1000;
@@ -458,7 +458,7 @@ describe("a right delivery, tampered with:", () => {
     expect((await server.post(delivery)).status).toBe(200);
   });
 
-  test("there are enough ways, and every reason is met", () => {
+  test("the tamperings are numerous enough and cover every reason", () => {
     expect(tamperings.length).toBeGreaterThanOrEqual(20);
     expect(new Set(tamperings.map(([, reason]) => reason)).size).toBe(5);
   });

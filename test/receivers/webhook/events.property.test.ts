@@ -1,4 +1,4 @@
-/** Any body at all: it is refused, or every event of it is stored as it came, measured and described. */
+/** Any body is either refused, or every event in it is stored as received, measured and described. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { noIncrements } from "../../../src/catalogue/increments.ts";
@@ -44,7 +44,7 @@ function take(body: Uint8Array): readonly RawRecord[] | Refusal {
 
 const bytesOf = (body: string): Uint8Array => new TextEncoder().encode(body);
 
-test("events that have the right types are all accepted, and come back from their lines", () => {
+test("events with the right types are all accepted, and round-trip through their lines", () => {
   const spaces = fc.constantFrom(undefined, 1, "\t", "\r\n");
   fc.assert(
     fc.property(
@@ -74,7 +74,7 @@ test("events that have the right types are all accepted, and come back from thei
   );
 });
 
-test("anything else is refused, or left to the decoder, and nothing else is thrown", () => {
+test("anything else is refused or left to the decoder, and throws no other error", () => {
   const json = fc.jsonValue().map((value) => bytesOf(JSON.stringify(value)));
   const lists = fc.array(fc.jsonValue()).map((value) => bytesOf(JSON.stringify(value)));
   fc.assert(

@@ -1,4 +1,4 @@
-/** The receiver before the real pipeline and a real journal: what a replay can do, and what a rotation of secrets refuses. */
+/** The receiver with the real pipeline and a real journal: replayed deliveries and the rotation of secrets. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -48,7 +48,7 @@ const statusOf = async (headers: Readonly<Record<string, string>>, text = body):
   (await server.post(text, headers)).status;
 
 describe("a late delivery", () => {
-  test("is accepted once; a replay is answered 200 and changes nothing, after a restart too", async () => {
+  test("is accepted once; a replay is answered 200 and changes nothing, even after a restart", async () => {
     const late = signedAt(now / 1000 - 3600, body);
     expect(await statusOf(late)).toBe(200);
     expect(store.journal.pendingRecords).toBe(1);
@@ -59,7 +59,7 @@ describe("a late delivery", () => {
     }
   });
 
-  test("that was accepted in time cannot come again as news, at any time at which it passes", async () => {
+  test("that was accepted in time stores nothing new, however late it is replayed", async () => {
     const began = now;
     const ahead = signedAt(began / 1000 + 300, body);
     expect(await statusOf(ahead)).toBe(200);
@@ -73,7 +73,7 @@ describe("a late delivery", () => {
     expect(new Set(statuses.slice(51))).toEqual(new Set([401]));
   });
 
-  test("is refused if one of its time may have been accepted and forgotten", async () => {
+  test("is refused if its dedup key may already have been dropped", async () => {
     server.forgottenUntil = now - 1_800_000;
     expect(await statusOf(signedAt(now / 1000 - 3600, body))).toBe(401);
     expect(server.rejected).toEqual({ stale_timestamp: 1 });
@@ -81,13 +81,13 @@ describe("a late delivery", () => {
   });
 });
 
-test("the same delivery, a hundred times at once, is accepted once and answered 200 each time", async () => {
+test("a hundred concurrent copies of a delivery are accepted once and all answered 200", async () => {
   const answers = await Promise.all(Array.from({ length: 100 }, () => server.post(body)));
   expect(answers.map(({ status }) => status)).toEqual(Array(100).fill(200));
   expect(store.journal.pendingRecords).toBe(1);
 });
 
-test("a rotation refuses no delivery that is signed with the secret before, or the one after", async () => {
+test("a rotation refuses no delivery signed with the previous or the new secret", async () => {
   const secrets = ["tskey-webhook-0", "tskey-webhook-1", "tskey-webhook-2"];
   const [first = "", second = "", third = ""] = secrets;
   const steps = [
@@ -105,7 +105,7 @@ test("a rotation refuses no delivery that is signed with the secret before, or t
   expect(await statusOf({})).toBe(200);
 });
 
-test("a delivery that is being read when secrets change is judged by the new ones", async () => {
+test("a delivery still being read when secrets change is verified with the new ones", async () => {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const answer = server.post(readable as unknown as BodyInit, signedAt(now / 1000, body, "tskey-webhook-new"));

@@ -3,7 +3,7 @@ import { webhookTypes } from "../../../src/catalogue/vocabulary.ts";
 import { webhookAnswers } from "../../../src/receivers/webhook/protocol.ts";
 import { hecPage, webhookPage } from "../../../scripts/receivers-reference.ts";
 
-test("the reference page has every answer of the table, and every type", () => {
+test("the reference page lists every answer in the table and every event type", () => {
   const page = webhookPage();
   for (const { when, status, rejected } of Object.values(webhookAnswers)) {
     const row = page.split("\n").find((line) => line.startsWith(`| ${when} | ${status} |`));
@@ -15,7 +15,7 @@ test("the reference page has every answer of the table, and every type", () => {
 test.each([
   ["hec.md", hecPage()],
   ["webhook.md", webhookPage()],
-])("%s names a figure for every limit, with a space before its unit", (_, page) => {
+])("%s gives a figure for every limit, with a space before its unit", (_, page) => {
   const [, table = ""] = page.split("| what | limit | setting |\n| --- | --- | --- |\n");
   const limits = table.split("\n\n", 1)[0]?.trimEnd().split("\n") ?? [];
   expect(limits.length).toBeGreaterThanOrEqual(12);

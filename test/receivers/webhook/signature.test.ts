@@ -1,4 +1,4 @@
-/** Signatures against the published vector and another implementation, times at their edges, and how they are compared. */
+/** Signatures against the published vector and another implementation, timestamps at their limits, and the comparison. */
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -27,14 +27,14 @@ function read(header: string): Signature {
 }
 
 describe("a signature", () => {
-  test("of the published vector is right, and made alike", () => {
+  test("matches the published vector, both when verified and when created", () => {
     const header = `t=${vector.seconds},v1=${vector.mac}`;
     expect(isSigned(read(header), [Buffer.from(vector.body)], vector.secret)).toBe(true);
     expect(signatureHeaderOf(vector.secret, vector.seconds, vector.body)).toBe(header);
     expect(pythonSignatures([{ ...vector, time: String(vector.seconds) }])).toEqual([vector.mac]);
   });
 
-  test("by Python's standard library is right, whatever it signs, and a byte more makes it wrong", () => {
+  test("by Python's standard library verifies whatever it signs, and fails with one more byte", () => {
     const secret = fc.stringMatching(/^[\x21-\x7e]{1,200}$/);
     const time = fc.integer({ min: 0, max: 999_999_999_999 }).map(String);
     const cases = fc.sample(fc.record({ secret, time, body: fc.uint8Array({ maxLength: 2000 }) }), seeded());
@@ -48,7 +48,7 @@ describe("a signature", () => {
     });
   });
 
-  test("may be any of several", () => {
+  test("may be any of several in the header", () => {
     const [body] = [Buffer.from(vector.body)];
     const wrong = "0".repeat(64);
     const header = `t=${vector.seconds},v1=${wrong},v1=${vector.mac},v1=${wrong}`;
@@ -123,13 +123,13 @@ describe("the time of a signature", () => {
     expect(judgeTime(receivedAt / 1000 + seconds, receivedAt, timeRules)).toBe(verdict);
   });
 
-  test("is judged to the millisecond of our clock", () => {
+  test("is judged to the millisecond of the local clock", () => {
     expect(judgeTime(receivedAt / 1000 - 300, receivedAt + 1, rules)).toBe("staleTimestamp");
     expect(judgeTime(receivedAt / 1000 + 300, receivedAt - 1, rules)).toBe("futureTimestamp");
   });
 });
 
-test("comparing takes the same steps whatever the signatures hold", () => {
+test("comparison takes the same steps whatever the signatures are", () => {
   const entry = join(import.meta.dirname, "../../support/comparison-entry.ts");
   const { stdout, stderr } = spawnSync(process.execPath, [entry], { encoding: "utf8" });
   expect(stderr).toBe("");

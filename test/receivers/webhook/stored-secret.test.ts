@@ -4,7 +4,7 @@ import { signedAt, startWebhookServer, webhookEvent, webhookSecret } from "../..
 
 const body = JSON.stringify([webhookEvent()]);
 
-test("until it is known, every delivery is answered with 503, signed or not", async () => {
+test("answers 503 to every delivery, signed or not, until the secret is known", async () => {
   await using server = await startWebhookServer({ secret: "", auto_configure: true });
   for (const headers of [{}, signedAt(Math.floor(server.now / 1000), body)]) {
     const answer = await server.post(body, headers);
@@ -21,10 +21,10 @@ test("until it is known, every delivery is answered with 503, signed or not", as
   expect((await server.post(body)).status).toBe(503);
 });
 
-describe("the secret that a delivery was signed with is reported", () => {
+describe("the secret that signed a delivery is reported", () => {
   const former = "tskey-webhook-before";
 
-  test("whichever of the two it is, and of no delivery that is refused", async () => {
+  test("whichever of the two it is, and never for a refused delivery", async () => {
     const seen: string[] = [];
     const signedBy = (secret: string): void => void seen.push(secret);
     await using server = await startWebhookServer({ secret_previous: former }, { signedBy });
