@@ -29,11 +29,11 @@ import { maxFrames, maxWindowBytes } from "../src/runtime/zstd-frames.ts";
 export function hecPage(): string {
   return `# Stream receiver: the HEC protocol
 
-The receiver speaks the part of Splunk's HTTP Event Collector protocol that log streaming uses. 200 means that
-everything in a request is on disk, and a refused request changes nothing. The exception is a request of more than
-${thousands(maxRowRecords)} records, about ${maxAppendText / 1024 / 1024} MiB of text or 4 MiB of it compressed, which is committed in several transactions: if the journal fails
-between them, the answer is 503, and the records committed so far are recognized as duplicates when the request is sent again. Every answer
-has a JSON body (\`{"text":…,"code":…}\`), except what the HTTP parser itself refuses (an empty 400 or 431).
+The receiver implements the part of Splunk's HTTP Event Collector (HEC) protocol that log streaming uses. A 200 means that
+everything in the request is on disk; a refused request changes nothing. The exception is a large request, with more than
+${thousands(maxRowRecords)} records, about ${maxAppendText / 1024 / 1024} MiB of text, or 4 MiB of it as compressed in the journal: it is committed in several transactions. If the journal fails
+between them, the answer is 503; when the request is sent again, the records committed so far are recognized as duplicates. Every answer
+has a JSON body (\`{"text":…,"code":…}\`), except those of the HTTP parser itself (an empty 400 or 431).
 
 ## Routes
 
@@ -46,14 +46,14 @@ has a JSON body (\`{"text":…,"code":…}\`), except what the HTTP parser itsel
 
 ## Credentials
 
-\`Authorization: Splunk TOKEN\`, \`Bearer TOKEN\`, \`Basic base64(user:TOKEN)\`, or the token alone. The token is
-\`streaming.token\`; \`streaming.token_previous\` is accepted too. If both are empty, any program may send, and requests from
-browsers are refused; behind a proxy on the same machine, set \`streaming.public_url\`, so that requests to that host name are not refused as cross-site.
+Use \`Authorization: Splunk TOKEN\`, \`Bearer TOKEN\`, \`Basic base64(user:TOKEN)\`, or the token alone. The token is
+\`streaming.token\` or \`streaming.token_previous\`. If both are empty, any program may send, and requests from
+browsers are refused. Behind a proxy on the same machine, set \`streaming.public_url\`, so that requests to that host name are not refused as cross-site.
 
 ## Bodies
 
-Plain, or compressed with gzip or zstd (\`Content-Encoding\`, or as \`streaming.decompress\` says). The text is a sequence of JSON
-objects with nothing or white space between them, or one JSON array of objects. An object is an envelope
+A body is plain, or compressed with gzip or zstd, as given by \`Content-Encoding\` or \`streaming.decompress\`. The text is a sequence of JSON
+objects, with or without white space between them, or a JSON array of objects. An object is an envelope
 \`{"time":…,"event":…,"fields":…}\`, a \`{"logs":[…]}\` wrapper, or a bare record.
 
 ## Answers
@@ -68,55 +68,55 @@ ${limitsTable([
   ["one body, on the wire and after decompression", mebibytes(defaultMaxBodyBytes), "streaming.max_body_bytes"],
   ["all bodies in memory", defaultOf("streaming.max_inflight_bytes"), "streaming.max_inflight_bytes"],
   ["requests parsed and committed at once", ...own("streaming.max_concurrent_requests")],
-  [`requests with more than ${mebibytes(largeWorkedBytes)} of text that are worked on at once`, "1"],
+  [`requests with more than ${mebibytes(largeWorkedBytes)} of text processed at once`, "1"],
   ["requests being read or waiting", thousands(maxReading)],
   ["window of a zstd frame", mebibytes(maxWindowBytes)],
   ["zstd frames in one body", thousands(maxFrames)],
   ["records in one request", thousands(maxRecords)],
   ["connection entries in one request", thousands(maxEntries)],
-  ["connection entries in one record; more quarantine it", thousands(maxEntriesOfRecord)],
+  ["connection entries in one record; a record with more is quarantined", thousands(maxEntriesOfRecord)],
   ["size of one JSON value", mebibytes(valueLimits.bytes)],
   ["members and elements in one JSON value", thousands(valueLimits.parts)],
   [
-    `different member names in one JSON value, beyond its first ${thousands(valueLimits.names)} members`,
+    `distinct member names in one JSON value, beyond its first ${thousands(valueLimits.names)} members`,
     thousands(valueLimits.names),
   ],
   ["escape sequences in one JSON value", thousands(valueLimits.escapes)],
   ["levels of nesting in one JSON value", thousands(valueLimits.depth)],
-  ["levels of nesting in `old` and `new` of an audit record; more quarantine it", thousands(maxDepth)],
+  ["levels of nesting in `old` and `new` of an audit record; a record with more is quarantined", thousands(maxDepth)],
   ["time to receive a body", ...own("streaming.request_timeout")],
-  ["time to send the head of a request, or to begin one on a new connection", "12 s"],
+  ["time to send the head of a request, or to start one on a new connection", "12 s"],
   ["idle connection", `${idleTimeoutSeconds} s`],
 ])}
 
-If a value exceeds a limit, or a body has more zstd frames, the whole request is refused with 413; a zstd frame with a larger window is
-refused with 400. At shutdown, bodies that are still arriving have 5 s more; then they are answered with 503.
+If a JSON value exceeds a limit, or a body has too many zstd frames, the whole request is refused with 413. A zstd frame with a larger window is
+refused with 400. At shutdown, bodies that are still arriving have 5 s more; after that they get 503.
 
 ## Connections
 
-At startup the program raises its limit on open files as far as the system allows. HTTP pipelining is not supported: a client that sends
-a request before the previous one is answered is disconnected. Malformed HTTP is answered with a bare 400 or 431. A chunked body with a
-trailer in the same write is answered with a bare 400 too, although its records may have been accepted. These are limits of the HTTP
-server: such requests, and TLS sent to a plain port, leave no trace in counters or the log.
+At startup, the program raises its limit on open files as far as the system allows. HTTP pipelining is not supported: a client that sends
+a request before the previous one is answered is disconnected. Malformed HTTP gets a bare 400 or 431. So does (with 400) a chunked body with a
+trailer in the same write, although its records may have been accepted. These are limits of the HTTP
+server: such requests, and TLS sent to a plain port, appear neither in counters nor in the log.
 
-A client that closes its side of the connection before it has the answer (nc -N, for example) may be disconnected without one, although its
+A client that closes its side of the connection before it has the answer (for example, nc -N) may be disconnected without one, although its
 records were accepted. If it sends them again, they count as duplicates.
 
 Before a refusal is sent, the rest of the request's body is read and discarded, for at most 30 s and no slower than 64 KiB/s, so that the
-sender sees the answer instead of a reset. A listener does so for at most ${maxDiscarding} requests at once; to any others it answers and
+sender sees the answer instead of a connection reset. A listener does this for at most ${maxDiscarding} requests at once; beyond that, it answers and
 closes the connection without reading on. When the limit on requests or bytes in flight is reached, the slowest request of the busiest
-client is answered with 503.
+client gets 503.
 
 ## TLS
 
-With \`streaming.tls.cert_file\` and \`streaming.tls.key_file\` the receiver accepts only TLS 1.2 and 1.3, 1.2 with forward secrecy
+With \`streaming.tls.cert_file\` and \`streaming.tls.key_file\`, the receiver accepts only TLS 1.3, and TLS 1.2 with forward secrecy
 and authenticated encryption. When the files change, or on SIGHUP, new connections get the new certificate within 5 s, and open
-connections are closed after their next answer. A pair that does not match, has expired or cannot be read is not used: the previous one is
-still served, a warning is logged, and \`tailscale2otel.tls.cert.rejected\` is 1. \`tailscale2otel.tls.cert.not_after\` says when the
-served certificate expires.
+connections are closed after their next answer. If the files do not match, have expired or cannot be read, the previous certificate
+stays in use, a warning is logged, and \`tailscale2otel.tls.cert.rejected\` is 1. \`tailscale2otel.tls.cert.not_after\` is the expiry time of the
+served certificate.
 
-With \`streaming.tls.tailscale = true\` the certificate comes from the local tailscaled, which renews it; until there is one, the listener is
-closed, and senders find nobody. See [Where Tailscale reaches it](reach.md#with-the-certificate-of-tailscaled).
+With \`streaming.tls.tailscale = true\`, the certificate comes from the local tailscaled, which renews it. Until there is one, the listener is
+closed, and senders cannot connect. See [Where Tailscale reaches it](reach.md#with-the-certificate-of-tailscaled).
 `;
 }
 
@@ -124,38 +124,39 @@ closed, and senders find nobody. See [Where Tailscale reaches it](reach.md#with-
 export function webhookPage(): string {
   return `# Webhook receiver
 
-\`POST\` to \`webhook.path\`, with or without a trailing slash: a JSON array of events, or a single event, signed by Tailscale. 200 means
-that all events are on disk. Events are judged one by one: an invalid one (no \`type\`, a member of the wrong type) is quarantined, and
-the others are accepted. An event that is delivered again, in the same delivery or another, before or after a restart, is counted in
-\`tailscale.webhook.duplicates\` and changes nothing else.
+The receiver accepts \`POST\` to \`webhook.path\`, with or without a trailing slash. The body is a JSON array of events, or a single event, signed by
+Tailscale. A 200 means that all events are on disk. Events are checked one by one: an invalid one (no \`type\`, or a member of the wrong type) is
+quarantined, and the others are accepted. An event that is delivered again, in the same delivery or another, before or after a restart, is counted
+in \`tailscale.webhook.duplicates\` and changes nothing else.
 
 ## Setting it up
 
-Tailscale has to reach the listener over public HTTPS, by [Funnel or a reverse proxy](reach.md#webhooks); [Getting
-started](getting-started.md#webhook) has each step.
+Tailscale must be able to reach the listener over public HTTPS, through [Funnel or a reverse proxy](reach.md#webhooks). For each step, see
+[Getting started](getting-started.md#webhook).
 
-In Tailscale's admin console, add a webhook endpoint with that address. Give the receiver the secret that it shows: in \`webhook.secret_file\`, or in the variable \`TS2OTEL_WEBHOOK__SECRET\`.
-\`tailscale2otel send webhook --url …\`, with the same configuration, sends a signed test event and prints the answer.
+In Tailscale's admin console, add a webhook endpoint with that address. Set the secret that it shows in \`webhook.secret_file\` or in the variable
+\`TS2OTEL_WEBHOOK__SECRET\`. To test it, run \`tailscale2otel send webhook --url …\` with the same configuration: it sends a signed test event and
+prints the answer.
 
-With \`webhook.auto_configure\` the program creates the webhook itself and stores its secret: see [setting up Tailscale](tailnet.md).
+With \`webhook.auto_configure\`, the program creates the webhook itself and stores its secret: see [Setting up Tailscale](tailnet.md).
 
 **Rotating the secret.** Put the new secret into \`webhook.secret\` and the old one into \`webhook.secret_previous\`, then reload
-(SIGHUP; changed \`_file\`s are read again without it). No delivery is refused in between. Later, remove \`webhook.secret_previous\`.
+with SIGHUP (changed \`_file\`s are read again automatically). No delivery is refused in between. Later, remove \`webhook.secret_previous\`.
 
-**Late deliveries.** Tailscale retries a delivery that was not answered with 2xx every hour for a day. Tailscale does not document
+**Late deliveries.** Tailscale retries a delivery that did not get a 2xx every hour for a day. Tailscale does not document
 whether each retry is signed again. If it is not, \`webhook.tolerance\` refuses all retries; \`webhook.late_retry_window = "25h"\` accepts them.
-Even then, replayed deliveries are harmless: known events are recognized for \`dedup.webhook_window\`, and late deliveries from before that are refused.
+Even then, replayed deliveries are harmless: known events are recognized for \`dedup.webhook_window\`, and older late deliveries are refused.
 
 ## Signatures
 
-\`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\`: the HMAC-SHA256 of \`<t>.<body>\` keyed with the complete secret, prefix
-included. Header and time are checked before the body is read. A header with more than ${maxCandidates} \`v1\` is malformed, unknown elements are ignored, and
-each \`v1\` is compared with each secret in constant time. Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is
-required, and requests from browsers are refused; with \`webhook.auto_configure\` nothing is accepted until the secret is known.
+\`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\` is the HMAC-SHA256 of \`<t>.<body>\`, keyed with the complete secret, prefix
+included. The header and time are checked before the body is read. A header with more than ${maxCandidates} \`v1\` is malformed, and unknown elements are ignored.
+Each \`v1\` is compared with each secret in constant time. Without \`webhook.secret\` and \`webhook.secret_previous\`, no signature is
+required, and requests from browsers are refused. With \`webhook.auto_configure\`, nothing is accepted until the secret is known.
 
 ## Answers
 
-In the order of the checks. Bodies are \`{"text":…}\`. “reason” is the attribute of \`tailscale.webhook.rejected\`.
+Answers are listed in the order of the checks. Bodies are \`{"text":…}\`. “reason” is the attribute of \`tailscale.webhook.rejected\`.
 
 | when | status | text | headers | reason |
 | --- | --- | --- | --- | --- |
@@ -171,7 +172,7 @@ WARN: ${codeList(webhookTypes.filter((type) => warningTypes.has(type)))}. INFO: 
 | --- | --- |
 ${exportedMembers.map(([member, attribute]) => `| \`${member}\` | \`${attribute}\` |`).join("\n")}
 
-Texts and lists of texts are exported, cut at 4 KiB. \`oldPolicy\`, \`newPolicy\` and members that are not listed are never exported.
+Strings and lists of strings are exported, truncated to 4 KiB. \`oldPolicy\`, \`newPolicy\` and unlisted members are never exported.
 
 ## Limits
 
@@ -180,12 +181,12 @@ ${limitsTable([
   ["events in one delivery", thousands(maxEvents)],
   ["members and elements in one delivery", thousands(maxParts)],
   [
-    `different member names in one delivery, beyond its first ${thousands(valueLimits.names)} members`,
+    `distinct member names in one delivery, beyond its first ${thousands(valueLimits.names)} members`,
     thousands(valueLimits.names),
   ],
   ["escape sequences in one delivery", thousands(valueLimits.escapes)],
   ["levels of nesting in one delivery", thousands(valueLimits.depth)],
-  ["levels of nesting in one event; more quarantine it", thousands(maxDepth)],
+  ["levels of nesting in one event; an event with more is quarantined", thousands(maxDepth)],
   ["`v1` in one signature header", thousands(maxCandidates)],
   ["time to receive a body, and again to commit it", `${defaultTimeoutMs / 1000} s`],
   ["deliveries in flight", thousands(maxDeliveries)],

@@ -60,7 +60,7 @@ export function sharedRows(section: keyof typeof words) {
     timeout: row(
       408,
       "The body did not arrive in time",
-      `the body was not complete in ${timeout}, or arrived at less than 1 KiB/s after 10 s; the connection is closed`,
+      `the body was not complete within ${timeout}, or arrived at less than 1 KiB/s after 10 s; the connection is closed`,
       {
         rejected: "timeout",
         headers: { connection: "close" },
@@ -77,7 +77,7 @@ export function sharedRows(section: keyof typeof words) {
       headers: later,
       remedy: `${retry}; \`tailscale2otel status\` shows the state of the journal`,
     }),
-    commitTimeout: row(503, "Server is busy", `the request could not be processed and committed in ${timeout}`, {
+    commitTimeout: row(503, "Server is busy", `the request could not be processed and committed within ${timeout}`, {
       rejected: "unavailable",
       headers: later,
       remedy: `${retry}; the disk or the machine is too slow for the load`,

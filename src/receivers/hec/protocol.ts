@@ -34,17 +34,22 @@ const answers = {
   }),
   crossSite: { ...shared.crossSite, code: 4 },
   noData: row(400, "No data", "empty body", { code: 5, rejected: "unparsable", problem: "its body is empty" }),
-  invalidBody: row(400, "Invalid data format", "not JSON, torn, trailing garbage, damaged compression, invalid UTF-8", {
-    ...invalid,
-    namesValue: true,
-    remedy: "Nothing of it was accepted: the body must be a sequence of JSON objects, or an array of them",
-  }),
-  bodyTooLarge: row(413, "Too large", "the body is over `streaming.max_body_bytes`, before or after decompression", {
+  invalidBody: row(
+    400,
+    "Invalid data format",
+    "not JSON, truncated, trailing garbage, damaged compression, invalid UTF-8",
+    {
+      ...invalid,
+      namesValue: true,
+      remedy: "Nothing of it was accepted: the body must be a sequence of JSON objects, or an array of them",
+    },
+  ),
+  bodyTooLarge: row(413, "Too large", "the body exceeds `streaming.max_body_bytes`, before or after decompression", {
     ...tooLarge,
     remedy:
       "Nothing of it was accepted: send smaller requests, or raise streaming.max_body_bytes, and streaming.max_inflight_bytes to at least as much",
   }),
-  tooLarge: row(413, "Too large", "too many records or connection entries, or a JSON value over one of its limits", {
+  tooLarge: row(413, "Too large", "too many records or connection entries, or a JSON value that exceeds its limits", {
     ...tooLarge,
     remedy: "Nothing of it was accepted: send smaller requests and records",
   }),

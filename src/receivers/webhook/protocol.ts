@@ -35,7 +35,7 @@ const answers = {
   malformedSignature: row(
     401,
     "Signature is malformed",
-    "a signature header without one time and 1 to 16 `v1` of 64 hexadecimal digits",
+    "a signature header without exactly one time and 1 to 16 `v1` of 64 hexadecimal digits",
     {
       rejected: "malformed_signature",
       problem: "its Tailscale-Webhook-Signature header is malformed",
@@ -67,31 +67,31 @@ const answers = {
   shuttingDown: shared.shuttingDown,
   busy: shared.busy,
   timeout: shared.timeout,
-  bodyTooLarge: row(413, "Too large", "the body is over `webhook.max_body_bytes`", {
+  bodyTooLarge: row(413, "Too large", "the body exceeds `webhook.max_body_bytes`", {
     ...tooLarge,
     remedy: "To accept it, raise webhook.max_body_bytes",
   }),
   badSignature: row(
     401,
     "Signature does not match",
-    "no `v1` belongs to these bytes and `webhook.secret` or `webhook.secret_previous`",
+    "no `v1` matches the body with `webhook.secret` or `webhook.secret_previous`",
     {
       rejected: "bad_signature",
       problem: "its signature was not made with webhook.secret or webhook.secret_previous",
       remedy: "Set webhook.secret to the complete secret that Tailscale showed for this webhook, including its prefix",
     },
   ),
-  tooLarge: row(413, "Too large", "too many events, or a delivery over another of the limits below", tooLarge),
+  tooLarge: row(413, "Too large", "too many events, or a delivery that exceeds another limit below", tooLarge),
   invalidBody: row(
     400,
     "Invalid body",
-    "signed, but neither a JSON array of events nor one event, or in the format of Slack or Discord",
+    "signed, but neither a JSON array of events nor a single event, or in Slack or Discord format",
     { rejected: "invalid_body", isDetailed: true },
   ),
   unavailable: shared.unavailable,
   commitTimeout: shared.commitTimeout,
   internalError: shared.internalError,
-  success: row(200, "Success", "accepted, even if some or all events were known already", {}),
+  success: row(200, "Success", "accepted, even if some or all events were duplicates", {}),
   notFound: shared.notFound,
 } as const satisfies Record<string, WebhookAnswer>;
 
