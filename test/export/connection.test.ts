@@ -1,4 +1,4 @@
-/** Backends that close connections, and such that speak HTTP/2 only: over real sockets, with the runtime's own `fetch`. */
+/** Tests backends that close connections or speak only HTTP/2, over real sockets with the runtime's own `fetch`. */
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createSecureServer } from "node:http2";
@@ -34,7 +34,7 @@ async function listen(made: Server): Promise<number> {
 
 interface Posting extends Pick<TestSender, "outcomes"> {
   readonly post: () => Promise<Answer>;
-  /** Of all requests: the protocol that `fetch` was asked for. */
+  /** The protocol that `fetch` was asked to use, for each request. */
   readonly asked: (string | undefined)[];
 }
 
@@ -48,7 +48,7 @@ function postingTo(url: string): Posting {
   return { post: () => sender.post(body, "json"), asked, outcomes: sender.outcomes };
 }
 
-test("a backend that speaks HTTP/2 only is spoken to in HTTP/2, from the first request on", async () => {
+test("uses HTTP/2 from the first request on for a backend that speaks only HTTP/2", async () => {
   const versions: string[] = [];
   const port = await listen(
     createSecureServer({ ...pair, allowHTTP1: false }, (request, response) => {
@@ -63,7 +63,7 @@ test("a backend that speaks HTTP/2 only is spoken to in HTTP/2, from the first r
   expect(outcomes).toEqual(["success", "success", "success"]);
 });
 
-test("one that speaks HTTP/1.1 after all is spoken to in HTTP/1.1 again", async () => {
+test("returns to HTTP/1.1 for a backend that speaks it after all", async () => {
   const port = await listen(
     createSecureServer({ ...pair, allowHTTP1: false }, (request, response) => {
       request.resume().on("end", () => response.writeHead(200).end());
@@ -84,7 +84,7 @@ test("one that speaks HTTP/1.1 after all is spoken to in HTTP/1.1 again", async 
   expect(asked.at(-1)).toBeUndefined();
 });
 
-test("a handshake that fails in both is reported as it failed first, and tried in HTTP/1.1 first the next time", async () => {
+test("reports the first failure if the handshake fails in both protocols, and tries HTTP/1.1 first the next time", async () => {
   const port = await listen(createTcpServer((socket) => socket.on("error", () => {}).end("no TLS here\r\n")));
   const { post, asked, outcomes } = postingTo(`https://127.0.0.1:${port}`);
   for (let time = 0; time < 2; time++) {
@@ -106,7 +106,7 @@ function answering(answer: (socket: Socket, nth: number) => void): Server {
   });
 }
 
-test("a kept connection that is reset under a request costs nothing: the request is sent again", async () => {
+test("resends a request whose kept-alive connection is reset", async () => {
   const port = await listen(
     answering((socket, nth) => void (nth === 1 ? socket.write(taken) : socket.resetAndDestroy())),
   );
@@ -116,7 +116,7 @@ test("a kept connection that is reset under a request costs nothing: the request
   expect(asked.length).toBeGreaterThan(6);
 });
 
-test("connections that end after every answer, announced or not, are no trouble", async () => {
+test("tolerates connections that end after every answer, announced or not", async () => {
   for (const head of [taken, taken.replace("content-length", "connection: close\r\ncontent-length")]) {
     const port = await listen(answering((socket) => void socket.end(head)));
     const { post } = postingTo(`http://127.0.0.1:${port}`);
@@ -125,7 +125,7 @@ test("connections that end after every answer, announced or not, are no trouble"
   }
 });
 
-test("a backend that resets every request gets it twice after an answer, and then once per try", async () => {
+test("sends a request twice to a backend that resets every request after an answer, and then once per try", async () => {
   let isWell = true;
   const port = await listen(answering((socket) => void (isWell ? socket.write(taken) : socket.resetAndDestroy())));
   const { post, asked, outcomes } = postingTo(`http://127.0.0.1:${port}`);

@@ -1,2 +1,2 @@
-/** An export worker that hears nothing. */
+/** An export worker that ignores all messages. */
 setInterval(() => undefined, 60_000);

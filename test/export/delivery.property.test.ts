@@ -6,7 +6,7 @@ import { type Backend, hour, minute, randomOf, refused, Simulation, start, taken
 const cases = Number(process.env["DELIVERY_CASES"] ?? 300);
 const causes: readonly FailureCause[] = ["unreachable", "timeout", "reset", "server", "throttled", "denied"];
 
-/** What is wrong in one case: windows in which all requests fail or are refused, bad log records, limits, whims. */
+/** The faults of one case: windows in which all requests fail or are refused, bad log records, limits, and random failures. */
 interface Weather {
   readonly fail: readonly { readonly from: number; readonly to: number; readonly posted: Posted }[];
   readonly isBad: (id: number) => boolean;
@@ -57,7 +57,7 @@ function backendOf({ fail, isBad, maxTaken, flakiness, partialEvery }: Weather):
   };
 }
 
-/** Holds at every moment: whatever is before the cursor was taken, is marked, or could not be described. */
+/** Must hold at every moment: everything before the cursor was accepted, is marked, or could not be described. */
 function check(simulation: Simulation, seed: number): void {
   const { cursor, rows, marks } = simulation;
   const isTaken = new Set(simulation.taken);
@@ -96,7 +96,7 @@ function check(simulation: Simulation, seed: number): void {
   expect({ records: cursor.records.deadLettered, logRecords: deadLettered, rejected }).toEqual(sums);
 }
 
-/** Records that were given up though nothing of them is bad. */
+/** Number of records that were given up although none of their log records is bad. */
 function goodDead({ marks, rows }: Simulation, isBad: (id: number) => boolean): number {
   let records = 0;
   for (const { why, seq, from, to } of marks) {
@@ -161,6 +161,6 @@ test("loses nothing, invents nothing and counts everything once, whatever the ba
     expect(isDrained, `seed ${seed}`).toBe(true);
     wronglyDead += weather.flakiness > 0 ? 0 : goodDead(simulation, weather.isBad);
   }
-  // Between two windows in which everything is refused, what was refused in the first can seem to be confirmed in the second.
+  // Between two windows in which everything is refused, a refusal of the first can seem to be confirmed in the second.
   expect(wronglyDead).toBeLessThanOrEqual(cases / 500);
 }, 300_000);

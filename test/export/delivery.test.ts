@@ -19,14 +19,14 @@ import {
   taken,
 } from "./simulation.ts";
 
-/** `DELIVERY_SEEDS` makes more of them. */
+/** `DELIVERY_SEEDS` sets how many there are. */
 const seeds = Array.from({ length: Number(process.env["DELIVERY_SEEDS"] ?? 20) }, (_, index) => index + 1);
 const week = 7 * 24 * hour;
 const never = (): boolean => false;
 
 const sizeOf = (seed: number): number => [8, 90, 512][seed % 3] as number;
 
-/** Commits records of one log record each whose events lie evenly in the time before the start, in rows of random size. */
+/** Commits records of one log record each, with events evenly spread over the time before the start, in rows of random size. */
 function fillBacklog(simulation: Simulation, records: number, spanMs: number, endsAt = start): void {
   for (let record = 0; record < records;) {
     const row: number[][] = [];
@@ -36,7 +36,7 @@ function fillBacklog(simulation: Simulation, records: number, spanMs: number, en
   }
 }
 
-/** Commits a fresh record again and again. */
+/** Commits a fresh record at regular intervals. */
 function commitEvery(simulation: Simulation, everyMs: number, untilMs: number): void {
   for (let at = everyMs; at < untilMs; at += everyMs)
     simulation.at(start + at, () => simulation.commit([[simulation.now]]));
@@ -54,8 +54,8 @@ function expectDelivered(simulation: Simulation, deadLettered: number): void {
   });
 }
 
-describe("a sink that refuses what lies an hour behind the newest that it took", () => {
-  test("gets a backlog of three hours in order and without a dead letter", async () => {
+describe("a sink that refuses events an hour older than the newest accepted one", () => {
+  test("receives a backlog of three hours in order and without a dead letter", async () => {
     for (const seed of seeds) {
       const simulation = new Simulation({ seed, backend: lokiBackend(), maxLogRecords: sizeOf(seed) });
       fillBacklog(simulation, 1_080, 3 * hour);
@@ -66,7 +66,7 @@ describe("a sink that refuses what lies an hour behind the newest that it took",
     }
   });
 
-  test("makes exactly one dead letter if one event of the backlog is bad", async () => {
+  test("causes exactly one dead letter if one event of the backlog is bad", async () => {
     for (const seed of seeds) {
       const bad = (seed * 97) % 1_080;
       const backend = lokiBackend(({ id }) => id === bad);
@@ -80,7 +80,7 @@ describe("a sink that refuses what lies an hour behind the newest that it took",
     }
   });
 
-  test("makes dead letters of exactly the bad events of a long backlog, one in three", async () => {
+  test("causes dead letters for exactly the bad events of a long backlog, one in three", async () => {
     for (const seed of seeds) {
       const isBad = ({ id }: Log) => id < 1_000 && (Math.imul(id + seed, 2_654_435_761) >>> 8) % 3 === 0;
       const simulation = new Simulation({ seed, backend: lokiBackend(isBad), maxLogRecords: 512 });
@@ -92,7 +92,7 @@ describe("a sink that refuses what lies an hour behind the newest that it took",
     }
   });
 
-  test("loses nothing more if it takes nothing older than a week either", async () => {
+  test("causes no further loss if it also refuses everything older than a week", async () => {
     for (const seed of seeds) {
       const loki = lokiBackend();
       const isOld = ({ time }: Log) => time < start - week;
@@ -106,7 +106,7 @@ describe("a sink that refuses what lies an hour behind the newest that it took",
   });
 });
 
-test("delivers everything of a night in which everything was refused, whatever empty exports got", async () => {
+test("delivers everything after a night in which everything was refused, whatever the answer to empty exports", async () => {
   for (const seed of seeds)
     for (const empty of [taken, refused]) {
       const loki = lokiBackend();
@@ -126,7 +126,7 @@ test("delivers everything of a night in which everything was refused, whatever e
     }
 }, 120_000);
 
-test("says that everything is refused, and tries one step at a time, if empty exports are refused too", async () => {
+test("reports that everything is refused, and tries one step at a time, if empty exports are refused too", async () => {
   const simulation = new Simulation({ seed: 1, backend: () => refused, empty: () => refused });
   fillBacklog(simulation, 20_000, hour);
   simulation.start();
@@ -152,7 +152,7 @@ test("makes dead letters of exactly the log records with a bad label, one in ten
   }
 });
 
-describe("a backend that takes nothing older than a week", () => {
+describe("a backend that accepts nothing older than a week", () => {
   const runs = [
     { events: 20_000, spanMs: 6 * hour, requests: 100 },
     { events: 20_000, spanMs: 10 * minute, requests: 100 },
@@ -198,7 +198,7 @@ test("marks exactly the log record whose requests always time out, and delivers 
   }
 });
 
-test("does not give up a log record whose requests fail for minutes, if one is taken while the others are too", async () => {
+test("does not give up a log record whose requests fail for minutes, if others fail too and one of them is accepted", async () => {
   let alone = 0;
   const backend: Backend = (logs) => {
     if (!logs.some(({ id }) => id === 77)) return taken;
@@ -233,7 +233,7 @@ describe("an outage of hours", () => {
         await simulation.until(never, start + 4 * hour + minute);
         expect(simulation.marks).toEqual([]);
         expectDelivered(simulation, 0);
-        // Back-off steps are 30 to 60 s. What fails for minutes may be the request's own fault: then the next is tried as well.
+        // Back-off steps are 30 to 60 s. If a request fails for minutes, it may itself be the cause, so the next is tried too.
         const tries = simulation.requests.filter(({ at }) => at < endsAt).length;
         const steps = (endsAt - start) / (cause === "throttled" ? 120_000 : 30_000);
         const triesPerStep = ["timeout", "reset", "server"].includes(cause) ? 2 : 1;
@@ -244,7 +244,7 @@ describe("an outage of hours", () => {
       }
     });
 
-  test("sends nothing younger before the oldest is through", async () => {
+  test("sends nothing newer before the oldest is delivered", async () => {
     for (const seed of seeds) {
       const endsAt = start + 10 * minute;
       const failed: Posted = { kind: "failed", cause: "unreachable", why: "connection refused" };
@@ -272,7 +272,7 @@ test("delivers everything to a backend that refuses large requests with 413", as
   }
 });
 
-test("halves what cannot be sent, and gives up a log record that cannot be sent alone", async () => {
+test("halves a request that cannot be sent, and gives up a log record that cannot be sent alone", async () => {
   const backend: Backend = (logs) =>
     logs.length > 3 || logs.some(({ id }) => id === 20) ? { kind: "unsent", message: "cannot be encoded" } : taken;
   const simulation = new Simulation({ seed: 1, backend });
@@ -287,7 +287,7 @@ test("halves what cannot be sent, and gives up a log record that cannot be sent 
   expect(simulation.cursor.records).toEqual({ delivered: 51, deadLettered: 2 });
 });
 
-test("counts what a partial success rejected, and marks the range", async () => {
+test("counts what a partial success rejects, and marks the range", async () => {
   const partial: Posted = { kind: "accepted", partial: { rejected: 3, message: "bad labels" } };
   const backend: Backend = (logs) => (logs[0]?.id === 0 ? partial : taken);
   const simulation = new Simulation({ seed: 1, backend, maxLogRecords: 10 });
@@ -326,7 +326,7 @@ test("counts no more than it sent if a partial success says that more was reject
   expect(simulation.cursor.logRecords).toEqual({ delivered: 0, rejected: 2, deadLettered: 0 });
 });
 
-test("makes one dead letter of a record of which some log records are refused, and never reports half of it", async () => {
+test("makes one dead letter of a record if some of its log records are refused, and never reports half of it", async () => {
   const backend: Backend = (logs) => (logs.some(({ id }) => id === 12 || id === 25) ? refused : taken);
   const simulation = new Simulation({ seed: 3, backend, maxLogRecords: 10 });
   simulation.commit([Array.from({ length: 40 }, () => start), [start]]);
@@ -339,7 +339,7 @@ test("makes one dead letter of a record of which some log records are refused, a
 });
 
 describe("a stop", () => {
-  test("tries once what waits for a back-off, and leaves what fails in the journal", async () => {
+  test("tries once whatever waits for a back-off, and leaves failures in the journal", async () => {
     const simulation = new Simulation({
       seed: 1,
       backend: () => ({ kind: "failed", cause: "server", why: "HTTP 503" }),
@@ -378,7 +378,7 @@ describe("a stop", () => {
   });
 });
 
-test("sends what is small together while another request is under way", async () => {
+test("combines small rows while another request is under way", async () => {
   const simulation = new Simulation({ seed: 1, backend: () => taken, latencyMs: () => 500 });
   simulation.start();
   for (let at = 1; at <= 60; at++) simulation.at(start + at, () => simulation.commit([[simulation.now]]));
@@ -386,7 +386,7 @@ test("sends what is small together while another request is under way", async ()
   expect(simulation.requests.map(({ ids }) => ids.length)).toEqual([1, 59]);
 });
 
-test("finds rows by itself within seconds if a wake-up is lost while it is idle", async () => {
+test("finds rows within seconds if a wake-up is lost while it is idle", async () => {
   const simulation = new Simulation({ seed: 1, backend: () => taken });
   simulation.start();
   simulation.commit([[start]]);
@@ -398,7 +398,7 @@ test("finds rows by itself within seconds if a wake-up is lost while it is idle"
   expectDelivered(simulation, 0);
 });
 
-test("says little about a backend that fails every other request", async () => {
+test("logs little about a backend that fails every other request", async () => {
   const backend: Backend = (_logs, _now, random) =>
     random() < 0.5 ? { kind: "failed", cause: "server", why: "HTTP 503" } : taken;
   const simulation = new Simulation({ seed: 1, backend });
@@ -419,7 +419,7 @@ test("passes 100,000 rows without log records in steps, and counts their records
   expect(simulation.requests.length).toBe(1);
 });
 
-test("ends a request after 4 MiB of text, however few log records that makes", () => {
+test("ends a request after 4 MiB of text, however few log records that is", () => {
   const rows = Array.from({ length: 20 }, (_, row) => rowOf(row + 1, [[{ id: row, time: start }]], 1024 * 1024));
   const backlog = new Backlog(startOfJournal, { next: (seq) => rows[seq - 1] }, () => start);
   const { spans, to } = atOnce(settled(backlog.read(backlog.head, { logRecords: 5000 })));
@@ -429,7 +429,7 @@ test("ends a request after 4 MiB of text, however few log records that makes", (
 });
 
 describe("the back-off", () => {
-  test("doubles from a second to a minute, of which the upper half is random", () => {
+  test("doubles from a second to a minute, with the upper half random", () => {
     const steps = [1, 2, 3, 6, 7, 8, 1_000];
     expect(steps.map((failures) => backoffMs(failures, undefined, () => 0))).toEqual([
       500, 1_000, 2_000, 16_000, 30_000, 30_000, 30_000,
@@ -437,7 +437,7 @@ describe("the back-off", () => {
     expect(backoffMs(8, undefined, () => 0.999_999)).toBeCloseTo(60_000, -1);
   });
 
-  test("honours Retry-After, never less than a second, spread by a tenth", () => {
+  test("honours Retry-After, but waits at least a second, spread by a tenth", () => {
     expect(backoffMs(3, 120_000, () => 0)).toBe(120_000);
     expect(backoffMs(3, 120_000, () => 0.999_999)).toBeCloseTo(132_000, -1);
     expect(backoffMs(3, 0, () => 0)).toBe(1_000);

@@ -1,4 +1,4 @@
-/** Addresses, headers and certificates of each signal, and who is speaking, as far as privacy shows it. */
+/** Tests each signal's address, headers and certificates, and what the resource reveals under privacy settings. */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
@@ -22,19 +22,19 @@ describe("the address", () => {
     expect(destinationOf("logs", { endpoint })?.url).toBe(url);
   });
 
-  test("a signal's own is used as written", () => {
+  test("of a signal is used as written", () => {
     const metrics = { ...base.metrics, endpoint: "http://127.0.0.1:9090/api/v1/otlp/v1/metrics" };
     expect(destinationOf("metrics", { metrics })?.url).toBe("http://127.0.0.1:9090/api/v1/otlp/v1/metrics");
     expect(destinationOf("logs", { metrics })?.url).toBe("http://127.0.0.1:4318/v1/logs");
   });
 
-  test("none is local mode", () => {
+  test("is absent in local mode", () => {
     expect(destinationOf("logs", { endpoint: "" })).toBeUndefined();
   });
 });
 
 describe("headers", () => {
-  test("a signal's own win, whatever the case of their names", () => {
+  test("of a signal take precedence, regardless of the case of their names", () => {
     const logs = { ...base.logs, headers: { "x-scope-orgid": "logs" } };
     expect(destinationOf("logs", { logs })?.headers).toEqual({
       "user-agent": "tailscale2otel/1.2.3",
@@ -43,13 +43,13 @@ describe("headers", () => {
     expect(destinationOf("metrics", { logs })?.headers).toMatchObject({ "x-scope-orgid": "home" });
   });
 
-  test("credentials in the address become one, and leave the address", () => {
+  test("are made from credentials in the address, which are removed from it", () => {
     const found = destinationOf("logs", { endpoint: "https://123:glc_%40x@otlp.example.com/otlp" });
     expect(found?.url).toBe("https://otlp.example.com/otlp/v1/logs");
     expect(found?.headers["authorization"]).toBe(`Basic ${btoa("123:glc_@x")}`);
   });
 
-  test("credentials of Grafana Cloud become one, and a written one wins", () => {
+  test("are made from Grafana Cloud credentials, unless one is set explicitly", () => {
     const cloud = { grafana_cloud: { instance_id: "42", token: "glc_example" } };
     expect(destinationOf("logs", cloud)?.headers["authorization"]).toBe(`Basic ${btoa("42:glc_example")}`);
     const written = { ...cloud, headers: { Authorization: "Bearer own" } };
@@ -58,7 +58,7 @@ describe("headers", () => {
 });
 
 describe("certificates", () => {
-  test("are read, and one that cannot be read is named with its setting", () => {
+  test("are read, and an unreadable one is named with its setting", () => {
     const directory = mkdtempSync(join(tmpdir(), "destination-"));
     const path = join(directory, "ca.pem");
     writeFileSync(path, "PEM");
@@ -69,7 +69,7 @@ describe("certificates", () => {
     expect(() => destinationOf("logs", { tls })).toThrow(/otlp\.tls\.ca_file: cannot read/);
   });
 
-  test("none are named if nothing is set", () => {
+  test("are absent if none are set", () => {
     expect(destinationOf("logs")?.tls).toBeUndefined();
   });
 });
@@ -82,14 +82,14 @@ function resourcesWith(assignments: readonly string[]) {
   return { ...resourcesOf(config, settings, "instance-1"), common: commonAttributes(settings) };
 }
 
-test("logs name the host, and metrics nothing that changes with a container or a version", () => {
+test("logs name the host, but metrics have nothing that changes with a container or a version", () => {
   const { logs, metrics } = resourcesWith([]);
   expect(logs).toEqual({ ...metrics, "host.name": hostname() });
   expect(metrics).toMatchObject({ "service.name": "tailscale2otel", "service.instance.id": "instance-1" });
   expect(Object.keys(metrics).filter((name) => /^host|version/.test(name))).toEqual(["telemetry.sdk.version"]);
 });
 
-test("what the operator sets wins", () => {
+test("attributes that the operator sets take precedence", () => {
   const { metrics } = resourcesWith([
     "self_observability.instance_id=edge-1",
     "resource.attributes.service.name=edge",
@@ -102,7 +102,7 @@ test("what the operator sets wins", () => {
   });
 });
 
-test("points carry the tailnet's name if it is known and not hidden", () => {
+test("points have the tailnet's name if it is known and not hidden", () => {
   expect(resourcesWith([]).common).toEqual({});
   expect(resourcesWith(["tailscale.tailnet=example.com"]).common).toEqual({ "tailscale.tailnet": "example.com" });
   expect(resourcesWith(["tailscale.tailnet=example.com", "privacy.tailnet_name=drop"]).common).toEqual({});

@@ -1,4 +1,4 @@
-/** What the journal is told about destinations at a start, and what the operator is. */
+/** Tests what the journal and the operator are told about destinations at a start. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { useDestinations } from "../../src/export/destination.ts";
 import { type LogFields, silentLogger } from "../../src/lib/logger.ts";
@@ -29,7 +29,7 @@ const named = (...names: readonly string[]) =>
     `otlp.also.${index}.endpoint=http://192.0.2.2:4318`,
   ]);
 
-test("a destination that is new, or removed, is said once; one that stays is not", async () => {
+test("a new or removed destination is logged once, an unchanged one is not", async () => {
   await use(named("lake", "pond"));
   await use(named("lake", "pond"));
   await take(store, [numberedFlow(1), numberedFlow(2)], store.now);

@@ -1,4 +1,4 @@
-/** Whatever fails, the differences that a destination has taken add up to what the ledger has counted. */
+/** Tests that the deltas a destination accepted add up to what the ledger counted, whatever fails. */
 import { describe, expect, test } from "bun:test";
 import { keepTotals, openTotals } from "../../src/export/acknowledged.ts";
 import type { Answer } from "../../src/export/answer.ts";
@@ -11,7 +11,7 @@ import { decodeOtlp } from "../support/otlp-sink.ts";
 import { randomBelow } from "../support/random.ts";
 import { startExport, type TestExport } from "./metric-export.ts";
 
-/** Adds up what the ledger shows, by metric and direction, also of series that have ended since. */
+/** Sums what the ledger shows by metric and direction, including series that have ended since. */
 class LedgerSums {
   readonly #known = new Map<string, { readonly startAt: number; readonly value: number }>();
   readonly sums = new Map<string, number>();
@@ -30,7 +30,7 @@ class LedgerSums {
   }
 }
 
-/** Answers by chance: it takes, fails, loses its answer after it has taken, or refuses what holds a certain node. */
+/** Answers at random: accepts, fails, loses its answer after accepting, or refuses requests with a certain node. */
 class Destination {
   readonly received = new DeltaSums();
   isWell = false;
@@ -99,7 +99,7 @@ async function run(seed: number, { settings, losesAnswers }: Scenario): Promise<
   for (let step = 0; step < 60; step++) {
     const chance = random(8);
     if (chance === 0) {
-      // Killed, perhaps before a fold was handed over: what the journal has is all that is left.
+      // Killed, perhaps before a fold was handed over: only the journal's content is left.
       if (random(2) === 0) counted.read(await ledger.fold((now += 60_000)));
       ledger = ledgerOver(journal, config);
       flows = new Flows(config, journal);
@@ -112,7 +112,7 @@ async function run(seed: number, { settings, losesAnswers }: Scenario): Promise<
     }
   }
   destination.isWell = true;
-  // Every tenth fold tries what is left out.
+  // Series that are left out are tried again every tenth fold.
   for (let round = 0; round < 11; round++) await fold();
   await metrics.stop();
   expect(destination.received.mistakes).toEqual([]);
@@ -123,14 +123,14 @@ async function run(seed: number, { settings, losesAnswers }: Scenario): Promise<
 const churn = ["cardinality.flow.rollup_top_n=2", "cardinality.metric_limit=12", "cardinality.series_ttl=2m"];
 const seeds = Array.from({ length: 12 }, (_, at) => at + 1);
 
-describe("over outages, kills, rejected series, retirement, roll-up and overflow", () => {
-  test.each(seeds)("every difference arrives once, seed %i", async (seed) => {
+describe("with outages, kills, rejected series, retirement, roll-up and overflow", () => {
+  test.each(seeds)("every delta arrives once, seed %i", async (seed) => {
     expect((await run(seed, { settings: churn, losesAnswers: false })).repeated).toBe(0);
   });
 });
 
-describe("if answers are lost too", () => {
-  test.each(seeds)("what comes again begins where it began before, seed %i", async (seed) => {
+describe("with lost answers too", () => {
+  test.each(seeds)("a repeated delta starts where it started before, seed %i", async (seed) => {
     await run(seed, { settings: [], losesAnswers: true });
   });
 });

@@ -1,4 +1,4 @@
-/** Counters as differences, at a real OTLP receiver: what they are the difference to, and from when on. */
+/** Tests counters exported as deltas to a real OTLP receiver: their values and start times. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { keepTotals, type KeepingDeps, openTotals } from "../../src/export/acknowledged.ts";
 import type { Fold } from "../../src/ledger/index.ts";
@@ -25,7 +25,7 @@ afterEach(async () => {
   await sink.stop();
 });
 
-/** A fold so many minutes after the beginning. */
+/** A fold that many minutes after the beginning. */
 function fold(minutes: number, series: readonly Series[], retired: Record<string, number> = {}): Fold {
   const metric = { ...metricOf("tailscale.network.io", series), retired };
   return foldOf([metric], { at: begunAt + minutes * minute, since: begunAt + (minutes - 1) * minute });
@@ -41,7 +41,7 @@ function keeping(shown: Fold = foldOf([], { at: begunAt })): KeepingDeps {
 
 const all = ["primary", "other"];
 
-/** An export that goes on from what is kept, as after a start. */
+/** An export that continues from the stored state, as after a start. */
 function start(
   change: Parameters<typeof startExport>[1] = {},
   { deps = keeping(), name = "primary" }: { readonly deps?: KeepingDeps; readonly name?: string } = {},
@@ -64,7 +64,7 @@ const b = (value: number, startAt = begunAt): Series => ({
   startAt,
 });
 
-/** Value, start and end in minutes since the beginning. */
+/** Value, start and end, in minutes since the beginning. */
 const taken = () =>
   sink.points.map(({ attributes, value, startTimeUnixNano, timeUnixNano }) => [
     attributes["node"] ?? attributes,
@@ -72,7 +72,7 @@ const taken = () =>
     ...[startTimeUnixNano, timeUnixNano].map((time) => (Number(BigInt(time ?? 0) / 1_000_000n) - begunAt) / minute),
   ]);
 
-test("a counter is the difference to what was acknowledged last, from that time on", async () => {
+test("a counter is the difference from the last acknowledged value, starting at its time", async () => {
   const metrics = start();
   await metrics.fold(fold(1, [a(5), b(7)]));
   await metrics.fold(fold(2, [a(8), b(7)]));
@@ -86,7 +86,7 @@ test("a counter is the difference to what was acknowledged last, from that time 
   expect(sink.points[0]).toMatchObject({ aggregationTemporality: 1, isMonotonic: true });
 });
 
-test("what a failed request held is in the next one, from where that began", async () => {
+test("the next request includes what a failed one held, from its start time on", async () => {
   const metrics = start();
   await metrics.fold(fold(1, [a(5)]));
   sink.behave(() => ({ kind: "status", status: 503 }));
@@ -99,7 +99,7 @@ test("what a failed request held is in the next one, from where that began", asy
   ]);
 });
 
-test("a start goes on from what was acknowledged before the kill", async () => {
+test("a start continues from what was acknowledged before the kill", async () => {
   await start().fold(fold(1, [a(5)]));
   sink.behave(() => ({ kind: "status", status: 503 }));
   await start().fold(fold(2, [a(6)]));
@@ -111,7 +111,7 @@ test("a start goes on from what was acknowledged before the kill", async () => {
   ]);
 });
 
-test("a destination that is new begins with the counters as they are", async () => {
+test("a new destination begins with the current counters", async () => {
   const shown = fold(10, [a(500)], { receive: 70 });
   const metrics = start({}, { deps: keeping(shown) });
   await metrics.fold(fold(11, [a(501), b(7, begunAt + 10 * minute)], { receive: 75 }));
@@ -122,7 +122,7 @@ test("a destination that is new begins with the counters as they are", async () 
   ]);
 });
 
-test("so does one that was removed, or was sent totals, in between", async () => {
+test("a destination that was removed or sent totals in between begins with the current counters too", async () => {
   await start().fold(fold(1, [a(5)]));
   openTotals(keeping(), ["other"]);
   await start({}, { deps: keeping(fold(9, [a(100)])) }).fold(fold(10, [a(101)]));
@@ -132,7 +132,7 @@ test("so does one that was removed, or was sent totals, in between", async () =>
   ]);
 });
 
-test("what cannot be kept is logged, and the export goes on", async () => {
+test("a failure to store what was acknowledged is logged, and the export continues", async () => {
   const lines: string[] = [];
   const deps = { ...keeping(), logger: { ...silentLogger, error: (line: string) => void lines.push(line) } };
   const full = () => {
@@ -154,7 +154,7 @@ test("each destination has totals of its own", async () => {
   ]);
 });
 
-test("what was not acknowledged of a series that is retired arrives as the overflow of its direction", async () => {
+test("the unacknowledged part of a retired series arrives as the overflow of its direction", async () => {
   const metrics = start();
   await metrics.fold(fold(1, [a(5), b(7)]));
   sink.behave(() => ({ kind: "status", status: 503 }));
@@ -167,7 +167,7 @@ test("what was not acknowledged of a series that is retired arrives as the overf
   ]);
 });
 
-test("points that the backend reports as rejected are not sent again", async () => {
+test("points that the backend reports as rejected are not resent", async () => {
   sink.behave(() => ({ kind: "take", rejected: 1, message: "too old" }));
   const metrics = start();
   await metrics.fold(fold(1, [a(5)]));
@@ -181,7 +181,7 @@ test("points that the backend reports as rejected are not sent again", async () 
 describe("the process's own instruments", () => {
   const named = (name: string) => sink.points.filter(({ metric }) => metric === name);
 
-  test("count and measure as differences too; gauges and what can fall stay as they are", async () => {
+  test("are exported as deltas if they are counters or histograms; gauges and totals that can fall are unchanged", async () => {
     const metrics = start({ self: true });
     const { telemetry } = metrics.instruments;
     const seconds = "tailscale2otel.export.duration";
@@ -210,7 +210,7 @@ describe("the process's own instruments", () => {
     });
   });
 
-  test("a total that is stored goes on after a start, one of the process begins anew", async () => {
+  test("continue after a start if their total is stored, and begin anew otherwise", async () => {
     const values = { stored: 500, own: 500 };
     const begin = (): TestExport => {
       const metrics = start({ self: true });
@@ -227,7 +227,7 @@ describe("the process's own instruments", () => {
     await restarted.fold(fold(2, [a(6)]));
     values.stored = 507;
     await restarted.fold(fold(3, [a(7)]));
-    // As after the loss of the journal.
+    // As if the journal had been lost.
     values.stored = 3;
     await begin().fold(fold(4, [a(8)]));
     expect(named("tailscale2otel.export.records").map(({ value }) => value)).toEqual([500, 7, 3]);

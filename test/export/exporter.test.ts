@@ -1,4 +1,4 @@
-/** The whole exporter with its worker thread, over a real journal, at a real OTLP receiver. */
+/** Tests the whole exporter with its worker thread, over a real journal and a real OTLP receiver. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -67,7 +67,7 @@ function start(
 const cursor = (): LogCursor => progress.at(-1)?.cursor ?? startOfJournal;
 const delivered = (records: number) => until(() => cursor().records.delivered >= records);
 
-/** Commits one flow record and tells the exporter. */
+/** Commits one flow record and notifies the exporter. */
 async function commit(nodeId: string, connections: number): Promise<void> {
   const virtualTraffic = Array.from({ length: connections }, (_, place) =>
     connection({ dst: `100.64.1.2:${place + 1}` }),
@@ -76,7 +76,7 @@ async function commit(nodeId: string, connections: number): Promise<void> {
   exporter?.committed({ lastSeq: store.journal.lastSeq, source: "stream", receivedAt: 0, parts: [] });
 }
 
-/** Resolves once the worker has found nothing more to read: from then on it reads only when it is woken. */
+/** Resolves once the worker has nothing more to read; from then on, it reads only when woken. */
 const idle = (running: Exporter): Promise<void> => until(() => running.health.logs?.kind === "idle");
 
 const portsOf = (logs: readonly SunkLog[]) => new Set(logs.map(({ attributes }) => attributes["destination.port"]));
@@ -100,7 +100,7 @@ describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) 
     expect(cursor()).toMatchObject({ logRecords: { delivered: 153 }, records: { delivered: 2, deadLettered: 0 } });
   });
 
-  test("marks exactly the log records that the backend refuses, with its words", async () => {
+  test("marks exactly the log records that the backend refuses, with its message", async () => {
     const isBad = ({ attributes }: SunkLog) => attributes["destination.port"] === 7;
     sink.behave(({ logs }) =>
       logs.some(isBad) ? { kind: "status", status: 400, body: "bad label" } : { kind: "take" },
@@ -116,7 +116,7 @@ describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) 
     expect(portsOf(sink.logs).size).toBe(8);
   });
 
-  test("holds what a backend answers with 415, says the remedy once, and goes on when it is taken", async () => {
+  test("holds what a backend answers with 415, logs the remedy once, and continues when it is accepted", async () => {
     const warnings: string[] = [];
     const logger = { ...silentLogger, warn: (...line: unknown[]) => void warnings.push(JSON.stringify(line)) };
     sink.behave(() => ({ kind: "status", status: 415 }));
@@ -173,7 +173,7 @@ test("what is wrong with a further destination is logged with its name", async (
   expect(warnings).toEqual([[message, { destination: "lake", signal: "metrics" }]]);
 });
 
-test("records are named by the directory of the moment", async () => {
+test("records are named by the directory in use when they are exported", async () => {
   const running = start();
   await commit("nONECNTRL", 1);
   await delivered(1);
@@ -200,7 +200,7 @@ test("rows whose text cannot be handed over are delivered from the journal", asy
   expect(sink.logs).toHaveLength(2);
 });
 
-test("requests carry new credentials from then on", async () => {
+test("requests use new credentials as soon as they are set", async () => {
   const headers = (token: string) => [`otlp.headers.authorization=${token}`];
   const running = start(headers("first"));
   await commit("nONECNTRL", 1);
@@ -212,7 +212,7 @@ test("requests carry new credentials from then on", async () => {
   expect(sink.requests.map(({ headers: sent }) => sent["authorization"])).toEqual(["first", "second"]);
 });
 
-test("own log lines leave if they are asked for, and tell no more than privacy shows", async () => {
+test("own log lines are exported if enabled, and reveal no more than the privacy settings allow", async () => {
   const running = start(["self_observability.logs=true"]);
   running.selfLog.warn("a certificate expires soon", { days: 3 });
   await running.stop(60_000);
@@ -220,7 +220,7 @@ test("own log lines leave if they are asked for, and tell no more than privacy s
 });
 
 describe("a worker that dies", () => {
-  test("is started again at the last reported position: nothing is lost, nothing marked twice", async () => {
+  test("is restarted at the last reported position: nothing is lost, nothing marked twice", async () => {
     const errors: string[] = [];
     const error = (message: string) => void errors.push(message);
     for (let row = 0; row < 4; row++) await commit(`nO${row}CNTRL`, 10);
@@ -242,7 +242,7 @@ describe("a worker that dies", () => {
     expect(portsOf(sink.logs.filter(({ eventName }) => eventName !== undefined)).size).toBe(9);
   }, 120_000);
 
-  test("is a health state, and its stop is safe", async () => {
+  test("is a health state, and can be stopped safely", async () => {
     const died = new Promise<void>((resolve) => {
       start(["self_observability.logs=true"], { logger: { ...silentLogger, error: () => resolve() } });
     });
@@ -253,7 +253,7 @@ describe("a worker that dies", () => {
     await exporter?.stop(1_000);
   });
 
-  test("each time it starts stays a health state, and is started again and again", async () => {
+  test("at each start remains a health state, and is restarted every time", async () => {
     let deaths = 0;
     const error = () => void deaths++;
     const running = start([], {
@@ -270,7 +270,7 @@ describe("a worker that dies", () => {
     });
   });
 
-  test("without having been started is safe to stop, twice", async () => {
+  test("can be stopped twice without having been started", async () => {
     const made = start();
     await made.stop(100);
     await made.stop(100);
@@ -280,7 +280,7 @@ describe("a worker that dies", () => {
 describe("a redelivery", () => {
   const reports: RedeliveryProgress[] = [];
 
-  /** An exporter whose reports the journal commits. */
+  /** An exporter whose reports are committed to the journal. */
   function startCommitting(set: readonly string[] = []): Exporter {
     reports.length = 0;
     return start(set, {
@@ -295,7 +295,7 @@ describe("a redelivery", () => {
     });
   }
 
-  test("of a time range delivers its rows once more, and moves no cursor", async () => {
+  test("of a time range delivers its rows again, and moves no cursor", async () => {
     const running = startCommitting();
     for (let row = 0; row < 3; row++) await commit(`nO${row}CNTRL`, 2);
     await delivered(3);
@@ -316,7 +316,7 @@ describe("a redelivery", () => {
     expect(running.redeliveryTrouble("replay")).toBeUndefined();
   });
 
-  test("of dead letters delivers the marked records alone, and removes the marks of what is taken", async () => {
+  test("of dead letters delivers only the marked records, and removes the marks of those accepted", async () => {
     const isBad = ({ attributes }: SunkLog) => attributes["destination.port"] === 3;
     sink.behave(({ logs }) => (logs.some(isBad) ? { kind: "status", status: 400, body: "bad" } : { kind: "take" }));
     const running = startCommitting();
@@ -339,10 +339,10 @@ describe("a redelivery", () => {
 });
 
 describe("a stop", () => {
-  /** A request that is not answered would outlast the test. */
+  /** An unanswered request would outlast the test. */
   const patient = ["otlp.timeout=10m"];
 
-  test("delivers what is pending, and the cursor is the last", async () => {
+  test("delivers what is pending, and reports the final cursor", async () => {
     for (let row = 0; row < 20; row++) await commit(`nO${row}CNTRL`, 50);
     const running = start();
     await running.stopLogs(60_000);
@@ -358,7 +358,7 @@ describe("a stop", () => {
     expect(sink.points.length).toBeGreaterThan(0);
   });
 
-  test("ends a worker that does not hear it", async () => {
+  test("ends a worker that ignores it", async () => {
     const running = start([], { entry: entry("deaf-worker") });
     await running.stop(50);
   });
@@ -409,14 +409,14 @@ describe("without a destination", () => {
 describe("standard output", () => {
   const program = join(import.meta.dirname, "stdout-entry.ts");
 
-  /** The state directory, closed, with three records of three connections. */
+  /** A closed state directory with three records of three connections. */
   async function stored(): Promise<string> {
     for (let row = 0; row < 3; row++) await commit(`nO${row}CNTRL`, 3);
     store.close();
     return store.config.state.path;
   }
 
-  test("gets both signals and own log lines, one OTLP request per line", async () => {
+  test("receives both signals and own log lines, one OTLP request per line", async () => {
     const child = Bun.spawn([process.execPath, program, await stored(), "5000"], { stdout: "pipe", stderr: "pipe" });
     const lines = (await new Response(child.stdout).text()).trimEnd().split("\n");
     expect(await new Response(child.stderr).text()).toBe("delivered 3 pending 0\n");
@@ -429,7 +429,7 @@ describe("standard output", () => {
     expect(points).toContainEqual(expect.objectContaining({ metric: "tailscale.stream.rejected", value: 1 }));
   });
 
-  test("without anybody reading does not hold a stop: it exits with 0, and what was not written stays pending", async () => {
+  test("without a reader does not delay a stop: the process exits with 0, and what was not written stays pending", async () => {
     for (let row = 0; row < 20; row++) await commit(`nBIG${row}CNTRL`, 400);
     const path = await stored();
     const pipe = join(path, "pipe");
@@ -449,7 +449,7 @@ describe("standard output", () => {
     for (const whole of lines.slice(0, -1)) JSON.parse(whole);
   }, 120_000);
 
-  test("without a reader ends the process, which is reported", async () => {
+  test("whose reader has gone ends the process, which is reported", async () => {
     const command = ["sh", "-c", '"$@" | exec true', "sh", process.execPath, program, await stored(), "5000"];
     const child = Bun.spawn(command, { stderr: "pipe" });
     expect(await new Response(child.stderr).text()).toBe("closed\n");

@@ -1,4 +1,4 @@
-/** The process's own instruments: what is not observed any more is not reported any more. */
+/** Tests that the process's own instruments report only what is currently observed. */
 import { expect, test } from "bun:test";
 import { createInstruments } from "../../src/export/instruments.ts";
 import { resource } from "./metric-export.ts";
@@ -18,7 +18,7 @@ function instruments() {
   return { telemetry, points };
 }
 
-test("a gauge has the attributes that are observed now, and their present value", async () => {
+test("a gauge has only the attributes observed now, with their current values", async () => {
   const { telemetry, points } = instruments();
   let waiting: readonly (readonly [destination: string, value: number])[] = [
     ["a", 1],
@@ -34,7 +34,7 @@ test("a gauge has the attributes that are observed now, and their present value"
   expect(await points("tailscale2otel.journal.pending")).toEqual([]);
 });
 
-test("a total that nobody observes is away, and goes on where it is when somebody does", async () => {
+test("a total that is not observed is absent, and continues from its value when it is observed again", async () => {
   const { telemetry, points } = instruments();
   let lost: number | undefined = 5;
   telemetry.observe("tailscale2otel.journal.lost.rows", () =>

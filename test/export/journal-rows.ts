@@ -1,4 +1,4 @@
-/** Rows of a journal that is a list, for tests of what reads them. */
+/** Journal rows from an in-memory list, for tests of code that reads them. */
 import type { Awaitable, JournalReader, Row } from "../../src/journal/index.ts";
 import { EndBook } from "../../src/processors/ends.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";
@@ -27,7 +27,7 @@ export function rowOf(seq: number, values: readonly JsonObject[], members: Parti
   };
 }
 
-/** A flow record with that many connections, told apart by their ports: `first`, `first + 1` … */
+/** A flow record with that many connections, identified by their ports: `first`, `first + 1` … */
 export function flowOf(connections: number, first = 1, members: JsonObject = {}): JsonObject {
   const virtualTraffic = Array.from({ length: connections }, (_, place) =>
     connection({ dst: `100.64.1.2:${first + place}` }),
@@ -35,7 +35,7 @@ export function flowOf(connections: number, first = 1, members: JsonObject = {})
   return flowValue({ virtualTraffic, ...members });
 }
 
-/** A reader of those rows that notes each read. Their texts are copies, as a journal's are: whoever reads them owns them. */
+/** A reader of those rows that notes each read. Their texts are copies, as a journal's are, because the reader owns them. */
 export function readerOf(rows: readonly Row[]): Pick<JournalReader, "read"> & { readonly reads: number[] } {
   const reads: number[] = [];
   return {
@@ -66,7 +66,7 @@ export function contextWith(assignments: readonly string[] = []): TestContext {
   return { decoder: new FlowRowDecoder(new ClaimTable()), describer, settings };
 }
 
-/** What must be answered at once. */
+/** Returns an answer that must not be a promise. @throws {Error} if it is one. */
 export function atOnce<Answer>(answer: Awaitable<Answer>): Answer {
   if (answer instanceof Promise) throw new Error("it is answered later");
   return answer;

@@ -1,4 +1,4 @@
-/** Rows that a journal gives later: each is read once, one thing is asked at a time, and what cannot be read is no row's fault. */
+/** Tests rows that a journal returns asynchronously: each is read once, in order, and a failed read is not blamed on a row. */
 import { expect, test } from "bun:test";
 import { DeliveryRow, Unread } from "../../src/export/requests.ts";
 import { RowSource } from "../../src/export/rows.ts";
@@ -8,7 +8,7 @@ import { contextWith, flowOf, readerOf, rowOf } from "./journal-rows.ts";
 
 const rows: readonly Row[] = Array.from({ length: 6 }, (_, place) => rowOf(place + 1, [flowOf(1, place + 1)]));
 
-/** Answers when it is told to. */
+/** A reader that answers when told to. */
 function laterReader() {
   const { read: answer } = readerOf(rows);
   const asked: (() => void)[] = [];
@@ -17,7 +17,7 @@ function laterReader() {
   return { read, asked };
 }
 
-test("those who wait for the same row share one reading, and both get it", async () => {
+test("waiters for the same row share one read, and all get it", async () => {
   const reader = laterReader();
   const source = new RowSource(reader, contextWith());
   const both = Promise.all([source.next(1), source.next(2)]);
@@ -28,7 +28,7 @@ test("those who wait for the same row share one reading, and both get it", async
   expect(source.next(3)).toBeInstanceOf(DeliveryRow);
 });
 
-test("what was read while names changed is decoded with the new ones", async () => {
+test("rows read while names change are decoded with the new ones", async () => {
   const reader = laterReader();
   const source = new RowSource(reader, contextWith());
   const first = source.next(1);
@@ -39,12 +39,12 @@ test("what was read while names changed is decoded with the new ones", async () 
   expect(row?.open()).not.toBeInstanceOf(Promise);
 });
 
-test("a journal that cannot be read is told apart from a row that has left it", async () => {
+test("a journal that cannot be read is distinguished from a row that has left it", async () => {
   const failing = new RowSource({ read: () => Promise.reject(new Error("the server is gone")) }, contextWith());
   await expect(failing.next(1) as Promise<unknown>).rejects.toBeInstanceOf(Unread);
 });
 
-test("work in steps is done at once, and in order once something before it waits; a failure is told", async () => {
+test("steps run at once, in order if an earlier one waits, and failures are reported", async () => {
   const done: string[] = [];
   const failures: unknown[] = [];
   const queue = new StepQueue((error) => failures.push(error));

@@ -1,4 +1,4 @@
-/** Folds in as few words as possible, and a metric export towards a sink, whose waits end when the test says so. */
+/** Short notations for folds, and a metric export to a sink with timers that the test fires. */
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import { type Random, type Timer } from "../../src/export/outage.ts";
 import { foldMessage, type FoldMessage } from "../../src/export/fold-points.ts";
@@ -11,7 +11,7 @@ import { configWith, destinationAt, senderTo } from "./settings.ts";
 
 export const resource = { "service.name": "tailscale2otel", "service.instance.id": "instance-1" };
 
-/** A series as it is in a fold. */
+/** A series of a fold. */
 export interface Series {
   readonly attributes: LedgerAttributes;
   readonly value: number;
@@ -33,7 +33,7 @@ export function foldOf(metrics: readonly FoldedMetric[], change: Partial<Fold> =
   return { at: foldedAt, since: undefined, metrics, ...change };
 }
 
-/** A fold of one metric: so many nodes, with values from `value` on. */
+/** A fold of one metric with that many nodes, with values from `value` on. */
 export function nodesFold(value: number, nodes = 1, name: FoldedMetric["name"] = "tailscale.network.io"): Fold {
   const series = Array.from({ length: nodes }, (_, node) => ({
     attributes: { "network.io.direction": "transmit", "tailscale.src.node": `node-${node}` },
@@ -54,7 +54,7 @@ export class HeldTimers {
     return () => this.#remove(wait);
   };
 
-  /** Resolves once that many timers wait. */
+  /** Resolves once that many timers are waiting. */
   until(count: number): Promise<void> {
     return new Promise((resolve) => {
       const check = (): void => {
@@ -67,7 +67,7 @@ export class HeldTimers {
     });
   }
 
-  /** Fires the timers that wait at most so long. */
+  /** Fires the timers that wait no longer than that. */
   fire(upToMs = Number.POSITIVE_INFINITY): void {
     for (const wait of this.waits.filter(({ delayMs }) => delayMs <= upToMs)) {
       this.#remove(wait);
@@ -88,14 +88,14 @@ export interface TestExport {
   /** Log lines with their fields. */
   readonly lines: { readonly message: string; readonly fields: object | undefined }[];
   now: number;
-  /** Posts a fold. Resolves when it has been dealt with, or gives what is tried again to the timers. */
+  /** Posts a fold. Resolves when it is done; retries are left to the timers. */
   fold(fold: Fold): Promise<void>;
-  /** Posts a fold as it is. */
+  /** Posts a fold unchanged. */
   post(message: FoldMessage): void;
   /** Resolves at the next report. */
   reported(): Promise<MetricReport>;
   stop(deadlineMs?: number): Promise<void>;
-  /** Points reported so far, by what became of them. */
+  /** Points reported so far, by outcome. */
   readonly points: Readonly<Record<"delivered" | "left_out" | "rejected", number>>;
 }
 

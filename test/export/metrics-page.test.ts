@@ -1,4 +1,4 @@
-/** Prometheus' text form: full names, the same totals as OTLP, one rendering for all who ask at once, and no long step. */
+/** Tests the Prometheus page: full names, the same totals as OTLP, one rendering for concurrent requests, and short steps. */
 import { expect, test } from "bun:test";
 import { prometheusPage } from "../../src/export/fold-points.ts";
 import { createInstruments } from "../../src/export/instruments.ts";
@@ -13,7 +13,7 @@ function pageOf(shown: () => Fold) {
   return { page: prometheusPage({ shown, instruments, common }), telemetry: instruments.telemetry, instruments };
 }
 
-test("has units in names, the catalogue's words, and the totals of the last fold without points of 0", async () => {
+test("has units in names, the catalogue's descriptions, and the totals of the last fold without points of 0", async () => {
   const { page, telemetry } = pageOf(() => ({ ...nodesFold(41, 2), since: 1_800_000_000_000 }));
   telemetry.record("tailscale2otel.export.duration", 0.02, { signal: "logs", outcome: "success" });
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
@@ -31,7 +31,7 @@ test("has units in names, the catalogue's words, and the totals of the last fold
   expect(lines.some((line) => line.startsWith("# UNIT"))).toBe(false);
 });
 
-test("writes each metric's header once, whatever the number of its series, and every line whole", async () => {
+test("writes each metric's header once, however many series it has, and only complete lines", async () => {
   const { page } = pageOf(() =>
     foldOf([...nodesFold(0, 1000).metrics, ...nodesFold(0, 3, "tailscale.network.unique.dst_peers").metrics]),
   );
@@ -45,7 +45,7 @@ test("writes each metric's header once, whatever the number of its series, and e
   expect(text.endsWith("\n")).toBe(true);
 });
 
-test("is rendered once for all who ask meanwhile, and anew for who asks later", async () => {
+test("is rendered once for concurrent requests, and again for later ones", async () => {
   let asked = 0;
   const { page } = pageOf(() => {
     asked++;
@@ -57,7 +57,7 @@ test("is rendered once for all who ask meanwhile, and anew for who asks later", 
   expect(await page()).not.toBe(first);
 });
 
-test("lets others have a turn while thousands of series are written", async () => {
+test("yields while thousands of series are written", async () => {
   const fold = nodesFold(0, 20_000);
   const { page } = pageOf(() => fold);
   const writing = page();
@@ -68,7 +68,7 @@ test("lets others have a turn while thousands of series are written", async () =
   expect(turns).toBeGreaterThan(1);
 });
 
-test("a failure to collect is that of those who asked, and not of the next", async () => {
+test("fails only the requests that waited for a failed collection, not the next one", async () => {
   let isBroken = true;
   const { page } = pageOf(() => {
     if (isBroken) throw new Error("no fold");

@@ -1,4 +1,4 @@
-/** A backend that refuses metrics: the guilty series are found, left out and tried again; the others arrive; nothing of it is silent. */
+/** Tests a backend that refuses metrics: the offending series are found, left out, reported and retried; the others arrive. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type OtlpSink, startOtlpSink, type SunkPoint, type SunkRequest } from "../support/otlp-sink.ts";
 import { foldMessage, pointsOf } from "../../src/export/fold-points.ts";
@@ -28,7 +28,7 @@ function refuse(isGuilty: (point: SunkPoint) => boolean, status = 400): void {
   );
 }
 
-/** So many nodes from `first` on, as OpenTelemetry's metric. */
+/** That many nodes from `first` on, as OpenTelemetry's metric. */
 function pieceOf(name: FoldedMetric["name"], nodes: number, first = 0) {
   const series = Array.from({ length: nodes }, (_, node) => ({
     attributes: { "tailscale.src.node": `node-${first + node}` },
@@ -50,7 +50,7 @@ beforeEach(() => {
   seen = 0;
 });
 
-describe("one guilty series", () => {
+describe("one offending series", () => {
   test("is found among others of its metric and of other metrics, which all arrive", async () => {
     refuse((point) => point.metric === "tailscale.network.io" && nodeOf(point) === "node-1234");
     const [io, packets] = [nodesFold(1, 3000), nodesFold(1, 1500, "tailscale.network.packets")];
@@ -79,7 +79,7 @@ describe("one guilty series", () => {
     expect(metrics.points).toEqual({ delivered: 3 * 99, left_out: 2, rejected: 0 });
   });
 
-  test("is tried again every tenth fold, and comes back once it is taken", async () => {
+  test("is retried every tenth fold, and returns once it is accepted", async () => {
     refuse((point) => nodeOf(point) === "node-7");
     for (let fold = 1; fold <= 10; fold++) await metrics.fold(nodesFold(fold, 100));
     expect(requestsSince().at(-1)?.points.map(nodeOf)).toEqual(["node-7"]);
@@ -92,7 +92,7 @@ describe("one guilty series", () => {
   });
 });
 
-test("a metric that is refused whole is found by dividing between metrics", async () => {
+test("a metric that is refused as a whole is found by dividing between metrics", async () => {
   refuse(({ metric }) => metric === "tailscale.network.packets");
   const names = ["tailscale.network.io", "tailscale.network.packets", "tailscale.network.flows"] as const;
   await metrics.fold(foldOf(names.flatMap((name) => nodesFold(1, 2, name).metrics)));
@@ -101,8 +101,8 @@ test("a metric that is refused whole is found by dividing between metrics", asyn
   );
 });
 
-describe("many guilty series", () => {
-  test("take at most 64 requests of a fold, and it is gone on with there: in the end everything else arrives", async () => {
+describe("many offending series", () => {
+  test("are searched with at most 64 requests per fold, continuing in the next, until everything else arrives", async () => {
     const isGuilty = (point: SunkPoint): boolean => numberOf(point) % 50 === 0;
     refuse(isGuilty);
     let folds = 0;
@@ -116,7 +116,7 @@ describe("many guilty series", () => {
     expect(metrics.lines).toHaveLength(1);
   });
 
-  test("beyond 1,000 take their whole metric with them", () => {
+  test("leave out their whole metric if there are more than 1,000", () => {
     const rejected = new RejectedSeries();
     const fold = [pieceOf("tailscale.network.io", 3000), pieceOf("tailscale.network.flows", 5)];
     const points = fold.flatMap((metric) => metric.dataPoints.map((point) => ({ metric, point })));
@@ -132,10 +132,10 @@ describe("many guilty series", () => {
   });
 });
 
-describe("a backend that takes nothing of a fold", () => {
+describe("a backend that accepts nothing of a fold", () => {
   beforeEach(() => sink.behave(() => ({ kind: "status", status: 400, body: "no tenant" })));
 
-  test("makes metrics fail, and nothing is left out", async () => {
+  test("makes metric export fail, and leaves nothing out", async () => {
     for (let fold = 1; fold <= 3; fold++) await metrics.fold(nodesFold(fold, 100));
     expect(metrics.reports.at(-1)?.state).toMatchObject({
       kind: "failing",
@@ -146,7 +146,7 @@ describe("a backend that takes nothing of a fold", () => {
     expect(metrics.lines.map(({ message }) => message)).toEqual(["metric export failing; retrying"]);
   });
 
-  test("gets all of it once it takes something again", async () => {
+  test("receives everything once it accepts something again", async () => {
     await metrics.fold(nodesFold(1, 100));
     sink.behave(() => ({ kind: "take" }));
     await metrics.fold(nodesFold(2, 100));
@@ -159,7 +159,7 @@ describe("a backend that takes nothing of a fold", () => {
   });
 });
 
-test("series that were rejected while an outage began or ended are tried again in the fold after it", async () => {
+test("series rejected while an outage began or ended are retried in the fold after it", async () => {
   const isEarly = (point: SunkPoint): boolean => numberOf(point) < 5;
   const rejectAll = () => sink.behave(() => ({ kind: "status", status: 400, body: "no tenant" }));
   refuse(isEarly);
@@ -181,7 +181,7 @@ test("series that were rejected while an outage began or ended are tried again i
   expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 0 });
 });
 
-test("a backend that takes fewer points at once gets smaller requests from then on", async () => {
+test("a backend that accepts fewer points at once gets smaller requests from then on", async () => {
   sink.behave(({ points }) => (points.length > 300 ? { kind: "status", status: 413 } : { kind: "take" }));
   await metrics.fold(nodesFold(1, 1000));
   expect(sink.points).toHaveLength(1000);
@@ -191,7 +191,7 @@ test("a backend that takes fewer points at once gets smaller requests from then 
   expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 0 });
 });
 
-test("a request that fails while another is refused is tried again, and the guilty one is still found", async () => {
+test("a request that fails while another is refused is retried, and the offending one is still found", async () => {
   let isUp = false;
   sink.behave(({ points }) => {
     if (points.some((point) => numberOf(point) === 6000) && !isUp) return { kind: "status", status: 503 };
@@ -208,7 +208,7 @@ test("a request that fails while another is refused is tried again, and the guil
   expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 1 });
 });
 
-test("series keep apart: a metric of the same attributes is not left out with the guilty one", async () => {
+test("a metric with the same attributes is not left out with the offending one", async () => {
   refuse((point) => point.metric === "tailscale.network.io" && numberOf(point) === 0);
   const fold = foldOf([
     ...nodesFold(1, 2).metrics,

@@ -1,4 +1,4 @@
-/** Metrics at a real OTLP receiver: the ledger's points with their own start times, the process's instruments, and what is tried again. */
+/** Tests metrics at a real OTLP receiver: the ledger's points with their start times, the process's instruments, and retries. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { metrics as catalogue } from "../../src/catalogue/metrics.ts";
 import { type OtlpSink, startOtlpSink, type SunkRequest } from "../support/otlp-sink.ts";

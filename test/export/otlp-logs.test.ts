@@ -1,4 +1,4 @@
-/** The protobuf encoder against the official definitions and the SDK's serializer: the same message, whatever the records hold. */
+/** Tests that the protobuf encoder writes the same messages as the SDK's serializer, by the official definitions. */
 import { describe, expect, test } from "bun:test";
 import { SeverityNumber } from "@opentelemetry/api";
 import { ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
@@ -20,7 +20,7 @@ const resource = { "service.name": "tailscale2otel", "host.name": "höst", empty
 const scope = { name: "tailscale2otel", version: "1.2.3" };
 const acceptedAt = Date.parse("2026-11-02T09:16:00.123Z");
 
-/** What the SDK writes for the same events, decoded. */
+/** The SDK's output for the same events, decoded. */
 function decodedReference(events: readonly LogEvent[]) {
   const records = events.map((event) => ({
     hrTime: event.time,
@@ -37,7 +37,7 @@ function decodedReference(events: readonly LogEvent[]) {
   return decodeOtlp("logs", "protobuf", ProtobufLogsSerializer.serializeRequest(records) as Uint8Array);
 }
 
-/** The log records of all records as plain events, and what the encoder makes of them. */
+/** The log records of all records as plain events, and the encoder's output for them. */
 function both(columns: FlowColumns, settings: ProcessorSettings, encoder = new OtlpLogEncoder(resource, scope)) {
   const describer = new FlowDescriber(settings);
   const events: LogEvent[] = [];
@@ -94,7 +94,7 @@ const flowRecord: fc.Arbitrary<JsonObject> = fc.record(
     srcNode: node,
     dstNodes: fc.array(node, { maxLength: 3 }),
     virtualTraffic: fc.array(fc.oneof(connectionValue, hardEntry), { maxLength: 5 }),
-    // One good entry, so that the record is not quarantined for the others.
+    // One valid entry, so that the record is not quarantined because of the others.
     exitTraffic: fc.array(connectionValue, { minLength: 1, maxLength: 2 }),
     physicalTraffic: fc.array(fc.oneof(connectionValue, hardEntry), { maxLength: 4 }),
   },
@@ -128,7 +128,7 @@ const settings: fc.Arbitrary<ProcessorSettings> = fc
   );
 
 describe("log records of flows", () => {
-  test("decode to the events that the describer gives", () => {
+  test("decode to the events that the describer returns", () => {
     const encoder = new OtlpLogEncoder(resource, scope);
     fc.assert(
       fc.property(fc.array(flowRecord, { minLength: 1, maxLength: 4 }), settings, (values, chosen) => {
@@ -140,7 +140,7 @@ describe("log records of flows", () => {
     );
   });
 
-  test("have lengths of one byte more or less than usual", () => {
+  test("encode lengths that take one byte more or less than usual", () => {
     const long = "é".repeat(2000);
     const claim = { nodeId: "n".repeat(4000), name: "web-1", addresses: ["100.64.1.1"], user: long, os: long };
     const peer = { ...claim, addresses: ["100.64.1.2"], tags: [long] };
@@ -212,7 +212,7 @@ describe("any log event", () => {
     );
   });
 
-  test("is whole after a request that was far larger", () => {
+  test("is complete after a much larger request", () => {
     const encoder = new OtlpLogEncoder(resource, scope);
     const event = (body: string): LogEvent => ({
       name: "tailscale.config.audit",
@@ -227,7 +227,7 @@ describe("any log event", () => {
   });
 });
 
-test("the size grows with what is added, and a request without log records decodes", () => {
+test("the size grows with each addition, and a request without log records decodes", () => {
   const encoder = new OtlpLogEncoder(resource, scope);
   const describer = new FlowDescriber(settingsWith());
   encoder.begin();

@@ -1,4 +1,4 @@
-/** What is logged about an export that fails, in virtual time. */
+/** Tests what is logged about a failing export, in virtual time. */
 import { expect, test } from "bun:test";
 import { Outage } from "../../src/export/outage.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
@@ -29,7 +29,7 @@ test("a new outage soon after a recovery is logged at once", () => {
   ]);
 });
 
-test("a changed cause is logged once, and so is what lasts, every five minutes", () => {
+test("a changed cause is logged once, and a lasting one every five minutes", () => {
   const { outage, seen } = watched();
   for (const why of ["ECONNREFUSED", "HTTP 401", "ECONNREFUSED", "HTTP 401"]) {
     seen.now += 1_000;
@@ -43,7 +43,7 @@ test("a changed cause is logged once, and so is what lasts, every five minutes",
   expect(seen.lines.at(-1)).toBe("the backend rejects every log record; keeping logs until it accepts them: HTTP 400");
 });
 
-test("causes that are always new are logged a few times, and the recovery all the same", () => {
+test("causes that change every time are logged a few times, and the recovery still is", () => {
   const { outage, seen } = watched();
   for (let request = 0; request < 100; request++) outage.fail("waiting", `HTTP 503: request ${request}`);
   expect(seen.lines).toHaveLength(3);
@@ -51,7 +51,7 @@ test("causes that are always new are logged a few times, and the recovery all th
   expect(seen.lines.at(-1)).toBe("log export recovered");
 });
 
-test("an export that comes and goes every second has few lines, the last of them never wrong", () => {
+test("an export that fails and recovers every second logs few lines, and the last one is never wrong", () => {
   const { outage, seen } = watched();
   for (let second = 0; second < 3600; second++) {
     seen.now += 1_000;

@@ -7,7 +7,7 @@ import { type Backend, hour, minute, refused, rowOf, Simulation, start, taken } 
 
 const never = (): boolean => false;
 
-/** Only records inside the marks have log records; rows without a mark are none of the retry's. */
+/** Only records inside the marks have log records; a retry skips rows without a mark. */
 function markedSource(simulation: Simulation, marks: readonly Mark[]): DeliverySource {
   const last = Math.max(...marks.map(({ seq }) => seq));
   return {
@@ -46,7 +46,7 @@ async function retry(simulation: Simulation, marks: readonly Mark[], cursor = st
   return { progress, taken: progress.flatMap((step) => step.taken), last: progress.at(-1) };
 }
 
-/** Ten rows of ten records with a log record each: ids are 0 to 99. */
+/** Ten rows of ten records with a log record each; ids are 0 to 99. */
 function filled(backend: Backend): Simulation {
   const simulation = new Simulation({ seed: 5, backend, maxLogRecords: 40 });
   for (let row = 0; row < 10; row++) simulation.commit(Array.from({ length: 10 }, () => [start - hour]));
@@ -56,7 +56,7 @@ function filled(backend: Backend): Simulation {
 const marks = [markOf(3, 2, 0, 10), markOf(1, 3, 4, 6), markOf(2, 7, 0, 3), markOf(9, 7, 9, 10)];
 
 describe("a retry", () => {
-  test("sends the records of its marks alone, and reports every mark that was taken", async () => {
+  test("sends only the marked records, and reports every mark that was accepted", async () => {
     const simulation = filled(() => taken);
     const { taken: ids, last } = await retry(simulation, marks);
     expect(simulation.taken).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 24, 25, 60, 61, 62, 69]);
@@ -69,14 +69,14 @@ describe("a retry", () => {
     });
   });
 
-  test("keeps the marks that are refused again, and comes to an end though nothing younger is there", async () => {
+  test("keeps the marks that are refused again, and ends even if nothing newer exists", async () => {
     const simulation = filled((logs) => (logs.some(({ id }) => id === 25 || id === 69) ? refused : taken));
     const { taken: ids, last } = await retry(simulation, marks);
     expect(ids).toEqual([3, 2]);
     expect(last?.cursor.records).toEqual({ delivered: 13, deadLettered: 3 });
   });
 
-  test("narrows what is accepted partially, so that exactly the marks stay of which something was rejected", async () => {
+  test("narrows a partially accepted request until exactly the marks with rejected log records remain", async () => {
     const backend: Backend = (logs) => {
       const rejected = logs.filter(({ id }) => id === 25).length;
       return rejected === 0 ? taken : { kind: "accepted", partial: { rejected, message: "bad label" } };
@@ -87,7 +87,7 @@ describe("a retry", () => {
     expect(simulation.requests.length).toBeLessThan(16);
   });
 
-  test("keeps all marks of a request of which some log records are rejected in every part, after at most 65 requests", async () => {
+  test("keeps all marks of a request that is partially rejected in every part, after at most 65 requests", async () => {
     const backend: Backend = (logs) => ({
       kind: "accepted",
       partial: { rejected: Math.ceil(logs.length / 2), message: "half" },
@@ -112,7 +112,7 @@ describe("a retry", () => {
     expect(ids).toEqual([3, 1, 2, 9]);
   });
 
-  test("comes to an end though a record's requests always time out, and keeps its mark", async () => {
+  test("ends although a record's requests always time out, and keeps its mark", async () => {
     const timedOut: Posted = { kind: "failed", cause: "timeout", why: "timed out" };
     const simulation = filled((logs) => (logs.some(({ id }) => id === 69) ? timedOut : taken));
     const { taken: ids, last } = await retry(simulation, marks);
@@ -138,7 +138,7 @@ test("a replay counts what is refused in its own cursor, and ends", async () => 
   expect(simulation.lines.every(({ fields }) => fields?.["during"] === "replay")).toBe(true);
 });
 
-test("a redelivery that is ended says nothing more", async () => {
+test("a redelivery that has ended reports nothing more", async () => {
   const simulation = filled(() => taken);
   const progress: RedeliveryProgress[] = [];
   const redelivering = new Redelivering({
@@ -202,7 +202,7 @@ describe("behind fresh logs", () => {
     expect(replayed).toBeLessThanOrEqual(21);
   });
 
-  test("a replay sends while nothing fresh is waiting", async () => {
+  test("a replay sends while no fresh logs are waiting", async () => {
     const { simulation, replayed } = shared(() => taken, 10_000);
     await simulation.until(() => replayed.at(-1)?.isOver === true, start + minute);
     expect(simulation.now - start).toBeLessThan(10_000);
@@ -217,7 +217,7 @@ describe("behind fresh logs", () => {
     expect(replayed.at(-1)?.cursor.records).toEqual({ delivered: 400, deadLettered: 0 });
   });
 
-  test("replay, retry and fresh logs together have no more requests under way than the limit", async () => {
+  test("replay, retry and fresh logs together stay within the limit of concurrent requests", async () => {
     let [sending, most] = [0, 0];
     const simulation = new Simulation({ seed: 2, backend: () => taken, maxLogRecords: 10, latencyMs: () => 50 });
     for (let row = 0; row < 40; row++) simulation.commit(Array.from({ length: 10 }, () => [start]));

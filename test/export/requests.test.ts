@@ -1,4 +1,4 @@
-/** Requests of log records at a real OTLP receiver, in both encodings: what is in them, and how large they get. */
+/** Tests requests of log records at a real OTLP receiver, in both encodings: their content and size. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Encoding } from "../../src/export/answer.ts";
 import { createChannel, type DeliveryRow, type Span } from "../../src/export/requests.ts";
@@ -66,7 +66,7 @@ describe.each(["protobuf", "json"] as const)("as %s", (encoding) => {
     });
   });
 
-  test("a span begins and ends anywhere, also inside a record", async () => {
+  test("a span begins and ends anywhere, even inside a record", async () => {
     const { channel, row } = channelFor([rowOf(1, [flowOf(3, 1), flowOf(0), flowOf(3, 4), flowOf(3, 7)])], {
       encoding,
     });
@@ -83,7 +83,7 @@ describe.each(["protobuf", "json"] as const)("as %s", (encoding) => {
   });
 });
 
-test("both encodings say the same", async () => {
+test("both encodings have the same content", async () => {
   const rows = [rowOf(1, [flowOf(4)]), rowOf(2, [auditValue()], { type: "audit" })];
   for (const encoding of ["protobuf", "json"] as const) {
     const { channel, whole } = channelFor(rows, { encoding });
@@ -104,7 +104,7 @@ test("both encodings say the same", async () => {
 });
 
 describe("the size of a request", () => {
-  test("adapts to the log records: after one that was too large, the next fits", async () => {
+  test("adapts to the log records: after a request that was too large, the next one fits", async () => {
     const { channel, row } = channelFor([rowOf(1, [flowOf(400)])], { maxBytes: 65_536 });
     const tooMany: Span = { row: row(1), from: 0, to: 400 };
     expect(await channel.post([tooMany], never)).toMatchObject({ kind: "unsent" });
@@ -117,7 +117,7 @@ describe("the size of a request", () => {
     expect(sink.requests[0]?.bytes).toBeGreaterThan(65_536 / 2);
   });
 
-  test("is never more than max_records, and one log record goes whatever its size", async () => {
+  test("never exceeds max_records, but a single log record is sent whatever its size", async () => {
     const { channel, row } = channelFor([rowOf(1, [flowOf(2)])], { maxRecords: 3, maxBytes: 16 });
     expect(channel.maxLogRecords).toBe(1);
     expect(await channel.post([{ row: row(1), from: 0, to: 2 }], never)).toMatchObject({ kind: "unsent" });
@@ -126,7 +126,7 @@ describe("the size of a request", () => {
   });
 });
 
-test("what cannot be read any more is not sent, and does not throw", async () => {
+test("a row that can no longer be read is not sent, and does not throw", async () => {
   const rows = [rowOf(1, [flowOf(1)])];
   const context = contextWith();
   const source = new RowSource(readerOf(rows), context);
@@ -140,7 +140,7 @@ test("what cannot be read any more is not sent, and does not throw", async () =>
   });
 });
 
-test("backend's answers come through as they are", async () => {
+test("the backend's answers are returned unchanged", async () => {
   const { channel, whole } = channelFor([rowOf(1, [flowOf(1)])], {});
   sink.behave(() => ({ kind: "status", status: 400, body: "no" }));
   expect(await channel.post([whole(1)], never)).toEqual({ kind: "refused", status: 400, message: "HTTP 400: no" });

@@ -1,4 +1,4 @@
-/** Rows as delivery reads them: counts, places, defects, and what is decoded again. */
+/** Tests rows as delivery reads them: counts, positions, defects, and repeated decoding. */
 import { describe, expect, spyOn, test } from "bun:test";
 import type { DeliveryRow } from "../../src/export/requests.ts";
 import { RowSource } from "../../src/export/rows.ts";
@@ -31,7 +31,7 @@ function* rowsFrom(source: RowSource, from = 1): Generator<DeliveryRow> {
 }
 
 describe("a row", () => {
-  test("numbers the log records of its records through", () => {
+  test("numbers the log records of its records consecutively", () => {
     const source = new RowSource(readerOf([rowOf(1, [flowOf(2), flowOf(1, 3), flowOf(3, 4)])]), context);
     const row = atOnce(source.next(1)) as DeliveryRow;
     expect(row.records).toBe(3);
@@ -41,7 +41,7 @@ describe("a row", () => {
     expect(contentsOf(row)).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
-  test("no log record belongs to a record that makes none", () => {
+  test("assigns no log record to a record that has none", () => {
     const quiet = flowOf(0, 1, { virtualTraffic: [] });
     const row = atOnce(
       new RowSource(readerOf([rowOf(1, [quiet, flowOf(1), quiet, quiet, flowOf(1, 2)])]), context).next(1),
@@ -50,7 +50,7 @@ describe("a row", () => {
     expect(row?.defectOf(0)).toBeUndefined();
   });
 
-  test("has the times of its events: the start of the window, else its end, else when it was received", () => {
+  test("has the times of its events: the start of the window, else its end, else the time of receipt", () => {
     const { start, ...withoutStart } = flowOf(1) as { start: string };
     const row = atOnce(
       new RowSource(readerOf([rowOf(1, [{ start, ...withoutStart }, withoutStart])]), context).next(1),
@@ -63,7 +63,7 @@ describe("a row", () => {
     expect(atOnce(new RowSource(readerOf([rowOf(1, [timeless])]), context).next(1))?.timeOf(0)).toBe(acceptedAt);
   });
 
-  test("keeps to the limits and the left-out entries that were stored with it", () => {
+  test("applies the limits and the left-out entries that were stored with it", () => {
     const leftOut = encodeLeftOut({ entries: [1], kept: Uint32Array.of(keepsAll, 1, 0) });
     const row = rowOf(1, [flowOf(3), flowOf(3, 4), flowOf(3, 7)], { leftOut });
     expect(contentsOf(atOnce(new RowSource(readerOf([row]), context).next(1)))).toEqual([1, 3, 4]);
@@ -83,7 +83,7 @@ describe("a row", () => {
 });
 
 describe("what cannot be described", () => {
-  test("a line that does not decode any more is a defect, and its neighbours are not", () => {
+  test("a line that no longer decodes is a defect, but its neighbours are not", () => {
     const text = Buffer.from(`${JSON.stringify({ event: auditValue() })}\n{"event":`);
     const rows = [rowOf(1, [flowOf(1), { nodeId: 7 }, flowOf(1, 2)]), rowOf(2, [{}, {}], { type: "audit", text })];
     const [flows, audits] = [...rowsFrom(new RowSource(readerOf(rows), context))];
@@ -92,7 +92,7 @@ describe("what cannot be described", () => {
     expect([0, 1].map((record) => typeof audits?.defectOf(record))).toEqual(["undefined", "string"]);
   });
 
-  test("a damaged row has a defect for each record, and the rows beside it are whole", () => {
+  test("a damaged row has a defect for each record, and the rows beside it are intact", () => {
     const damaged = rowOf(2, [flowOf(1), flowOf(1)], { damage: "its checksum is wrong", text: new Uint8Array(0) });
     const nonsense = rowOf(3, [flowOf(1)], { leftOut: Uint8Array.of(9, 9, 9) });
     const rows = [rowOf(1, [flowOf(1)]), damaged, nonsense, rowOf(4, [flowOf(1, 2)])];
@@ -108,7 +108,7 @@ describe("what cannot be described", () => {
 describe("reading", () => {
   const small = Array.from({ length: 40 }, (_, place) => rowOf(place + 1, [flowOf(1, place + 1)]));
 
-  test("small rows are read together, and gaps are passed", () => {
+  test("small rows are read together, and gaps are skipped", () => {
     const reader = readerOf(small.filter(({ seq }) => seq % 3 !== 0));
     const source = new RowSource(reader, context);
     const seqs = [...rowsFrom(source)].map((row) => row.seq);
@@ -116,7 +116,7 @@ describe("reading", () => {
     expect(reader.reads).toEqual([1, 41]);
   });
 
-  test("rows that come one by one share a stretch, and none is read twice", () => {
+  test("rows that arrive one by one share a stretch, and none is read twice", () => {
     const rows: Row[] = [];
     const reader = readerOf(rows);
     const source = new RowSource(reader, context);
@@ -130,7 +130,7 @@ describe("reading", () => {
     expect(reader.reads).toEqual([41]);
   });
 
-  test("a row whose stretch was dropped is read again when it is opened", () => {
+  test("a row whose stretch was dropped is read again when opened", () => {
     const large = Array.from({ length: 12 }, (_, place) => rowOf(place + 1, [flowOf(5_000, 1), flowOf(3_000, 5_001)]));
     const reader = readerOf(large);
     const rows = [...rowsFrom(new RowSource(reader, context))];
@@ -153,7 +153,7 @@ describe("reading", () => {
 describe("a selection", () => {
   const redelivery: Redelivery = { name: "replay", id: 1, cursor: startOfJournal, untilSeq: 4, total: 0 };
 
-  test("of a replay ends at its last row, and rows received at other times have no records", () => {
+  test("of a replay ends at its last row, and rows received at other times have no records in it", () => {
     const rows = [1, 2, 3, 4].map((seq) => rowOf(seq, [flowOf(1, seq)], { acceptedAt: seq * 1_000 }));
     const selection = replayed({ ...redelivery, range: { since: 2_000, until: 9_000 } });
     const found = [...rowsFrom(new RowSource(readerOf(rows), context, selection))];
@@ -164,7 +164,7 @@ describe("a selection", () => {
     ]);
   });
 
-  test("of marks has log records of the marked records alone, under their own numbers", () => {
+  test("of marks has only the log records of the marked records, under their own numbers", () => {
     const rows = Array.from({ length: 9 }, (_, place) =>
       rowOf(place + 1, [flowOf(1, 10), flowOf(2, 20), flowOf(1, 30), flowOf(1, 40)]),
     );
@@ -185,7 +185,7 @@ describe("a selection", () => {
 describe("memory", () => {
   const mebibyte = 1024 * 1024;
 
-  /** How many collections there are until the row has been read. */
+  /** How often the collector runs until the row has been read. */
   function collectionsBy(rows: readonly Row[], read: (source: RowSource) => void): number {
     const collect = spyOn(Bun, "gc").mockReturnValue(undefined);
     try {
@@ -196,7 +196,7 @@ describe("memory", () => {
     }
   }
 
-  test("is collected after each 64 MiB of the rows' text, and not before", () => {
+  test("is collected after each 64 MiB of the rows' text, and not earlier", () => {
     const text = new Uint8Array(mebibyte);
     const rows = Array.from({ length: 130 }, (_, place) => rowOf(place + 1, [], { type: "sample", text }));
     const counts = [63, 64, 127, 128, 130].map((last) =>
@@ -207,7 +207,7 @@ describe("memory", () => {
     expect(counts).toEqual([0, 1, 1, 2, 2]);
   });
 
-  test("is collected after 10,000 entries that make no sense", () => {
+  test("is collected after 10,000 entries that are left out", () => {
     const leftOut = encodeLeftOut({ entries: Array.from({ length: 2_500 }, (_, entry) => entry) });
     const rows = [1, 2, 3, 4].map((seq) => rowOf(seq, [flowOf(2_501)], { leftOut }));
     const collectionsOf = (read: readonly Row[]) => collectionsBy(read, (source) => void [...rowsFrom(source)]);
@@ -222,14 +222,14 @@ describe("memory", () => {
     expect([collectionsOf(500 * 1024), collectionsOf(513 * 1024)]).toEqual([0, 1]);
   });
 
-  /** That row as the main thread hands it over: its text, of more than 1 KiB, in a buffer of its own. */
+  /** That row as the main thread hands it over: its text of more than 1 KiB in a buffer of its own. */
   function handed(seq: number): Row {
     const row = rowOf(seq, [flowOf(20)]);
     expect(row.text.byteLength).toBeGreaterThan(1024);
     return { ...row, text: new Uint8Array(row.text) };
   }
 
-  test("of a row's text is given back once it is decoded", () => {
+  test("of a row's text is freed once it is decoded", () => {
     const rows = [handed(1), handed(2)];
     const source = new RowSource(readerOf([]), context);
     source.offer(rows);
@@ -237,7 +237,7 @@ describe("memory", () => {
     expect(rows.map(({ text }) => text.byteLength)).toEqual([0, 0]);
   });
 
-  test("of rows that were handed over is reported as free once they are read or passed", () => {
+  test("of handed-over rows is reported as free once they are read or skipped", () => {
     const rows = [handed(1), handed(2), handed(3)];
     const { byteLength } = (rows[0] as Row).text;
     const source = new RowSource(readerOf([]), context);
@@ -250,12 +250,12 @@ describe("memory", () => {
     expect(source.readBytes).toBe(3 * byteLength);
   });
 
-  test("is not taken twice for a row: one that was handed over is not read from the journal as well", () => {
+  test("is not used twice for a row: one that was handed over is not read from the journal as well", () => {
     const row = handed(3);
     const source = new RowSource(readerOf([1, 2, 3, 4].map((seq) => rowOf(seq, [flowOf(20)]))), context);
     source.offer([row]);
     expect([...rowsFrom(source)].map(({ seq }) => seq)).toEqual([1, 2, 3, 4]);
-    // It was read, and not only passed.
+    // It was read, not just skipped.
     expect(row.text.byteLength).toBe(0);
   });
 });

@@ -1,4 +1,4 @@
-/** Own log lines at a real OTLP receiver. */
+/** Tests the program's own log lines at a real OTLP receiver. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { type Logger, rewritingLogger, silentLogger, teeLogger } from "../../src/lib/logger.ts";
 import type { Encoding } from "../../src/export/answer.ts";
@@ -24,7 +24,7 @@ function start(encoding: Encoding, logger: Logger = silentLogger) {
   return createSelfLogs({ resource, scope: scopeOf("1.2.3"), encoding, send, destination: own, logger });
 }
 
-test.each(["json", "protobuf"] as const)("lines leave as %s with level, fields and resource", async (encoding) => {
+test.each(["json", "protobuf"] as const)("lines arrive as %s with level, fields and resource", async (encoding) => {
   const lines: string[] = [];
   const selfLogs = start(encoding);
   const logger = teeLogger({ ...silentLogger, warn: (message) => void lines.push(message) }, selfLogs.sink);
@@ -46,7 +46,7 @@ test.each(["json", "protobuf"] as const)("lines leave as %s with level, fields a
   ]);
 });
 
-test("long texts are cut to the bound of every text that leaves, and counted", async () => {
+test("long texts are cut to the limit of all exported texts, and counted", async () => {
   takeTruncatedTexts();
   const selfLogs = start("protobuf");
   selfLogs.sink.warn("x".repeat(40_000), { detail: "\u{1f600}".repeat(2_000), days: 3, nothing: undefined });
@@ -59,7 +59,7 @@ test("long texts are cut to the bound of every text that leaves, and counted", a
   expect(takeTruncatedTexts()).toBe(2);
 });
 
-test("a backend that hangs does not hold the stop, and lost lines are reported", async () => {
+test("a backend that hangs does not delay the stop, and lost lines are reported", async () => {
   sink.behave(() => ({ kind: "hang" }));
   const lines: string[] = [];
   const selfLogs = start("protobuf", { ...silentLogger, debug: (message) => void lines.push(message) });
@@ -68,7 +68,7 @@ test("a backend that hangs does not hold the stop, and lost lines are reported",
   expect(lines).toEqual(["own log lines were not delivered"]);
 });
 
-test("a line is rewritten in its message and its fields, and numbers stay", () => {
+test("a line is rewritten in its message and its fields, and numbers are unchanged", () => {
   const lines: unknown[] = [];
   const listener: Logger = { ...silentLogger, warn: (message, fields) => void lines.push([message, fields]) };
   const logger = rewritingLogger(listener, (text) => text.replaceAll("192.0.2.1", "[dropped]"));

@@ -1,4 +1,4 @@
-/** One POST: what each answer of a backend means, how long it may take, and what is never said. */
+/** Tests a single POST: how each answer of a backend is interpreted, how long it may take, and what is never logged. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
@@ -35,7 +35,7 @@ function post(behaviour: Behaviour, { change = {}, encoding = "json", stop }: Se
 }
 
 describe("what an answer means", () => {
-  test.each([200, 202, 204])("%i with nothing in it is taken", async (status) => {
+  test.each([200, 202, 204])("%i with an empty body is accepted", async (status) => {
     expect(await post({ kind: "status", status })).toEqual({ kind: "accepted" });
     expect(sender.outcomes).toEqual(["success"]);
     expect(sender.failures).toEqual([]);
@@ -76,7 +76,7 @@ describe("what an answer means", () => {
     expect(sender.failures).toEqual([cause]);
   });
 
-  test.each([301, 302, 307])("%i is not followed, and names where it leads", async (status) => {
+  test.each([301, 302, 307])("%i is not followed, and its target is reported", async (status) => {
     const location = `${sink.url}/elsewhere`;
     expect(await post({ kind: "status", status, headers: { location } })).toEqual({
       kind: "failed",
@@ -86,7 +86,7 @@ describe("what an answer means", () => {
     expect(sink.requests.at(-1)?.path).toBe("/v1/logs");
   });
 
-  test("a web page with 200 has taken nothing", async () => {
+  test("a web page with 200 is a failure", async () => {
     const page = { kind: "status", status: 200, body: "<!doctype html><p>Log in</p>" } as const;
     expect(await post({ ...page, headers: { "content-type": "text/html; charset=utf-8" } })).toMatchObject({
       kind: "failed",
@@ -115,7 +115,7 @@ describe("what an answer means", () => {
     ['"many"', 0],
     ['{"valueOf":1,"toString":1}', 0],
     ["[7]", 0],
-  ])("a partial success of %s is a whole number", async (reported, rejected) => {
+  ])("a partial success of %s is read as a whole number", async (reported, rejected) => {
     const body = `{"partialSuccess":{"rejectedLogRecords":${reported},"errorMessage":"some"}}`;
     const headers = { "content-type": "application/json" };
     expect(await post({ kind: "status", status: 200, body, headers })).toEqual({
@@ -124,7 +124,7 @@ describe("what an answer means", () => {
     });
   });
 
-  test("a compressed one is read if it is small, and a bomb is not inflated", async () => {
+  test("a small compressed answer is read, and a decompression bomb is not inflated", async () => {
     const small = gzipSync('{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"old"}}');
     const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024));
     const answers = [small, bomb, Buffer.from("not gzip")];
@@ -169,7 +169,7 @@ describe("what an answer means", () => {
     expect(answer.kind === "refused" && answer.message.isWellFormed()).toBe(true);
   });
 
-  test("of an endless one little is read", async () => {
+  test("only the beginning of an endless message is read", async () => {
     const endless = Bun.serve({
       port: 0,
       hostname: "127.0.0.1",
@@ -200,8 +200,8 @@ describe("what an answer means", () => {
   });
 });
 
-describe("warnings that come once", () => {
-  test("a 200 whose body is no OTLP answer is a success, and one warning", async () => {
+describe("warnings that are logged once", () => {
+  test("a 200 whose body is not an OTLP answer is a success with one warning", async () => {
     for (const [body, type] of [
       ["ok", "text/plain"],
       ["null", "application/json"],
@@ -217,14 +217,14 @@ describe("warnings that come once", () => {
     }
   });
 
-  test.each(["json", "protobuf"] as const)("415 to %s names the other protocol", async (encoding) => {
+  test.each(["json", "protobuf"] as const)("415 to %s suggests the other protocol", async (encoding) => {
     await post({ kind: "status", status: 415 }, { encoding });
     await sender.post(emptyRequest[encoding], encoding);
     const remedy = encoding === "json" ? "http/protobuf" : "http/json";
     expect(sender.warnings).toEqual([expect.stringContaining(`set otlp.protocol = \\"${remedy}\\"`)]);
   });
 
-  test("400 to JSON may mean the encoding, but not once something was taken", async () => {
+  test("400 to JSON may be due to the encoding, but not once something was accepted", async () => {
     await post({ kind: "status", status: 400 });
     expect(sender.warnings).toEqual([expect.stringContaining("http/protobuf")]);
     await post({ kind: "take" });
@@ -233,7 +233,7 @@ describe("warnings that come once", () => {
     expect(sender.warnings).toEqual([]);
   });
 
-  test.each([415, 400])("%i to zstd names gzip, for as long as nothing was accepted", async (status) => {
+  test.each([415, 400])("%i to zstd suggests gzip, as long as nothing was accepted", async (status) => {
     const change = { compression: "zstd" } as const;
     await post({ kind: "status", status }, { encoding: "protobuf", change });
     await sender.post(emptyRequest.protobuf, "protobuf");
@@ -244,7 +244,7 @@ describe("warnings that come once", () => {
     expect(sender.warnings).toEqual([]);
   });
 
-  test("400 to protobuf speaks of the body", async () => {
+  test("400 to protobuf is due to the body", async () => {
     await post({ kind: "status", status: 400 }, { encoding: "protobuf" });
     expect(sender.warnings).toEqual([]);
   });
@@ -255,7 +255,7 @@ describe("Retry-After", () => {
     ["3", 3_000],
     ["7200", 300_000],
     ["Thu, 01 Jan 1970 00:16:50 GMT", 10_000],
-  ])("%s is passed on in milliseconds, within its bound", async (header, retryAfterMs) => {
+  ])("%s is returned in milliseconds, within its limit", async (header, retryAfterMs) => {
     expect(await post({ kind: "status", status: 429, headers: { "retry-after": header } })).toMatchObject({
       retryAfterMs,
     });
@@ -271,7 +271,7 @@ describe("the deadline", () => {
     });
   });
 
-  test("ends an answer that drips", async () => {
+  test("ends an answer that arrives too slowly", async () => {
     expect(await post({ kind: "drip", everyMs: 10 }, { change: { timeoutMs: 100 } })).toEqual({
       kind: "failed",
       cause: "timeout",
@@ -279,7 +279,7 @@ describe("the deadline", () => {
     });
   });
 
-  test("our own stop ends it sooner, and counts as no request", async () => {
+  test("is cut short by a stop, which counts as no request", async () => {
     const before = sink.requests.length;
     const controller = new AbortController();
     const answer = post({ kind: "hang" }, { stop: controller.signal });
@@ -291,7 +291,7 @@ describe("the deadline", () => {
 });
 
 describe("the request", () => {
-  test("bare content types, gzip, zstd or none, own headers", async () => {
+  test("has plain content types, gzip, zstd or no compression, and its own headers", async () => {
     const headers = { "user-agent": "tailscale2otel/1", "x-scope-orgid": "home" };
     await post({ kind: "take" }, { change: { headers } });
     await post({ kind: "take" }, { encoding: "protobuf", change: { headers, compression: "none" } });
@@ -305,7 +305,7 @@ describe("the request", () => {
   });
 
   test.each(["gzip", "zstd", "none"] as const)(
-    "the body may be reused once the call has returned: %s",
+    "leaves its body free for reuse once the call has returned: %s",
     async (compression) => {
       sink.behave(() => ({ kind: "take" }));
       const body = new TextEncoder().encode('{"resourceLogs":[]}');
@@ -316,7 +316,7 @@ describe("the request", () => {
     },
   );
 
-  test("no header's value is ever repeated", async () => {
+  test("never reveals a header's value", async () => {
     const headers = { authorization: "Bearer s3cret-token", "x-key": "another-secret" };
     const body = "no tenant for Bearer s3cret-token, s3cret-token or another-secret";
     for (const behaviour of [
@@ -336,7 +336,7 @@ describe("the request", () => {
   });
 });
 
-test("a body that has been sent is given back once it is answered, and the caller's stays", async () => {
+test("a body that has been sent is freed once it is answered, and the caller's is not", async () => {
   let sent: Uint8Array | undefined;
   const { post: send } = senderTo(destinationAt(sink.url, { compression: "none" }), {
     fetch(_, { body }) {

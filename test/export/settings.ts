@@ -9,7 +9,7 @@ import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 
 export type OtlpConfig = Config["otlp"];
 
-/** The defaults, with these values set: `key=value`. */
+/** The defaults with these settings changed: `key=value`. */
 export function configWith(assignments: readonly string[] = []): Config {
   const system = { platform: "linux", homeDirectory: tmpdir() };
   return inspectConfig({ environment: {}, assignments, workingDirectory: tmpdir(), system }).config;
@@ -27,7 +27,7 @@ export type TestSender = ReturnType<typeof senderTo>;
 
 const never = new AbortController().signal;
 
-/** A sender with the runtime's own `fetch` unless another is given, and what it said: messages and fields of warnings. */
+/** A sender with the runtime's own `fetch` by default, and the messages and fields of its warnings. */
 export function senderTo(destination: Destination, parts: { readonly fetch?: Fetch } = {}) {
   const outcomes: RequestOutcome[] = [];
   const failures: FailureType[] = [];

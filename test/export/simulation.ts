@@ -1,4 +1,4 @@
-/** Log delivery against a backend of a few lines, in virtual time: hours pass in milliseconds, and a seed repeats them. */
+/** Simulates log delivery to a small backend in virtual time: hours pass in milliseconds, and a seed reproduces them. */
 import { Delivery } from "../../src/export/delivery.ts";
 import type { DeliveryDeps, DeliveryKind } from "../../src/export/requests.ts";
 import { DeliveryRow, type Posted } from "../../src/export/requests.ts";
@@ -6,23 +6,23 @@ import type { DeliveryState } from "../../src/export/outage.ts";
 import { type LogCursor, type NewMark, startOfJournal } from "../../src/journal/index.ts";
 import type { LogFields, LogLevel } from "../../src/lib/logger.ts";
 
-/** One log record: its number in the whole journal and the time of its event, epoch milliseconds. */
+/** One log record: its number in the whole journal and its event time in epoch milliseconds. */
 export interface Log {
   readonly id: number;
   readonly time: number;
 }
 
-/** A record of a test: the log records that it makes, or why it makes none. */
+/** A test record: its log records, or why it has none. */
 export type TestRecord = readonly Log[] | string;
 
-/** What a backend says to a request. It runs when the request arrives. */
+/** The backend's answer to a request, computed when the request arrives. */
 export type Backend = (logs: readonly Log[], now: number, random: () => number) => Posted;
 
 export const minute = 60_000;
 export const hour = 60 * minute;
 export const start = 1_800_000_000_000;
 
-/** The same numbers for the same seed (mulberry32). */
+/** Returns the same numbers for the same seed (mulberry32). */
 export function randomOf(seed: number): () => number {
   let state = seed;
   return () => {
@@ -33,7 +33,7 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-/** `bytes`: of its text. */
+/** `bytes`: size of its text. */
 export function rowOf(
   seq: number,
   records: readonly TestRecord[],
@@ -53,14 +53,14 @@ type TestRow = ReturnType<typeof rowOf>;
 export interface SimulationSettings {
   readonly seed: number;
   readonly backend: Backend;
-  /** What an export without log records gets; usually it is taken. */
+  /** The answer to an export without log records; by default, it is accepted. */
   readonly empty?: (now: number) => Posted;
   readonly kind?: DeliveryKind;
   readonly maxLogRecords?: number;
   readonly concurrency?: number;
-  /** Milliseconds until a row is read that is not at hand, as every other is; otherwise all of them are. */
+  /** Maximum milliseconds to read a row that is not at hand, as half of them are not; by default, all rows are at hand. */
   readonly readMs?: number;
-  /** Milliseconds until an answer comes. */
+  /** Milliseconds until an answer arrives. */
   readonly latencyMs?: (random: () => number) => number;
 }
 
@@ -70,7 +70,7 @@ export interface Line {
   readonly fields: LogFields | undefined;
 }
 
-/** A journal, a backend and the delivery between them, which can be killed and started again. */
+/** A journal, a backend and the delivery between them, which can be killed and restarted. */
 export class Simulation {
   now = start;
   readonly rows: TestRow[] = [];
@@ -78,9 +78,9 @@ export class Simulation {
   readonly marks: NewMark[] = [];
   readonly lines: Line[] = [];
   readonly states: DeliveryState[] = [];
-  /** Ids that the backend has taken, in the order in which it has. */
+  /** Ids the backend has accepted, in order of acceptance. */
   readonly taken: number[] = [];
-  /** Ids of each request, with what was answered; an empty export has none. */
+  /** Ids of each request and the answer; an empty export has none. */
   readonly requests: { readonly at: number; readonly ids: readonly number[]; readonly answer: Posted["kind"] }[] = [];
   delivery: Delivery;
   readonly random: () => number;
@@ -96,12 +96,12 @@ export class Simulation {
     this.delivery = this.#begin();
   }
 
-  /** Log records that were committed. */
+  /** Number of log records committed. */
   get logs(): number {
     return this.#logs;
   }
 
-  /** Commits a row. Numbers stand for a log record of that event time. */
+  /** Commits a row. Each number is the event time of a log record. */
   commit(records: readonly (readonly number[] | string)[]): void {
     const made = records.map((record) =>
       typeof record === "string" ? record : record.map((time) => ({ id: this.#logs++, time })),
@@ -114,7 +114,7 @@ export class Simulation {
     this.delivery.start();
   }
 
-  /** As if the process were killed: what was not reported is forgotten. */
+  /** Restarts as if the process had been killed: everything unreported is forgotten. */
   restart(): void {
     this.#life++;
     this.delivery = this.#begin();
@@ -125,7 +125,7 @@ export class Simulation {
     this.#schedule(time - this.now, run);
   }
 
-  /** Lets time pass until the condition holds. Returns whether it ever did, before the last moment. */
+  /** Lets time pass until the condition holds. Returns false if it does not hold by the last moment. */
   async until(condition: () => boolean, lastMoment: number): Promise<boolean> {
     for (;;) {
       await settled();
@@ -141,12 +141,12 @@ export class Simulation {
     }
   }
 
-  /** Until everything that is committed is behind the cursor. */
+  /** Lets time pass until the cursor is past everything committed. */
   drained(lastMoment: number): Promise<boolean> {
     return this.until(() => this.cursor.seq > this.rows.length, lastMoment);
   }
 
-  /** Log records whose dead letters or partial marks say so; ids, ascending. */
+  /** Ids of the log records in dead letters, ascending. */
   get deadIds(): number[] {
     const ids: number[] = [];
     for (const { seq, from, to, why } of this.marks) {
@@ -157,7 +157,7 @@ export class Simulation {
     return ids.sort((a, b) => a - b);
   }
 
-  /** What a delivery gets from this life of the process. */
+  /** The dependencies of a delivery in this life of the process. */
   get parts(): Omit<DeliveryDeps, "onProgress" | "onState"> {
     const life = this.#life;
     const { concurrency = 4, maxLogRecords = 100, backend, empty } = this.#settings;
@@ -269,7 +269,7 @@ function isBefore(
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-/** Answers that have come lead to the next requests within a few turns of the microtask queue. */
+/** Answers lead to the next requests within a few turns of the microtask queue. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 6; turn++) await undefined;
 }
@@ -277,7 +277,7 @@ async function settled(): Promise<void> {
 export const taken: Posted = { kind: "accepted" };
 export const refused: Posted = { kind: "refused", status: 400, message: "HTTP 400: no" };
 
-/** Refuses a request if anything in it lies more than an hour behind the newest event that it has taken: Loki's rule. */
+/** Refuses a request with an event more than an hour older than the newest accepted one, as Loki does. */
 export function lokiBackend(isBad: (log: Log) => boolean = () => false): Backend {
   let newest = Number.NEGATIVE_INFINITY;
   return (logs) => {

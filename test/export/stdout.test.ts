@@ -1,4 +1,4 @@
-/** OTLP as lines on standard output. */
+/** Tests OTLP as lines on standard output. */
 import { describe, expect, test } from "bun:test";
 import { createStdoutSender, type Write } from "../../src/export/sender.ts";
 
@@ -10,7 +10,7 @@ interface Pipe {
   text(): string;
 }
 
-/** A pipe that takes `room` bytes at a time and is full every second time. */
+/** A pipe that accepts `room` bytes at a time and is full every second time. */
 function slowPipe(room: number): Pipe {
   let text = "";
   let isFull = false;
@@ -25,7 +25,7 @@ function slowPipe(room: number): Pipe {
   };
 }
 
-/** A pipe that takes 4 bytes and then waits until its reader reads. */
+/** A pipe that accepts 4 bytes and then waits until its reader reads. */
 function unreadPipe(): Pipe & { readonly isWaiting: Promise<void>; read(): void } {
   let text = "";
   const waiting = Promise.withResolvers<void>();
@@ -72,7 +72,7 @@ describe("lines", () => {
 });
 
 describe("a reader that does not read", () => {
-  test("does not hold a stop: begun and waiting lines have failed, and none is begun afterwards", async () => {
+  test("does not delay a stop: begun and waiting lines fail, and no other begins afterwards", async () => {
     const pipe = unreadPipe();
     const send = createStdoutSender(() => undefined, pipe.write);
     const controller = new AbortController();
@@ -85,7 +85,7 @@ describe("a reader that does not read", () => {
     expect(pipe.text()).toBe("begu");
   });
 
-  test("if it reads again, the begun line is whole, and so are those after it", async () => {
+  test("receives the begun line and those after it whole if it reads again", async () => {
     const pipe = unreadPipe();
     const send = createStdoutSender(() => undefined, pipe.write);
     const controller = new AbortController();
@@ -102,7 +102,7 @@ describe("a reader that does not read", () => {
 });
 
 describe("a reader that has gone", () => {
-  test("is reported once, and nothing is taken any more", async () => {
+  test("is reported once, and nothing more is accepted", async () => {
     let closed = 0;
     const send = createStdoutSender(() => closed++, failing("EPIPE", "broken pipe"));
     for (let time = 0; time < 3; time++)
@@ -111,7 +111,7 @@ describe("a reader that has gone", () => {
   });
 });
 
-test("any other fault is worth another try", async () => {
+test("any other failure can be retried", async () => {
   const send = createStdoutSender(() => undefined, failing("ENOSPC", "disk full"));
   expect(await send(bytes("x"), "json", never)).toEqual({
     kind: "failed",

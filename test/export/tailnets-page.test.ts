@@ -1,4 +1,4 @@
-/** One page of `/metrics` for several tailnets: each series once, by tailnet, and what is the process's without one. */
+/** Tests the shared `/metrics` page of several tailnets: each series once, labelled by tailnet unless it is the process's. */
 import { expect, test } from "bun:test";
 import { mergePages, prometheusPage } from "../../src/export/fold-points.ts";
 import { createInstruments } from "../../src/export/instruments.ts";
@@ -17,7 +17,7 @@ function tailnet(name: string, place: "first" | "further") {
   return { instruments, page: prometheusPage({ shown: () => nodesFold(41, 2), instruments, common }) };
 }
 
-test("each series stands there once, together with those of its metric", async () => {
+test("each series appears once, together with the others of its metric", async () => {
   const [acme, globex] = [tailnet("acme", "first"), tailnet("globex", "further")];
   for (const [inFlight, { instruments }] of [
     [2, acme],
@@ -57,7 +57,7 @@ test("each series stands there once, together with those of its metric", async (
   expect(of("target_info")).toHaveLength(2);
 });
 
-test("one page is the same page", async () => {
+test("merging a single page keeps its lines", async () => {
   const page = await tailnet("acme", "first").page();
   expect((await mergePages([page])).split("\n").toSorted()).toEqual(page.split("\n").toSorted());
 });
