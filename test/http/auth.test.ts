@@ -52,7 +52,7 @@ describe("a secret check", () => {
   });
 });
 
-describe("where no secret is asked for, a web page is told by", () => {
+describe("where no secret is required, a web page is recognized by", () => {
   test.each<[Record<string, string>, "loopback" | "any address", boolean, string]>([
     [{ host: "127.0.0.1:8088" }, "loopback", false, "nothing: a program"],
     [{ host: "node.example.com" }, "any address", false, "no name, if others reach the listener"],
@@ -71,7 +71,7 @@ describe("where no secret is asked for, a web page is told by", () => {
     expect(isFromBrowser(exchange as unknown as Exchange, "https://logs.tail1234.ts.net/services")).toBe(expected);
   });
 
-  test("a name that is not this machine's, on loopback without a proxy", () => {
+  test("a host name that is not this machine's, on loopback without a proxy", () => {
     const exchange = { request: { headers: new Headers({ host: "logs.example.com" }) }, isLocalOnly: true };
     expect(isFromBrowser(exchange as unknown as Exchange, "")).toBe(true);
   });

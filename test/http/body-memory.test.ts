@@ -1,4 +1,4 @@
-/** What a body holds in memory while it arrives: of a discarded one nothing, of one that is read no more than the copy that is returned. */
+/** What a body holds in memory while it arrives: nothing if it is discarded, and only the returned copy if it is read. */
 import { describe, expect, test } from "bun:test";
 import type { Refusal } from "../../src/errors.ts";
 import { createExchange, maxDiscarding, type ServedExchange, type ServerState } from "../../src/http/exchange.ts";
@@ -21,7 +21,7 @@ const exchangeWith = (body: ReadableStream<Uint8Array<ArrayBuffer>>, server: Ser
     server,
   );
 
-/** A request whose chunks are made one at a time, when the reader asks for the next. */
+/** A request whose chunks are created one at a time, when the reader asks for the next. */
 function exchangeOf(nextChunk: (index: number) => Uint8Array<ArrayBuffer> | undefined): ServedExchange {
   let index = 0;
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>(
@@ -37,7 +37,7 @@ function exchangeOf(nextChunk: (index: number) => Uint8Array<ArrayBuffer> | unde
   return exchangeWith(body, newServer());
 }
 
-/** Chunks that are made on request, and how many of them are still in memory when the last has been read. */
+/** Chunks created on request, and the number still in memory once the last has been read. */
 function watchedChunks(make: (index: number) => Uint8Array<ArrayBuffer>) {
   const made: WeakRef<Uint8Array>[] = [];
   const watched = {
@@ -57,7 +57,7 @@ function watchedChunks(make: (index: number) => Uint8Array<ArrayBuffer>) {
 }
 
 describe("a discarded body", () => {
-  test("gives back the memory of each chunk before it asks for the next", async () => {
+  test("frees the memory of each chunk before it asks for the next", async () => {
     const chunks: Uint8Array[] = [];
     const held: number[] = [];
     const exchange = exchangeOf((index) => {
@@ -71,21 +71,21 @@ describe("a discarded body", () => {
     expect(held).toEqual(Array.from({ length: chunkCount + 1 }, () => 0));
   });
 
-  test("leaves alone what else was cut from the buffer of a chunk", async () => {
+  test("does not touch other slices of a chunk's buffer", async () => {
     const shared = new Uint8Array(2 * chunkBytes).fill(1);
     const exchange = exchangeOf((index) => (index === 0 ? shared.subarray(0, chunkBytes) : undefined));
     expect(await exchange.discardBody()).toBe(true);
     expect(shared.at(-1)).toBe(1);
   });
 
-  test("holds on to no small chunk, which is not given back by hand", async () => {
+  test("does not hold on to small chunks, which are not freed explicitly", async () => {
     const watched = watchedChunks(() => new Uint8Array(1024));
     expect(await exchangeOf(watched.next).discardBody()).toBe(true);
     expect(watched.alive).toBeLessThan(chunkCount / 2);
   });
 });
 
-test("while as many bodies as may be are discarded, one more is not waited for, unless it is there", async () => {
+test("while the maximum number of bodies is being discarded, another is not waited for unless it has arrived", async () => {
   const server = newServer();
   const discardEndless = (): Promise<boolean> => exchangeWith(new ReadableStream(), server).discardBody();
   const arrived = new ReadableStream<Uint8Array<ArrayBuffer>>({
@@ -97,7 +97,7 @@ test("while as many bodies as may be are discarded, one more is not waited for, 
   const others = Array.from({ length: maxDiscarding }, discardEndless);
   const oneMore = discardEndless();
   expect(await exchangeWith(arrived, server).discardBody()).toBe(true);
-  // The others would be given up for their slowness, in the order in which they began.
+  // The others would time out as too slow, in the order in which they began.
   const first = await Promise.race([...others.map((other) => other.then(() => "another")), oneMore.then(() => "last")]);
   expect([first, await oneMore]).toEqual(["last", false]);
   server.refusesBodiesAt = Number.NEGATIVE_INFINITY;
@@ -108,7 +108,7 @@ test("while as many bodies as may be are discarded, one more is not waited for, 
 test.each([
   ["too large", { maxBytes: (chunkCount * chunkBytes) / 2 }],
   ["more than fits in memory", { admission: createLimiter({ maxReading: 1, maxBytes: 1e6, maxWorking: 1 }).enter("") }],
-])("of a body that turns out to be %s, what has been read is given back at once", async (_, limits) => {
+])("the memory of a body that turns out to be %s is freed at once", async (_, limits) => {
   const chunks: Uint8Array[] = [];
   const exchange = exchangeOf(() => {
     const chunk = new Uint8Array(chunkBytes);
@@ -124,7 +124,7 @@ test.each([
   admission.leave();
   expect(reason).toBe("body_too_large");
   expect(chunks.length).toBeGreaterThan(10);
-  // The one that was refused was never held.
+  // The chunk that was refused was never held.
   expect(chunks.slice(0, -1).reduce((sum, chunk) => sum + chunk.byteLength, 0)).toBe(0);
 });
 

@@ -1,4 +1,4 @@
-/** How the listener treats odd HTTP and misdirected requests: each is answered, and mistakes are logged and counted. */
+/** Unusual HTTP and misdirected requests: each is answered, and senders' mistakes are logged and counted. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { Refusal } from "../../src/errors.ts";
@@ -68,7 +68,7 @@ describe("unusual HTTP", () => {
     expect((await sendRaw(await start(), ["GET /echo HTTP/1.1\r\n\r\n"])).status).toBe(400);
   });
 
-  test("a client that expects 100 Continue gets it, and sees a refusal whether it goes on or not", async () => {
+  test("a client that expects 100 Continue gets it, and sees a refusal whether or not it sends the body", async () => {
     const port = await start();
     const expecting = { "content-length": 3, expect: "100-continue" };
     const socket = connect(port, "127.0.0.1");

@@ -18,7 +18,7 @@ describe("requests that are read", () => {
   test.each([
     ["first", 0],
     ["second", 1],
-  ])("make room for another peer: the heaviest peer's slowest request ends, its %s", (_, slowest) => {
+  ])("make room for another peer: the slowest request of the heaviest peer ends, its %s", (_, slowest) => {
     const limiter = createLimiter({ ...wide, maxReading: 3 });
     const shed: string[] = [];
     const requests = ["192.0.2.1", "192.0.2.1", "192.0.2.2"].map((peer, place) => {
@@ -31,19 +31,19 @@ describe("requests that are read", () => {
     expect(shed).toEqual([`192.0.2.1 ${slowest}`]);
   });
 
-  test("do not make room for a peer that holds as much itself", () => {
+  test("do not make room for a peer that already holds as much", () => {
     const limiter = createLimiter({ ...wide, maxReading: 2 });
     for (const peer of ["192.0.2.1", "192.0.2.2"]) limiter.enter(peer).reading(() => {});
     expect(reasonOf(() => limiter.enter("192.0.2.1"))).toBe("overloaded");
   });
 
-  test("do not make room for a peer that would then hold as much as theirs", () => {
+  test("do not make room for a peer that would then hold as much as the heaviest", () => {
     const limiter = createLimiter({ ...wide, maxReading: 3 });
     for (const peer of ["192.0.2.1", "192.0.2.1", "192.0.2.2"]) limiter.enter(peer).reading(() => {});
     expect(reasonOf(() => limiter.enter("192.0.2.2"))).toBe("overloaded");
   });
 
-  test("are no longer counted once their body is there, and are uncounted once", () => {
+  test("are no longer counted once their body has arrived, and are uncounted only once", () => {
     const limiter = createLimiter({ ...wide, maxReading: 1 });
     const first = limiter.enter("192.0.2.1");
     first.reading(undefined);
@@ -54,7 +54,7 @@ describe("requests that are read", () => {
 });
 
 describe("bytes", () => {
-  test("are counted as they arrive, and given back once", () => {
+  test("are counted as they arrive, and released only once", () => {
     const limiter = createLimiter(wide);
     const first = limiter.enter("192.0.2.1");
     first.reserve(600, "");
@@ -84,7 +84,7 @@ describe("bytes", () => {
 });
 
 describe("work", () => {
-  test("is done in order of arrival, never more at once than may be", async () => {
+  test("is done in order of arrival, never more at once than allowed", async () => {
     const limiter = createLimiter({ ...wide, maxWorking: 2 });
     const [first, second, third, fourth] = Array.from({ length: 4 }, () => limiter.enter("192.0.2.1"));
     await first?.work(1000);
@@ -102,7 +102,7 @@ describe("work", () => {
     expect(order).toEqual(["third", "fourth"]);
   });
 
-  test("is refused after its timeout, and then no longer waits in the queue", async () => {
+  test("is refused after its timeout, and then leaves the queue", async () => {
     const limiter = createLimiter({ ...wide, maxWorking: 1 });
     const [first, second, third] = Array.from({ length: 3 }, () => limiter.enter("192.0.2.1"));
     await first?.work(0);
@@ -115,7 +115,7 @@ describe("work", () => {
   });
 });
 
-test("a limiter says who enters and leaves", () => {
+test("a limiter reports each request that enters and leaves", () => {
   let inside = 0;
   const limiter = createLimiter(wide, (change) => (inside += change));
   const admission = limiter.enter("192.0.2.1");

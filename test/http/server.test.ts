@@ -74,7 +74,7 @@ describe("an HTTP server", () => {
     await expect(server.start()).rejects.toThrow("cannot listen on 192.0.2.1:8088: this machine has no such address");
   });
 
-  test("is not made for an address that is none, and says what is allowed", () => {
+  test("refuses an invalid address and says what is allowed", () => {
     expect(() => createHttpServer({ listen: "8088" }, { routes: [], logger: silentLogger })).toThrow(
       new ConfigError(['cannot listen on "8088": write ":8088", "127.0.0.1:8088" or "[::1]:8088"']),
     );
@@ -88,7 +88,7 @@ describe("an HTTP server", () => {
     });
   });
 
-  test("answers OPTIONS, unknown methods and unknown paths by itself", async () => {
+  test("answers OPTIONS, unknown methods and unknown paths itself", async () => {
     await withServer(
       [
         { path: "/a", methods: { GET: ok } },
@@ -113,7 +113,7 @@ describe("an HTTP server", () => {
     );
   });
 
-  test("refuses two routes for the same method of the same path", () => {
+  test("refuses two routes for the same method and path", () => {
     const twice = [
       { path: "/a", methods: { POST: ok } },
       { path: "/a", methods: { POST: ok } },
@@ -121,7 +121,7 @@ describe("an HTTP server", () => {
     expect(() => createRouter(twice, () => {})).toThrow(ConfigError);
   });
 
-  test("names its first paths for the log, and those that differ only in their ends once", () => {
+  test("names its first paths for the log, those with a common prefix once", () => {
     const acceptedBy = (...paths: readonly string[]): string => {
       let said = "";
       const routes = paths.map((path): Route => ({ path, methods: { POST: ok } }));
@@ -136,7 +136,7 @@ describe("an HTTP server", () => {
     expect(acceptedBy("/a", "/b", "/c", "/api/d", "/api/e")).toBe("POST /a, POST /b, POST /c, POST /api/d, …");
   });
 
-  test("answers 500 in JSON when a handler throws, and goes on", async () => {
+  test("answers 500 in JSON when a handler throws, and keeps serving", async () => {
     const fail: Handler = () => {
       throw new Error("secret detail");
     };
@@ -153,7 +153,7 @@ describe("an HTTP server", () => {
     );
   });
 
-  test("finds the path even where the host is none", async () => {
+  test("finds the path even if the Host header is invalid", async () => {
     await withServer([{ path: "/a", methods: { GET: ok } }], async ({ port }) => {
       expect((await sendRaw(port, [head("GET", "/a?b", { host: "a b<>" })])).status).toBe(200);
     });
@@ -170,7 +170,7 @@ describe("an HTTP server", () => {
     });
   });
 
-  test("closes the connection after an answer to a body that does not end", async () => {
+  test("closes the connection after answering a request whose body does not end", async () => {
     await withServer([], async ({ port }) => {
       const client = connect(port, "127.0.0.1").on("error", () => {});
       let answer = "";
@@ -209,7 +209,7 @@ describe("an HTTP server", () => {
     await expect(fetch(`http://127.0.0.1:${port}/none`)).rejects.toThrow();
   });
 
-  test("does not wait for connections on which half a request has come", async () => {
+  test("does not wait for connections with half a request", async () => {
     const server = createHttpServer({ listen: "127.0.0.1:0" }, { routes: [], logger: silentLogger });
     await server.start();
     const { port } = server;
@@ -222,7 +222,7 @@ describe("an HTTP server", () => {
     await expect(fetch(`http://127.0.0.1:${port}/none`)).rejects.toThrow();
   });
 
-  test("lets requests in flight end before it stops", async () => {
+  test("lets requests in flight finish before it stops", async () => {
     const gate = Promise.withResolvers<void>();
     const entered = Promise.withResolvers<void>();
     const slow: Handler = async () => {
@@ -278,7 +278,7 @@ describe("reading a body", () => {
     });
   });
 
-  test("ends when it arrives at less than 1 KiB/s after the grace period", async () => {
+  test("ends if the body arrives at less than 1 KiB/s after the grace period", async () => {
     await withServer([reading({ timeoutMs: 60_000, graceMs: 200 })], async ({ port }) => {
       const slow = await sendRaw(port, [head("POST", "/", { "content-length": 1000 }), "x".repeat(100)]);
       expect(slow.body).toBe('{"text":"the body arrived more slowly than 1024 bytes/s"}');

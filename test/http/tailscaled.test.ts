@@ -44,7 +44,7 @@ const dnsPage = "on the DNS page of the admin console (https://login.tailscale.c
 const user = spawnSync("id", ["-un"], { encoding: "utf8" }).stdout.trim();
 
 describe("a certificate of tailscaled", () => {
-  test("is asked for by the node's own name, and comes with its key", async () => {
+  test("is requested for the node's own name, and comes with its key", async () => {
     const { requests } = await start({ certDomains: ["another.tail1234.ts.net", nodeName] });
     const { pair, overdue } = await obtainKeyPair({ socket }, Date.now());
     expect([pair.certificate.trim(), pair.key.trim()]).toEqual([first.certificate.trim(), first.key.trim()]);
@@ -63,7 +63,7 @@ describe("a certificate of tailscaled", () => {
     '{"CertDomains":"node"}',
     '{"CertDomains":["../status?a=\\u001b[2J"]}',
     '{"Self":{"DNSName":"a b"}}',
-  ])("is not asked for with the status %s", async (status) => {
+  ])("is not requested with the status %s", async (status) => {
     const paths: unknown[] = [];
     const strange = createServer(({ url }, response) => {
       paths.push(url);
@@ -132,13 +132,13 @@ describe("a certificate of tailscaled", () => {
     ],
     ["whose answer has no key", { fault: "no key" }, "tailscaled answered without a key", "Update Tailscale."],
   ];
-  test.each(refusals)("of a node %s is refused with what to do", async (_, changes, message, remedy) => {
+  test.each(refusals)("for a node %s is refused with a remedy", async (_, changes, message, remedy) => {
     await start(changes);
     const error = await failure();
     expect([error.message, error.remedy]).toEqual([message, remedy]);
   });
 
-  test("is asked for again when the authority's limit allows it", async () => {
+  test("is requested again when the authority's rate limit allows it", async () => {
     await start({ pair: undefined, refusal: { status: 429, text: "rate limited\n", retryAfter: "120" } });
     const error = await failure();
     expect(error.message).toBe("the certificate authority limits requests: rate limited");
@@ -146,7 +146,7 @@ describe("a certificate of tailscaled", () => {
     expect(error.retryAfterSeconds).toBe(120);
   });
 
-  test("does not come from an answer without end, a huge one, or one that is cut", async () => {
+  test("is not taken from an answer that never ends, is huge, or is cut off", async () => {
     const { state } = await start({ fault: "silent" });
     expect((await failure(300)).message).toBe("tailscaled gave no answer within 300ms");
     state.fault = "huge";
@@ -155,7 +155,7 @@ describe("a certificate of tailscaled", () => {
     expect((await failure()).message).toStartWith(`cannot talk to tailscaled at ${socket}: `);
   });
 
-  test("does not come without a socket, or from one that nobody listens on", async () => {
+  test("is not available without a socket, or from one that nobody listens on", async () => {
     const error = await failure();
     expect(error.message).toBe(`there is no tailscaled: ${socket} does not exist`);
     expect(error.remedy).toBe(
@@ -166,7 +166,7 @@ describe("a certificate of tailscaled", () => {
     rmSync(socket);
   });
 
-  test("is renewed first if less than a quarter of its life is left, and says why it is not", async () => {
+  test("is renewed first if less than a quarter of its lifetime is left, and says why if it is not", async () => {
     const { requests, state } = await start({ refusal: { status: 500, text: "acme: order failed\n" } });
     const late = Date.now() + 1.8 * 86_400_000;
     const { pair, overdue } = await obtainKeyPair({ socket }, late);
@@ -217,7 +217,7 @@ describe("a listener with a certificate of tailscaled", () => {
     expect(lines.map(({ message }) => message)).toEqual(["TLS certificate replaced"]);
   });
 
-  test("stays closed and says why, until there is one", async () => {
+  test("stays closed until there is one, and says why", async () => {
     const { state } = await start({ permits: false });
     const { logger, lines } = recorder();
     server = createHttpServer({ listen: "127.0.0.1:0", tls: { socket } }, { routes, logger });
@@ -228,14 +228,14 @@ describe("a listener with a certificate of tailscaled", () => {
     expect(lines[0]?.fields?.["remedy"]).toContain("TS_PERMIT_CERT_UID");
     expect(server.isWaiting).toBe(true);
     state.permits = true;
-    // What a SIGHUP does; without it, it is asked for again after some seconds.
+    // A SIGHUP does the same; without one, the certificate is requested again after some seconds.
     await server.reload({ socket });
     await started;
     await until(() => server?.isWaiting === false);
     expect(await served(server.port)).toBe("first");
   });
 
-  test("says at the start that its port is taken, although the certificate is missing", async () => {
+  test("says at the start that its port is in use, although the certificate is missing", async () => {
     await start({ state: "NeedsLogin" });
     const { logger } = recorder();
     server = createHttpServer({ listen: "127.0.0.1:0" }, { routes, logger });
@@ -255,7 +255,7 @@ describe("a listener with a certificate of tailscaled", () => {
     await started;
   });
 
-  test("keeps the old one if it cannot be renewed, and warns once a day of the days that are left", async () => {
+  test("keeps the old one if it cannot be renewed, and warns once a day with the days left", async () => {
     const { state, requests } = await start();
     const { logger, lines } = recorder();
     let now = Date.now();
@@ -287,7 +287,7 @@ describe("a listener with a certificate of tailscaled", () => {
   });
 });
 
-test("the Mac app's port and password are read where it leaves them", () => {
+test("the Mac app's port and password are read from where it stores them", () => {
   const shared = join(directory, "Tailscale");
   expect(macAppPlace(shared)).toBeUndefined();
   mkdirSync(shared);

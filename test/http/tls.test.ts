@@ -72,7 +72,7 @@ async function served(
   });
 }
 
-/** A pair whose files are watched, and how it was served. */
+/** A key pair whose files are watched. */
 async function watched(): Promise<ServedKeyPair> {
   const files = { certFile, keyFile };
   const serve = async (): Promise<void> => {};
@@ -87,7 +87,7 @@ const nameIn = ({ current }: ServedKeyPair): string => new X509Certificate(curre
 const get = (): Promise<Response> => fetch(`https://localhost:${server.port}/`, { tls: { ca } });
 
 describe("TLS", () => {
-  test("is spoken from 1.2 on, with the certificate of the files", async () => {
+  test("is served from version 1.2 on, with the certificate in the files", async () => {
     expect(server.certificate).toBeUndefined();
     await server.start();
     expect(server.certificate?.current?.subjects).toContain("localhost");
@@ -96,7 +96,7 @@ describe("TLS", () => {
     await expect(served({ maxVersion: "TLSv1.1" })).rejects.toThrow();
   });
 
-  test("brings bodies unchanged, many at once over many connections", async () => {
+  test("delivers bodies unchanged over many connections at once", async () => {
     await server.start();
     const bodies = Array.from({ length: 20 }, (_, place) => randomBytes(1 + place * 50_000));
     const answers = bodies.map(async (body) => {
@@ -107,13 +107,13 @@ describe("TLS", () => {
     expect(await Promise.all(answers)).toEqual(digests);
   });
 
-  test("is not spoken with what has no forward secrecy or no authenticated encryption", async () => {
+  test("is refused for ciphers without forward secrecy or authenticated encryption", async () => {
     await server.start();
     expect(await served({ maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" })).toBe("first.example.com");
     await expect(served({ maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-SHA" })).rejects.toThrow();
   });
 
-  test("serves a new certificate when the files are replaced, and loses at most one request of a client for it", async () => {
+  test("serves a new certificate when the files are replaced, losing at most one request per client", async () => {
     await server.start();
     const { port } = server;
     const load = { isOver: false, answered: 0 };
@@ -138,7 +138,7 @@ describe("TLS", () => {
     expect(warnings).toEqual([]);
   }, 120_000);
 
-  test("keeps the old certificate, with one warning, when the new pair does not belong together", async () => {
+  test("keeps the old certificate, with one warning, when the new key does not match the new certificate", async () => {
     await server.start();
     put(keyFile, "second.key.pem");
     await server.reload({ certFile, keyFile });
@@ -152,7 +152,7 @@ describe("TLS", () => {
     expect(await served()).toBe("second.example.com");
   });
 
-  test("serves a pair that is replaced file by file, without a warning", async () => {
+  test("serves a pair that is replaced one file at a time, without a warning", async () => {
     const pair = await watched();
     put(keyFile, "second.key.pem");
     put(certFile, "second.cert.pem");
@@ -161,7 +161,7 @@ describe("TLS", () => {
     await pair.stop();
   });
 
-  test("warns once of a pair that cannot be used, until it can", async () => {
+  test("warns once about an unusable pair, and serves it once it is usable", async () => {
     const pair = await watched();
     put(keyFile, "second.key.pem");
     await until(() => warnings.length > 0);
@@ -177,7 +177,7 @@ describe("TLS", () => {
     expect(warnings).toHaveLength(1);
   });
 
-  test("keeps the old certificate, with one warning, when the runtime cannot use what leads to a root", async () => {
+  test("keeps the old certificate, with one warning, when the runtime cannot use the new chain", async () => {
     await server.start();
     put(keyFile, "second.key.pem");
     const chain = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -188,7 +188,7 @@ describe("TLS", () => {
     expect(warnings).toHaveLength(1);
   });
 
-  test("is measured: when the certificate ends, and whether another is refused", async () => {
+  test("is measured: the validity of the certificate, and whether its replacement was rejected", async () => {
     const gauges = new Map<string, () => readonly { readonly value: number; readonly attributes: object }[]>();
     const telemetry = { ...silentTelemetry, observe: gauges.set.bind(gauges) as Telemetry["observe"] };
     const measured = createHttpServer(
@@ -222,7 +222,7 @@ describe("TLS", () => {
     expect(warnings[0]).toContain("has expired");
   });
 
-  test("does not begin with files that cannot be used, and says which", async () => {
+  test("does not start with unusable files, and says which", async () => {
     put(keyFile, "second.key.pem");
     await expect(server.start()).rejects.toThrow(`${keyFile} is not the key of the certificate in ${certFile}`);
     writeFileSync(keyFile, "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n");
@@ -235,7 +235,7 @@ describe("TLS", () => {
     expect(() => readKeyPair({ certFile, keyFile }, 0)).toThrow("is not valid before");
   });
 
-  test("says that a port is in use, though listeners of this process share one", async () => {
+  test("says that a port is in use, even by another listener of this process", async () => {
     await server.start();
     const second = createHttpServer(
       { listen: `127.0.0.1:${server.port}`, tls: { certFile, keyFile } },
