@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { FailureCause } from "../../src/export/answer.ts";
 import { Backlog } from "../../src/export/backlog.ts";
+import { Delivery } from "../../src/export/delivery.ts";
 import { settled } from "../../src/export/steps.ts";
 import { atOnce } from "./journal-rows.ts";
 import type { Posted } from "../../src/export/requests.ts";
@@ -338,7 +339,82 @@ test("makes one dead letter of a record if some of its log records are refused, 
   expectDelivered(simulation, 2);
 });
 
+test("counts one failure for all requests that were under way, whatever becomes of the others", async () => {
+  const failed: Posted = { kind: "failed", cause: "unreachable", why: "connection refused" };
+  const endsAt = start + minute;
+  for (const isFailing of [(): boolean => true, (logs: readonly Log[]): boolean => logs.some(({ id }) => id === 0)]) {
+    const backend: Backend = (logs, now) => (now < endsAt && isFailing(logs) ? failed : taken);
+    const simulation = new Simulation({ seed: 1, backend, latencyMs: () => 10 });
+    fillBacklog(simulation, 1_000, minute);
+    simulation.start();
+    expect(await simulation.drained(start + hour)).toBe(true);
+    const [, , , , ...later] = simulation.requests.filter(({ at }) => at < endsAt).map(({ at }) => at - start);
+    // Half of each step is random: 1 s, 2 s, 4 s …
+    const steps = later.map((at, step) => at - (later[step - 1] ?? 0));
+    expect(steps.length).toBeGreaterThan(4);
+    for (const [step, ms] of steps.slice(0, 5).entries()) expect(ms).toBeWithin(500 * 2 ** step, 1_050 * 2 ** step);
+    expect(simulation.lines.filter(({ message }) => message === "log export recovered")).toHaveLength(1);
+  }
+});
+
+test("divides no request whose timeouts are those of an outage of less than five minutes", async () => {
+  for (const seed of seeds) {
+    const timedOut: Posted = { kind: "failed", cause: "timeout", why: "timed out after 10 s" };
+    const endsAt = start + 4.9 * minute;
+    const simulation = new Simulation({ seed, backend: (_, now) => (now < endsAt ? timedOut : taken) });
+    fillBacklog(simulation, 1_000, minute);
+    simulation.start();
+    expect(await simulation.drained(start + hour)).toBe(true);
+    const tries = simulation.requests.filter(({ at, ids }) => at < endsAt && ids[0] === 0);
+    expect(tries.length).toBeGreaterThan(10);
+    expect(new Set(tries.map(({ ids }) => ids.length))).toEqual(new Set([100]));
+  }
+});
+
+test("tries an accused log record no more often than it takes to give it up, if others are accepted", async () => {
+  const backend: Backend = (logs) => (logs.some(({ id }) => id === 457) ? refused : taken);
+  const simulation = new Simulation({ seed: 1, backend, latencyMs: () => 1_000 });
+  fillBacklog(simulation, 1_000, minute);
+  simulation.start();
+  expect(await simulation.drained(start + hour)).toBe(true);
+  expect(simulation.deadIds).toEqual([457]);
+  expect(simulation.requests.filter(({ ids }) => ids.join() === "457")).toHaveLength(2);
+  expect(simulation.requests.filter(({ ids }) => ids.length === 0)).toEqual([]);
+});
+
 describe("a stop", () => {
+  test("ends the requests under way at its deadline", async () => {
+    const simulation = new Simulation({ seed: 1, backend: () => taken });
+    const signals: AbortSignal[] = [];
+    const post = (_: unknown, signal: AbortSignal) => {
+      signals.push(signal);
+      return Promise.withResolvers<Posted>().promise;
+    };
+    const channel = { maxLogRecords: 100, post };
+    const told = { onProgress: () => {}, onState: () => {} };
+    const delivery = new Delivery("logs", startOfJournal, { ...simulation.parts, channel, ...told });
+    fillBacklog(simulation, 10, minute);
+    delivery.start();
+    await simulation.until(() => signals.length === 1, start + minute);
+    void delivery.stop(5_000);
+    await simulation.until(never, start + 4_999);
+    expect(signals[0]?.aborted).toBe(false);
+    await simulation.until(never, start + 5_001);
+    expect(signals[0]?.aborted).toBe(true);
+  });
+
+  test("at once moves the cursor behind all that was accepted", async () => {
+    const simulation = new Simulation({ seed: 1, backend: () => taken });
+    for (let row = 0; row < 100_000; row++) simulation.commit([]);
+    simulation.start();
+    let isStopped = false;
+    await simulation.until(() => simulation.cursor.seq > 1, start + minute);
+    const { seq } = simulation.cursor;
+    void simulation.delivery.stop(0).then(() => (isStopped = true));
+    await simulation.until(() => isStopped, start + minute);
+    expect(simulation.cursor.seq).toBeGreaterThan(seq + 1_000);
+  });
+
   test("tries once whatever waits for a back-off, and leaves failures in the journal", async () => {
     const simulation = new Simulation({
       seed: 1,
