@@ -1,4 +1,4 @@
-/** Who is answered: tokens, sessions of the page, guessing, and requests that pages of other sites send. */
+/** Access control: tokens, sessions of the page, guessing, and requests sent by pages of other sites. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
 import { isForeign } from "../../src/http/auth.ts";
@@ -45,7 +45,7 @@ const session = async (cookie = ""): Promise<unknown> =>
   (await fetch(`${base}/api/v1/session`, { headers: { cookie } })).json();
 
 describe("a session", () => {
-  test("begins with the token, opens what the token opens, and ends after 12 hours", async () => {
+  test("begins with the token, grants the same access, and ends after 12 hours", async () => {
     await start("admin-token");
     expect(await session()).toEqual({ required: true, signedIn: false });
     const answer = await signIn("admin-token");
@@ -65,7 +65,7 @@ describe("a session", () => {
     expect(await session(cookie)).toEqual({ required: true, signedIn: false });
   });
 
-  test("that begins with a wrong token is refused, and the log says what to do, once a minute", async () => {
+  test("is refused with a wrong token, and the log says what to do, once a minute", async () => {
     await start("admin-token");
     expect([(await signIn("other-token")).status, (await signIn("admin-token2")).status]).toEqual([401, 401]);
     expect(warnings).toEqual([
@@ -73,7 +73,7 @@ describe("a session", () => {
     ]);
   });
 
-  test("is ended by its browser, whose cookie is removed", async () => {
+  test("is ended by the browser, whose cookie is removed", async () => {
     await start("admin-token");
     const ended = await fetch(`${base}/api/v1/session`, { method: "DELETE" });
     expect(ended.status).toBe(204);
@@ -91,7 +91,7 @@ describe("a session", () => {
     expect(await statusWith({ cookie: cookieOf(await signIn("another-token")) })).toBe(200);
   });
 
-  test("cannot be made up: every part of the cookie counts", async () => {
+  test("cannot be forged: every part of the cookie is checked", async () => {
     await start("admin-token");
     const cookie = cookieOf(await signIn("admin-token"));
     const [name = "", expiry = "", signature = ""] = cookie.split(/[=.]/);
@@ -103,13 +103,13 @@ describe("a session", () => {
       `${name}=.${signature}`,
       `${name}=`,
       `${name}x=${expiry}.${signature}`,
-      // Of the instance at another port.
+      // The cookie of an instance on another port.
       `tailscale2otel-1=${expiry}.${signature}`,
     ])
       expect([forged, await statusWith({ cookie: forged })]).toEqual([forged, 401]);
   });
 
-  test("is sent over TLS alone where the page came by TLS, also through a proxy", async () => {
+  test("is sent only over TLS if the page came over TLS, also through a proxy", async () => {
     await start("admin-token");
     const { host } = new URL(base);
     expect((await signIn("admin-token", { origin: `https://${host}` })).headers.get("set-cookie")).toEndWith(
@@ -143,7 +143,7 @@ describe("a session", () => {
     },
   );
 
-  test("does not begin by a form, or by a page of another origin", async () => {
+  test("is not started by a form or by a page of another origin", async () => {
     await start("admin-token");
     const form = { "content-type": "application/x-www-form-urlencoded" };
     expect((await signIn("admin-token", form)).status).toBe(415);
@@ -154,7 +154,7 @@ describe("a session", () => {
     expect(rejected.filter((reason) => reason === "foreign")).toHaveLength(3);
   });
 
-  test("does nothing by POST without JSON", async () => {
+  test("does nothing for a POST without JSON", async () => {
     await start("admin-token");
     const cookie = cookieOf(await signIn("admin-token"));
     const post = (headers: Record<string, string>) =>
@@ -168,7 +168,7 @@ describe("a session", () => {
 });
 
 describe("guessing the token", () => {
-  test("is looked at 20 times, then once a second, and counted; sessions go on", async () => {
+  test("is limited to 20 attempts, then one per second, and counted; sessions keep working", async () => {
     await start("admin-token");
     const cookie = cookieOf(await signIn("admin-token"));
     for (let guess = 0; guess < 20; guess++) expect((await signIn(`guess-${guess}`)).status).toBe(401);
@@ -177,13 +177,13 @@ describe("guessing the token", () => {
     expect(await statusWith({ authorization: "Bearer admin-token" })).toBe(429);
     expect(await statusWith({ cookie })).toBe(200);
     expect(await statusWith({})).toBe(401);
-    // What came through a proxy, or a page by DNS rebinding, does not count for the programs on this machine, nor they for it.
+    // Attempts through a proxy or by DNS rebinding are counted separately from those of programs on this machine.
     expect(await statusWith({ authorization: "Bearer admin-token", host: "node.tail1234.ts.net" })).toBe(200);
     const counted = (reason: string): number => rejected.filter((one) => one === reason).length;
     expect([counted("unauthorized"), counted("rate_limited")]).toEqual([21, 2]);
   });
 
-  test("locks out nobody else, and is forgotten in time", () => {
+  test("locks out nobody else, and is forgotten over time", () => {
     let time = 0;
     const all = createAttempts(() => time);
     const attempts = {
@@ -206,7 +206,7 @@ describe("guessing the token", () => {
     expect(attempts.isExhausted("192.0.2.1")).toBe(false);
   });
 
-  test("counts all loopback addresses as one machine, because every program on it has them all", () => {
+  test("counts all loopback addresses as one machine, because every program on it can use them all", () => {
     const attempts = createAttempts(() => 0);
     for (let guess = 0; guess < 20; guess++) attempts.failed({ peer: `127.0.0.${guess}`, named: "this machine" });
     expect(attempts.isExhausted({ peer: "127.1.2.3", named: "this machine" })).toBe(true);
@@ -254,7 +254,7 @@ describe("a request is foreign", () => {
     expect(isForeign(exchangeOf(headers, true), "this machine")).toBe(expected);
   });
 
-  test("under another name not if a token protects the listener, or if it is not on loopback", () => {
+  test("but not for using another name if a token protects the listener or it is not on loopback", () => {
     const proxied = { host: "node.tail1234.ts.net", origin: "https://node.tail1234.ts.net" };
     expect(isForeign(exchangeOf(proxied, true), "any")).toBe(false);
     expect(isForeign(exchangeOf(proxied, false), "this machine")).toBe(false);

@@ -65,7 +65,7 @@ const guarded = [
 ].map((path) => `/${path}`);
 
 describe("on loopback, without a token", () => {
-  test("shows metrics in Prometheus' text form, and the sums", async () => {
+  test("shows metrics in the Prometheus text format, and the sums", async () => {
     const base = await start();
     const metrics = await fetch(`${base}/metrics`);
     expect(metrics.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
@@ -129,7 +129,7 @@ describe("with a token", () => {
     expect(await status(`Basic ${btoa("admin:admin-token")}`)).toBe(200);
   });
 
-  test("refuses a page of another origin even with it", async () => {
+  test("refuses a page of another origin even with the token", async () => {
     const base = await start({ token: "admin-token" });
     const headers = { authorization: "Bearer admin-token", origin: "https://evil.example.com" };
     expect((await fetch(`${base}/metrics`, { headers })).status).toBe(403);
@@ -153,7 +153,7 @@ describe("health", () => {
     expect((await fetch(`${base}/healthz`)).status).toBe(200);
   });
 
-  test("gives the journal's refusal as the reason, exactly as a receiver does, and that the program is stopping", () => {
+  test("gives the journal's refusal as the reason, exactly as a receiver does, and says if the program is stopping", () => {
     const space: { usedBytes: number; limitBytes: number; refusal: string | undefined } = {
       usedBytes: 1,
       limitBytes: 100,
@@ -165,7 +165,7 @@ describe("health", () => {
     expect(notReadyReasons({ space }, true)).toEqual(["the journal is full", "the program is stopping"]);
   });
 
-  test("says what is degraded to those who ask for it, without changing the status code or repeating others' words", async () => {
+  test("says what is degraded on request, without changing the status code or quoting error messages", async () => {
     const base = await start();
     const verbose = async () => (await fetch(`${base}/readyz?verbose`)).json();
     expect(await verbose()).toEqual({ status: "ready" });
@@ -210,7 +210,7 @@ describe("health", () => {
     });
   });
 
-  test("local mode, a disabled signal and one that was not tried yet are not degraded", () => {
+  test("local mode, a disabled signal and one not tried yet are not degraded", () => {
     for (const kind of ["local", "disabled", "untried", "idle", "delivering"])
       expect(
         degradedReasons({ export: { logs: { kind }, metrics: { kind } }, polls: [{ log: "network" }], tailnet: [] }),

@@ -1,4 +1,4 @@
-/** The search for accepted events over real sockets and a real journal: by free text and severity, backwards, and one event whole. */
+/** Searching accepted events over real sockets and a real journal: by text and severity, backwards, and a single event in full. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type AcceptedEvent, EventFeed, type EventPage } from "../../src/admin/events/index.ts";
 import { startOf } from "../../src/admin/events/page.ts";
@@ -52,14 +52,14 @@ async function ask(query: string): Promise<EventPage> {
   return answer;
 }
 
-/** Numbers of audit records, and ports of connections. */
+/** Group ids of audit records and ports of connections. */
 const labelsOf = ({ events }: EventPage): unknown[] =>
   events.map(({ attributes: of }) => of["destination.port"] ?? of["tailscale.audit.event_group_id"]);
 
 const audits = (count: number, first = 0): JsonObject[] =>
   Array.from({ length: count }, (_, n) => auditValue({ eventGroupID: `g${first + n}` }));
 
-/** Everything that is found by reading forward: a page may end early. */
+/** Everything found by reading forward over as many pages as it takes. */
 async function readForward(query: string): Promise<unknown[]> {
   let page = await ask(query);
   const rest = query.replace(/(?:^|&)(?:since|last)=\d+/g, "");
@@ -71,7 +71,7 @@ async function readForward(query: string): Promise<unknown[]> {
   return found;
 }
 
-/** Everything that is found by going back from a first page, and the number of requests that it took. */
+/** Everything found by going back from a first page, and the number of requests it took. */
 async function searchWhole(
   query: string,
   start = "",
@@ -105,7 +105,7 @@ describe("backwards", () => {
     expect(found).toEqual(all.filter((label) => typeof label === "string"));
   });
 
-  test("a page ends before the position, and reading forward from there goes on with it", async () => {
+  test("a page ends before the position, and reading forward from there continues with it", async () => {
     await accept(...audits(9));
     const last = await ask("last=3");
     expect([labelsOf(last), last.isEnd, last.back?.isStart]).toEqual([["g6", "g7", "g8"], true, false]);
@@ -116,7 +116,7 @@ describe("backwards", () => {
     expect([labelsOf(neighbours), neighbours.back?.isStart]).toEqual([["g0", "g1", "g2", "g3"], true]);
   });
 
-  test("a page may end with what was received before a time, and says how far back it has searched", async () => {
+  test("a page may be limited to events received before a time, and says how far back it has searched", async () => {
     const begun = store.now;
     for (let minute = 0; minute < 6; minute++) {
       store.now = begun + minute * 60_000;
@@ -129,7 +129,7 @@ describe("backwards", () => {
   });
 
   test(
-    "a page ends behind a megabyte of text, and the next one goes on there",
+    "a page ends after a megabyte of text, and the next one continues there",
     async () => {
       const big = { old: "o".repeat(6000), new: "n".repeat(6000) };
       await accept(...audits(300).map((value) => ({ ...value, ...big })));
@@ -143,7 +143,7 @@ describe("backwards", () => {
   );
 
   test(
-    "the last events of all are never fewer for being long: a page begins with the first of them",
+    "the last events are complete even if they are long: a page begins with the first of them",
     async () => {
       const big = { old: "o".repeat(6000), new: "n".repeat(6000) };
       await accept(...audits(300).map((value) => ({ ...value, ...big })));
@@ -212,7 +212,7 @@ describe("only events are found", () => {
   });
 });
 
-describe("events are found by the words in which they are shown", () => {
+describe("events are found by the words that the page shows", () => {
   test.each(Object.entries(actionWords))("%s is %s", async (action, words) => {
     const target = { id: "T1", name: "the-target", type: "TAILNET", property: "ACL" };
     await accept(
@@ -226,12 +226,12 @@ describe("events are found by the words in which they are shown", () => {
     expect(labelsOf(await ask(`last=9&text=${encodeURIComponent(text)}`))).toEqual(["wanted"]);
   });
 
-  test("which say why it failed", async () => {
+  test("including the reason for a failure", async () => {
     await accept(auditValue({ eventGroupID: "failed", error: "no answer" }), auditValue());
     expect(labelsOf(await ask("last=9&text=which+failed:+answer"))).toEqual(["failed"]);
   });
 
-  test("and several actors as they are shown, together with other words", () => {
+  test("including several actors, together with other words", () => {
     const attributes = { "tailscale.webhook.actor": ["ann@example.com", "bob@example.com"] };
     const name = "tailscale.webhook.nodeApproved";
     const event = { name, severity: "INFO", body: "Node approved" } as const;
@@ -243,7 +243,7 @@ describe("events are found by the words in which they are shown", () => {
   });
 });
 
-test("a search that finds nothing ends after two seconds and goes on where it was", async () => {
+test("a search that finds nothing ends after two seconds and continues where it stopped", async () => {
   for (let n = 0; n < 20; n++) await accept(...audits(2, n * 2));
   const reader = new EventReader({ journal: store.journal, settings: store.settings });
   const wanted = wantedOf({ types: [], nodes: [], text: "nowhere" });
@@ -276,7 +276,7 @@ describe("one event", () => {
   const policy = (port: number): string =>
     `{\n${Array.from({ length: 2000 }, (_, n) => `  "line ${n}": ${n === 1000 ? port : 0},\n`).join("")}}`;
 
-  test("is given with its texts whole, at most 2 MiB", async () => {
+  test("is returned with its texts in full, up to 2 MiB", async () => {
     await accept(
       auditValue({ old: policy(443), new: policy(22) }),
       auditValue({ eventGroupID: "big", new: "é".repeat(3_000_000) }),
@@ -292,7 +292,7 @@ describe("one event", () => {
     expect([Buffer.byteLength(text) <= 2 * 1024 * 1024, text.endsWith("…[truncated]")]).toEqual([true, true]);
   });
 
-  test("shows what privacy leaves", async () => {
+  test("has privacy applied", async () => {
     const actions = Object.fromEntries(
       "emails user_ids hostnames node_ids tailscale_ips internal_ips external_ips tailnet_name free_text"
         .split(" ")
@@ -321,7 +321,7 @@ describe("one event", () => {
     ["", 400, "id is missing"],
     ["id=a.1.0.0", 409, "the event has left the journal"],
     ["id=a.1.0.0&x=1", 400, '"x" is unknown'],
-  ])("with %s is answered with %i: %s", async (query, status, text) => {
+  ])("with %s gets %i: %s", async (query, status, text) => {
     expect(await get<object>(`events/item?${query}`)).toEqual({ status, answer: { text } });
   });
 

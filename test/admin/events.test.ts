@@ -1,4 +1,4 @@
-/** Accepted events over real sockets and a real journal: order, filters, waiting, gaps, and what bounds a reader. */
+/** Accepted events over real sockets and a real journal: order, filters, waiting, gaps, and the limits of a reader. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { EventFeed, type EventPage, type EventQuery } from "../../src/admin/events/index.ts";
 import { newPage, startOf } from "../../src/admin/events/page.ts";
@@ -73,7 +73,7 @@ async function readWhole(query: EventQuery): Promise<EventPage> {
 
 const portsOf = ({ events }: EventPage): unknown[] => events.map(({ attributes }) => attributes["destination.port"]);
 
-/** A flow record of so many connections, told apart by their ports from `first` on. */
+/** A flow record with this many connections, distinguished by their ports from `first` on. */
 function flows(connections: number, first: number, members: JsonObject = {}): JsonObject {
   const virtualTraffic = Array.from({ length: connections }, (_, n) => connection({ dst: `100.64.1.2:${first + n}` }));
   return flowValue({ virtualTraffic, nodeId: `n${first}CNTRL`, ...members });
@@ -109,7 +109,7 @@ describe("a page", () => {
     expect(new Set(events.map(({ id }) => id)).size).toBe(2);
   });
 
-  test("ends inside a record if it is full, and the next one goes on there", async () => {
+  test("ends inside a record if it is full, and the next one continues there", async () => {
     await accept(flows(5, 1), flows(150, 100), flows(3, 300));
     await accept(flows(2, 400));
     const all = [...Array(5).keys()].map((n) => 1 + n);
@@ -124,7 +124,7 @@ describe("a page", () => {
     expect(portsOf(await readWhole({ ...everything, from: events[3]?.id ?? "" }))).toEqual([4, 5]);
   });
 
-  test("ends behind a megabyte of text", async () => {
+  test("ends after a megabyte of text", async () => {
     const values = Array.from({ length: 300 }, (_, n) =>
       auditValue({ eventGroupID: `g${n}`, old: "o".repeat(6000), new: "n".repeat(6000) }),
     );
@@ -135,7 +135,7 @@ describe("a page", () => {
     expect(page.isEnd).toBe(false);
   });
 
-  test("shows connections whatever is exported of them, and what privacy leaves", async () => {
+  test("shows connections even if none are exported, and applies privacy", async () => {
     const actions = Object.fromEntries(
       ["emails", "user_ids", "hostnames", "node_ids", "tailscale_ips", "internal_ips"].map((name) => [name, "drop"]),
     );
@@ -153,7 +153,7 @@ describe("a page", () => {
 });
 
 describe("reading begins", () => {
-  test("with what is accepted from then on, if nothing is asked for", async () => {
+  test("with events accepted from then on by default", async () => {
     await accept(flows(1, 1));
     const { events, next, isEnd } = await feed.read(everything);
     expect([events, isEnd]).toEqual([[], true]);
@@ -171,14 +171,14 @@ describe("reading begins", () => {
     expect((await readWhole({ ...everything, types: ["webhook"], last: 10 })).events).toEqual([]);
   });
 
-  test("with the last that match, however far apart they are", async () => {
+  test("with the last events that match, however far apart they are", async () => {
     await accept(auditValue({ target: { id: "n1", name: "rare", type: "NODE", property: "" } }), flows(400, 1));
     for (let n = 1; n < 6; n++) {
       const others = Array.from({ length: 300 }, (_, at) => auditValue({ eventGroupID: `g${n}-${at}` }));
       await accept(...others, flows(400, 1 + n * 1000, { nodeId: `n${n}CNTRL` }));
     }
     const names: unknown[] = [];
-    // A search ends after two seconds, and goes on from there.
+    // A search ends after two seconds, and the next one continues there.
     for (let before: string | undefined, isStart = false; !isStart;) {
       const { events, back } = await feed.read({
         ...everything,
@@ -196,7 +196,7 @@ describe("reading begins", () => {
     ]);
   });
 
-  test("with the first row of a time", async () => {
+  test("with the first row accepted since a time", async () => {
     const begun = store.now;
     for (let minute = 0; minute < 30; minute++) {
       store.now = begun + minute * 60_000;
@@ -208,7 +208,7 @@ describe("reading begins", () => {
     expect((await readWhole({ ...everything, since: begun + 31 * 60_000 })).events).toEqual([]);
   });
 
-  test("with the first row of this journal, and a gap, if the position is that of another", async () => {
+  test("with the first row of this journal, and a gap, if the position belongs to another journal", async () => {
     await accept(flows(1, 1));
     const { next } = await feed.read(everything);
     for (const from of [next.replace(/^\w+/, "abc"), next.replace(/\.\d+\./, ".99.")]) {
@@ -219,7 +219,7 @@ describe("reading begins", () => {
 });
 
 describe("only events are shown", () => {
-  test("of the types that are asked for", async () => {
+  test("of the requested types", async () => {
     await accept(flows(2, 1), auditValue());
     await quarantine(store, "invalid", [lineOf()]);
     await accept(auditValue({ eventGroupID: "other" }));
@@ -254,7 +254,7 @@ describe("only events are shown", () => {
 });
 
 describe("a reader that waits", () => {
-  test("gets what is accepted at once", async () => {
+  test("gets an accepted event at once", async () => {
     const { next } = await feed.read(everything);
     const waiting = feed.read({ ...everything, from: next, types: ["audit"], waitMs: 20_000 });
     await accept(flows(1, 1));
@@ -263,13 +263,13 @@ describe("a reader that waits", () => {
     expect(events.map(({ type }) => type)).toEqual(["audit"]);
   });
 
-  test("gets an empty page when the time is over", async () => {
+  test("gets an empty page when its wait ends", async () => {
     const { events, isEnd, next } = await feed.read({ ...everything, waitMs: 20 });
     expect([events, isEnd]).toEqual([[], true]);
     expect((await feed.read({ ...everything, from: next, waitMs: 1 })).next).toBe(next);
   });
 
-  test("shares an answer with others who ask for the same, as long as nothing else has come", async () => {
+  test("shares an answer with identical requests, as long as nothing new has been accepted", async () => {
     const { next } = await feed.read(everything);
     const query = { ...everything, from: next };
     await accept(auditValue());
@@ -294,7 +294,7 @@ describe("a reader that waits", () => {
     expect(await direct).toContain("the program is stopping");
   });
 
-  test("is refused if 48 wait already, which is counted, and keeps nobody from reading or searching", async () => {
+  test("is refused and counted if 48 wait already, which does not affect reading or searching", async () => {
     await accept(auditValue());
     await start();
     const waiting = Array.from({ length: 48 }, () => feed.read({ ...everything, waitMs: 30_000 }).catch(() => "ended"));
@@ -319,8 +319,8 @@ test("at most 64 requests read at once", async () => {
   expect(rejected).toBe(6);
 });
 
-describe("a gap is told", () => {
-  test("before what follows it, if rows are deleted that were not read", async () => {
+describe("a gap is reported", () => {
+  test("before the events that follow it, if unread rows are deleted", async () => {
     await accept(flows(1, 1));
     const { next } = await feed.read(everything);
     await accept(flows(1, 2));
@@ -373,7 +373,7 @@ describe("over HTTP", () => {
     expect(await ask(query)).toEqual({ status: 400, page: { text } as never });
   });
 
-  test("a pattern that would take others for ever takes no time", async () => {
+  test("a pathological pattern is matched quickly", async () => {
     await accept(flowValue({ srcNode: { nodeId: "nONECNTRL", name: "a".repeat(4000) } }));
     await start();
     const began = performance.now();
@@ -382,7 +382,7 @@ describe("over HTTP", () => {
   });
 });
 
-test("a reader yields to others after some milliseconds, however much there is to read", async () => {
+test("a reader yields after some milliseconds, however much there is to read", async () => {
   for (let n = 0; n < 4; n++)
     await accept(...Array.from({ length: 1500 }, (_, at) => auditValue({ eventGroupID: `${n}-${at}` })));
   const reader = new EventReader({ journal: store.journal, settings: store.settings });
@@ -391,7 +391,7 @@ test("a reader yields to others after some milliseconds, however much there is t
   let steps = 1;
   while (!(await reader.advance(page, query, wantedOf(query)))) steps++;
   reader.close();
-  // About ten steps on a usual machine; in one go it would be one.
+  // About ten steps on a usual machine; one if the reader did not yield.
   expect(steps).toBeGreaterThan(1);
   expect(page.place.seq).toBe(store.journal.lastSeq + 1);
 });

@@ -1,4 +1,4 @@
-/** What `/api/v1/instance` shows: every setting without any secret, listeners with certificates, and warnings with what to do. */
+/** What `/api/v1/instance` shows: every setting without secrets, listeners with certificates, and warnings with remedies. */
 import { expect, test } from "bun:test";
 import { createInstance, type Listening } from "../../src/admin/instance.ts";
 import type { Health } from "../../src/admin/status.ts";
@@ -50,7 +50,7 @@ function rowsOf(given: ConfigSources): Readonly<Record<string, { value: string; 
 const also = '[[otlp.also]]\nname = "archive"\nendpoint = "http://192.0.2.7:4318"\n';
 const tailnet = '[[tailnet]]\nname = "acme"\n';
 
-test("shows every setting once, with its value, where it comes from, and what it is for", () => {
+test("shows every setting once, with its value, origin and purpose", () => {
   const toml = `[otlp]\ntimeout = "30s"\n${also}${tailnet}`;
   const given = sources({ toml, set: ["state.retention=7d"], environment: { TS2OTEL_LOG_LEVEL: "debug" } });
   const { settings: rows } = instanceOf(inspectConfig(given)).show();
@@ -91,7 +91,7 @@ test.each(settings.filter(({ kind, item }) => kind === "url" && item === undefin
   },
 );
 
-test("after a reload, shows what applies: what waits for a restart has the value and the origin of before", () => {
+test("shows the values in effect after a reload: a setting that needs a restart keeps its old value and origin", () => {
   const first = sources({ toml: 'log_level = "info"\n[otlp]\ntimeout = "20s"\n', set: [] });
   const started = inspectConfig(first);
   const instance = instanceOf(started);
@@ -124,7 +124,7 @@ test("after a reload, shows what applies: what waits for a restart has the value
   ).not.toContain("is not valid");
 });
 
-test("warns first of what is wrong now, each with what to do, and then of the configuration", () => {
+test("warns about current problems first, each with a remedy, and then about the configuration", () => {
   const started = inspectConfig(
     sources({ set: ["otlp.tls.insecure_skip_verify=true", "otlp.endpoint=https://192.0.2.1"] }),
   );
@@ -175,7 +175,7 @@ test.each([
   ["/state/journal.db was deleted", "if the journal's files were changed, restart it"],
   [":8088 has no TLS certificate from tailscaled yet", "tailscale2otel check --online"],
   ["the program is stopping", "Nothing to do"],
-])("says what to do if %s", (reason, remedy) => {
+])("gives a remedy if %s", (reason, remedy) => {
   const [trouble] = troublesOf({ ...healthy, notReady: [reason] });
   expect(trouble).toEqual({ severity: "error", message: reason, remedy: expect.stringContaining(remedy) });
 });
@@ -189,7 +189,7 @@ test.each([
   ["https://example.com/v1/logs: HTTP 503: HTTP 401 behind it", "see its own log"],
   ["HTTP 400: bad tenant", "Check the tenant"],
   ["the backend rejects all metrics: HTTP 422: HTTP 503 behind it", "Check the tenant"],
-])("says what to do if log export fails with %s", (why, remedy) => {
+])("gives a remedy if log export fails with %s", (why, remedy) => {
   const logs = { kind: "waiting", why, since: now };
   const [trouble] = troublesOf({ ...healthy, export: { ...healthy.export, logs } });
   expect(trouble?.remedy).toContain(remedy);
@@ -199,7 +199,7 @@ test.each([
   expect(further?.remedy).not.toContain("otlp.");
 });
 
-test("shows listeners, and warns of a certificate that ends within two weeks, is missing, or could not be replaced", () => {
+test("shows listeners, and warns about a certificate that expires within two weeks, is missing, or could not be replaced", () => {
   const started = inspectConfig(sources({}));
   const served = (days: number, trouble = "", remedy?: string): Listening["certificate"] => ({
     current: {

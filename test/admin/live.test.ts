@@ -104,7 +104,7 @@ async function openPage() {
   return page;
 }
 
-/** A page that takes nothing, as a browser in a stopped process. */
+/** A page that reads nothing, like a browser whose process is stopped. */
 async function openStuck(): Promise<Socket> {
   const socket = connect(admin.port, "127.0.0.1");
   sockets.push(socket);
@@ -118,7 +118,7 @@ async function openStuck(): Promise<Socket> {
 }
 
 test(
-  "a page is told the state at once, then every second, and everybody gets the same message",
+  "a page gets the state at once, then every second, and all pages get the same message",
   async () => {
     await start();
     const [first, second] = await Promise.all([openPage(), openPage()]);
@@ -136,7 +136,7 @@ test(
 );
 
 test(
-  "nothing is made while nobody is connected, and HEAD connects nobody",
+  "nothing is computed while nobody is connected, and HEAD does not connect",
   async () => {
     await start();
     expect((await fetch(`http://127.0.0.1:${admin.port}/api/v1/live`, { method: "HEAD" })).status).toBe(200);
@@ -156,7 +156,7 @@ test(
 );
 
 test(
-  "new audit and webhook events are sent, those of flow records are not even read",
+  "new audit and webhook events are sent; those of flow records are not even read",
   async () => {
     await start();
     const page = await openPage();
@@ -181,7 +181,7 @@ test(
 );
 
 test(
-  "of 100 pages, those that read get whole messages in order, and those that do not are bounded and then closed",
+  "of 100 pages, those that read get whole messages in order; those that do not skip messages and are then closed",
   async () => {
     await start({ stalledMs: 1500 });
     const readers = await Promise.all(Array.from({ length: 50 }, openPage));
@@ -192,7 +192,7 @@ test(
     let sent = 0;
     const numbersOf = ({ messages }: { readonly messages: readonly Message[] }): number[] =>
       messages.flatMap(({ event, data }) => (event === "sample" ? [(data as { number: number }).number] : []));
-    // Each reader has taken the last message before there is another, so none may miss any.
+    // Each reader has received the last message before the next is sent, so none may miss any.
     while (counted("skipped") < 50 || pages() > 50) {
       sample({ number: ++sent, text });
       await until(() => readers.every((page) => numbersOf(page).at(-1) === sent));
@@ -200,7 +200,7 @@ test(
     expect(counted("closed stalled")).toBe(50);
     const all = Array.from({ length: sent }, (_, number) => number + 1);
     for (const page of readers) expect(numbersOf(page)).toEqual(all);
-    // Their connections end, although they never take what was sent: who writes to one is told so.
+    // Their connections end although they never read, which shows when something is written to them.
     await until(() => {
       for (const socket of stuck) if (!socket.closed) socket.write("x");
       return stuck.every((socket) => socket.closed);
@@ -210,7 +210,7 @@ test(
 );
 
 test(
-  "if the state cannot be read, streams end, and who connects again is told why",
+  "if the state cannot be read, streams end, and a new connection is told why",
   async () => {
     await start();
     const page = await openPage();
@@ -228,7 +228,7 @@ test(
 );
 
 test(
-  "there is no place for one more than the most, until one leaves",
+  "refuses a page over the limit until another leaves",
   async () => {
     await start({ maxPages: 2 });
     await Promise.all([openPage(), openPage()]);
@@ -245,7 +245,7 @@ test(
 );
 
 test(
-  "another token ends every stream, and so does the end of the program, without waiting for those that do not read",
+  "a new token ends every stream, and so does a stop, without waiting for pages that do not read",
   async () => {
     await start();
     const page = await openPage();
@@ -259,7 +259,7 @@ test(
     const beganAt = performance.now();
     await admin.stop(60_000);
     await until(() => last.isEnded);
-    // Far from the minute that requests would have.
+    // Well below the minute that requests would get.
     expect(performance.now() - beganAt).toBeLessThan(30_000);
     expect(live.answer({ request: new Request("http://localhost/"), close() {} }).status).toBe(503);
   },

@@ -1,4 +1,4 @@
-/** Quarantine, dead letters and replays over real sockets and a real journal: who may change them, what is checked, what is bounded. */
+/** Quarantine, dead letters and replays over real sockets and a real journal: access, validation and limits. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
@@ -84,18 +84,18 @@ const ids = async () => (await store.journal.quarantine.page({}, { limit: 1000 }
 const idsOf = async (itemClass: "invalid" | "sample" | "note" | "dead_letter") =>
   (await store.journal.quarantine.page({ class: itemClass }, { limit: 1000 })).map(({ id }) => id);
 
-/** Lines with a text of their own each. */
+/** Lines with distinct texts. */
 const linesOf = (amount: number) =>
   Array.from({ length: amount }, (_, n) => lineOf({ text: JSON.stringify({ event: numberedFlow(n + 1) }) }));
 
-/** Two delivered rows of one record, marked as dead letters. */
+/** Stores two rows of one record each, marked as dead letters. */
 async function deadLetters(): Promise<void> {
   await take(store, [numberedFlow(1)], store.now);
   await take(store, [numberedFlow(2)], store.now);
   await markRows(store, [markOf(1), markOf(2, { why: "too_large" })]);
 }
 
-/** With the id of the first line that is quarantined in a new journal, whose row comes behind that of its batch's tally. */
+/** Valid requests; `2.0` is the id of the first quarantined line in a new journal, whose row follows that of the batch's tally. */
 const changes: [string, object][] = [
   ["/api/v1/quarantine/retry", { ids: ["2.0"] }],
   ["/api/v1/quarantine/purge", { ids: ["2.0"] }],
@@ -104,22 +104,25 @@ const changes: [string, object][] = [
 ];
 
 describe("a request that changes something", () => {
-  test.each(changes)("%s is refused to pages of other origins, and with what a form can send", async (path, body) => {
-    const quarantined = await quarantine(store, "invalid", [lineOf()]);
-    await start();
-    expect((await post(path, body, { origin: "https://evil.example.com" })).status).toBe(403);
-    expect((await post(path, body, { "sec-fetch-site": "cross-site" })).status).toBe(403);
-    expect((await post(path, body, { "content-type": "text/plain" })).status).toBe(415);
-    expect(await ids()).toEqual([...quarantined]);
-    expect(redelivered).toEqual([]);
-  });
+  test.each(changes)(
+    "to %s is refused from other origins, and with the content types of a form",
+    async (path, body) => {
+      const quarantined = await quarantine(store, "invalid", [lineOf()]);
+      await start();
+      expect((await post(path, body, { origin: "https://evil.example.com" })).status).toBe(403);
+      expect((await post(path, body, { "sec-fetch-site": "cross-site" })).status).toBe(403);
+      expect((await post(path, body, { "content-type": "text/plain" })).status).toBe(415);
+      expect(await ids()).toEqual([...quarantined]);
+      expect(redelivered).toEqual([]);
+    },
+  );
 
-  test.each(changes.filter(([path]) => path !== "/api/v1/replay"))("%s refuses GET with 405", async (path) => {
+  test.each(changes.filter(([path]) => path !== "/api/v1/replay"))("to %s with GET gets 405", async (path) => {
     await start();
     expect((await fetch(base + path)).status).toBe(405);
   });
 
-  test.each(changes)("%s requires the token", async (path, body) => {
+  test.each(changes)("to %s requires the token", async (path, body) => {
     const quarantined = await quarantine(store, "invalid", [lineOf()]);
     await start({ token: "admin-token" });
     expect((await post(path, body)).status).toBe(401);
@@ -134,7 +137,7 @@ describe("a request that changes something", () => {
     expect((await post("/api/v1/quarantine/purge", { ids: quarantined }, own)).answer).toMatchObject({ purged: 1 });
   });
 
-  test("is answered with what is wrong with it", async () => {
+  test("gets an answer that says what is wrong with it", async () => {
     await start();
     const many = Array.from({ length: 1001 }, (_, n) => `${n + 1}.0`);
     const cases: [string, unknown, number, string][] = [
@@ -179,7 +182,7 @@ describe("a list", () => {
     expect(Object.keys(first.answer.items[0] ?? {})).not.toContain("texts");
   });
 
-  test("refuses a page that is too large, and ids that are none", async () => {
+  test("refuses a page that is too large, and invalid ids", async () => {
     await start();
     for (const query of ["?limit=1001", "?limit=x", "?beforeId=17", "/item?id=17", "/item"])
       expect([query, (await get<object>(`/api/v1/quarantine${query}`)).status]).toEqual([query, 400]);
@@ -200,7 +203,7 @@ test("a dead letter is shown with its range, the backend's message and its texts
   ]);
 });
 
-test("texts, details and reasons hide what privacy hides", async () => {
+test("privacy applies to texts, details and reasons", async () => {
   const line = lineOf({ detail: "of alice@example.com", text: '{"user":"alice@example.com"}' });
   const [id] = await quarantine(store, "invalid", [line]);
   await start({ privacy: { actions: { ...nothingHidden, emails: "drop" }, salt: "salt" } });
@@ -218,7 +221,7 @@ test("texts, details and reasons hide what privacy hides", async () => {
 });
 
 describe("a retry", () => {
-  test("of a class goes on page by page, and passes items that stay invalid", async () => {
+  test("of a class proceeds page by page, skipping items that stay invalid", async () => {
     for (let n = 1; n <= 120; n++) await take(store, [badFlow(n)], store.now);
     await quarantine(store, "invalid", [lineOf()]);
     await start();
@@ -233,7 +236,7 @@ describe("a retry", () => {
     expect(await idsOf("invalid")).toHaveLength(120);
   });
 
-  test("asked for twice at once accepts a record once", async () => {
+  test("requested twice at once accepts a record once", async () => {
     const quarantined = await quarantine(store, "invalid", [lineOf()]);
     await start();
     const both = await Promise.all([operations.retry({ ids: quarantined }), operations.retry({ ids: quarantined })]);
@@ -244,7 +247,7 @@ describe("a retry", () => {
     expect(store.journal.pendingRecords).toBe(1);
   });
 
-  test("says of samples and notes that they cannot be retried, and keeps them", async () => {
+  test("reports that samples and notes cannot be retried, and keeps them", async () => {
     await quarantine(store, "sample", [lineOf({ type: "unknown", reason: "unclassified" })]);
     await take(store, [numberedFlow(1)], store.now);
     await markRows(store, [markOf(2, { why: "partial" })]);
@@ -256,7 +259,7 @@ describe("a retry", () => {
     expect(await ids()).toEqual(before);
   });
 
-  test("of dead letters queues their records, one retry at a time, and not if nothing can be exported", async () => {
+  test("of dead letters queues their records, one retry at a time, and only if they can be exported", async () => {
     await deadLetters();
     await start();
     const [second = "", first = ""] = await idsOf("dead_letter");
@@ -272,7 +275,7 @@ describe("a retry", () => {
     expect(again.answer["text"]).toContain("a retry has been in progress since");
   });
 
-  test("of dead letters with one reason queues those alone", async () => {
+  test("of dead letters with one reason queues only those", async () => {
     await deadLetters();
     await start();
     const other = await post("/api/v1/quarantine/retry", { class: "dead_letter", reason: "decode_error" });
@@ -284,7 +287,7 @@ describe("a retry", () => {
 });
 
 describe("a purge", () => {
-  test("keeps dead letters unless they are meant", async () => {
+  test("keeps dead letters unless they are named explicitly", async () => {
     await take(store, [numberedFlow(1)], store.now);
     await markRows(store, [markOf(1)]);
     await quarantine(store, "invalid", [lineOf()]);
@@ -300,7 +303,7 @@ describe("a purge", () => {
     expect(await ids()).toEqual([]);
   });
 
-  test("goes page by page", async () => {
+  test("proceeds page by page", async () => {
     await quarantine(store, "invalid", linesOf(600));
     await start();
     const purge = async () => (await post("/api/v1/quarantine/purge", { class: "invalid" })).answer;
@@ -310,7 +313,7 @@ describe("a purge", () => {
   });
 });
 
-/** Two delivered records in one row. */
+/** Stores two delivered records in one row. */
 async function delivered(): Promise<void> {
   await take(store, [numberedFlow(1), numberedFlow(2)], store.now);
   const { journal } = store;
@@ -332,7 +335,7 @@ test("a replay is started once, reported, and cancelled", async () => {
   expect((await post("/api/v1/replay", { since: store.now + 1 })).answer["text"]).toContain("state.retention");
 });
 
-test("a replay that was in progress resumes at a start, and is cancelled if nothing can be exported", async () => {
+test("a replay in progress resumes at a restart, and is cancelled if nothing can be exported", async () => {
   await delivered();
   await start();
   await post("/api/v1/replay", { since: store.now - 1000 });
@@ -352,7 +355,7 @@ describe("with further destinations", () => {
   const rule = (name: string) => ({ name, types: ["flow" as const], isRequired: true });
   const mark = { seq: 1, from: 0, to: 1, why: "rejected" as const, logRecords: 1, message: "no", at: 1 };
 
-  /** A record that was rejected everywhere. */
+  /** Stores a record that every destination rejected. */
   async function rejectedBy(...names: readonly string[]): Promise<void> {
     await store.journal.useDestinations(names.map(rule), () => undefined);
     await take(store, [numberedFlow(1)], store.now);
@@ -361,7 +364,7 @@ describe("with further destinations", () => {
     await start();
   }
 
-  test("a retry of all dead letters queues those of each destination for that destination", async () => {
+  test("a retry of all dead letters queues each for its own destination", async () => {
     await rejectedBy("lake", "pond");
     expect(await operations.retry({ class: "dead_letter" })).toMatchObject({ queued: 3 });
     expect(redelivered.map(([name, redelivery]) => [name, redelivery?.destination, redelivery?.total])).toEqual([
@@ -378,7 +381,7 @@ describe("with further destinations", () => {
     await expect(operations.cancel("retry", "attic")).rejects.toThrow("there are: primary, lake, pond");
   });
 
-  test("a dead letter of one that is not configured any more stays, and says so", async () => {
+  test("a dead letter of a destination that is no longer configured stays, and says so", async () => {
     await rejectedBy("lake");
     await store.journal.useDestinations([], () => undefined);
     const { items } = await operations.list({ class: "dead_letter", destination: "lake", limit: 10 });

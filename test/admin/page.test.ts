@@ -1,4 +1,4 @@
-/** How the live page's files are served: compressed, cached, and with a policy that lets nothing else run. */
+/** How the live page's files are served: compressed, cached, and with a policy that allows nothing else to run. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { gunzipSync } from "node:zlib";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
@@ -24,7 +24,7 @@ async function raw(path: string, headers: Record<string, string>, method = "GET"
   return sendRaw(admin.port, [head(method, path, { connection: "close", ...headers })], { until: "closed" });
 }
 
-test("every file is served without a token, as it is or compressed, as the client asks", async () => {
+test("every file is served without a token, plain or compressed as the client asks", async () => {
   expect(linked).toHaveLength(3);
   for (const { path, type } of pageFiles) {
     for (const encoding of ["gzip", "gzip;q=0, br", "x-gzip;q=0.5", "identity", "*;q=0"]) {
@@ -41,7 +41,7 @@ test("every file is served without a token, as it is or compressed, as the clien
   expect(Number(plain.headers["content-length"])).toBe((originals.get("/page/main.js") as Buffer).length);
 });
 
-test("what the HTML names is kept for ever; the HTML, and files that are asked for by another version, are not", async () => {
+test("files named by the HTML are cached forever; the HTML, and files requested with another version, are not", async () => {
   const cacheOf = async (path: string) => (await fetch(base + path)).headers.get("cache-control");
   for (const address of linked) expect(await cacheOf(address)).toBe("public, max-age=31536000, immutable");
   expect(await cacheOf("/")).toBe("no-cache");
@@ -49,7 +49,7 @@ test("what the HTML names is kept for ever; the HTML, and files that are asked f
   expect(await cacheOf("/page/main.js")).toBe("no-cache");
 });
 
-test("a browser that has a file is told so", async () => {
+test("answers 304 to a browser that has the file", async () => {
   const etag = (await fetch(base)).headers.get("etag") ?? "";
   const answerTo = async (ifNoneMatch: string) => {
     const answer = await fetch(base, { headers: { "if-none-match": ifNoneMatch } });
@@ -61,12 +61,12 @@ test("a browser that has a file is told so", async () => {
   expect(await answerTo('W/"other"')).toEqual([200, true, etag]);
 });
 
-test("HEAD is answered as GET, without the body", async () => {
+test("answers HEAD like GET, without the body", async () => {
   const { status, headers, body } = await raw("/page/main.js", { "accept-encoding": "gzip" }, "HEAD");
   expect([status, body, headers["content-type"]]).toEqual([200, "", "text/javascript; charset=utf-8"]);
 });
 
-test("a program that asks for JSON is told that there is none, as for any unknown path", async () => {
+test("answers 404 to a program that asks for JSON, as for any unknown path", async () => {
   const asked = await fetch(base, { headers: { accept: "application/json" } });
   expect([asked.status, await asked.json()]).toEqual([404, { text: "Not found" }]);
   expect((await fetch(`${base}/page/other.js`)).status).toBe(404);
@@ -74,7 +74,7 @@ test("a program that asks for JSON is told that there is none, as for any unknow
   expect((await fetch(base, { method: "POST" })).status).toBe(405);
 });
 
-test("all files of the page together are small", () => {
+test("the files of the page total less than 120 kB", () => {
   const bytes = pageFiles.map(({ content }) => Buffer.from(content, "base64").length);
   expect(bytes.length).toBe(5);
   expect(bytes.reduce((sum, one) => sum + one, 0)).toBeLessThan(120_000);
@@ -83,7 +83,7 @@ test("all files of the page together are small", () => {
 describe("every answer", () => {
   const paths = ["/", "/page/main.js", "/healthz", "/api/v1/status", "/api/v1/session", "/none"];
 
-  test.each(paths)("%s may be neither framed nor sniffed, nor loaded by other sites", async (path) => {
+  test.each(paths)("for %s forbids framing, sniffing and loading by other sites", async (path) => {
     const { headers } = await fetch(base + path);
     expect(headers.get("x-content-type-options")).toBe("nosniff");
     expect(headers.get("x-frame-options")).toBe("DENY");
@@ -93,11 +93,11 @@ describe("every answer", () => {
     expect(headers.get("access-control-allow-origin")).toBeNull();
   });
 
-  test("with data is kept by nobody", async () => {
+  test("with data forbids caching", async () => {
     expect((await fetch(`${base}/api/v1/session`)).headers.get("cache-control")).toBe("no-store");
   });
 
-  test("of the page runs its own scripts alone, and none that stand in the HTML", async () => {
+  test("of the page allows only its own scripts, and none inline", async () => {
     const { headers } = await fetch(base);
     const policy = headers.get("content-security-policy") ?? "";
     expect(policy).not.toMatch(/unsafe|https?:|\*/);

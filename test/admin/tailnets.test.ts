@@ -1,4 +1,4 @@
-/** What the admin listener answers for several tailnets, and for one that another instance leads. */
+/** The admin listener with several tailnets, and with one that another instance leads. */
 import { afterEach, expect, test } from "bun:test";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
 import type { AdminTailnet } from "../../src/admin/routes.ts";
@@ -15,7 +15,7 @@ async function start(...tailnets: readonly [AdminTailnet, ...AdminTailnet[]]): P
   return `http://127.0.0.1:${admin.port}`;
 }
 
-/** A tailnet that this instance leads, with a number to tell it by. */
+/** A tailnet that this instance leads, identified by its number of entries. */
 function led(name: string, entries: number): AdminTailnet {
   const [tailnet] = adminWith({ name, status: () => ({ entries }) }).tailnets;
   return tailnet;
@@ -26,14 +26,14 @@ async function ask(url: string): Promise<{ readonly status: number; readonly ans
   return { status: response.status, answer: (await response.json()) as Record<string, unknown> };
 }
 
-test("the tailnet that a request names is shown, or else the first one", async () => {
+test("shows the tailnet that a request names, or else the first one", async () => {
   const url = await start(led("one", 1), led("two", 2));
   const tailnets = ["one", "two"];
   expect((await ask(`${url}/api/v1/status`)).answer).toMatchObject({ entries: 1, name: "one", tailnets });
   expect((await ask(`${url}/api/v1/status?tailnet=two`)).answer).toMatchObject({ entries: 2, name: "two", tailnets });
 });
 
-test("an unknown tailnet is answered with 404 and the names that there are", async () => {
+test("answers 404 to an unknown tailnet, with the names that exist", async () => {
   const url = await start(led("one", 1), led("two", 2));
   for (const path of ["status", "events", "live", "quarantine"])
     expect(await ask(`${url}/api/v1/${path}?tailnet=three`)).toEqual({
@@ -47,7 +47,7 @@ test("an unknown tailnet is answered with 404 and the names that there are", asy
   });
 });
 
-test("it is ready while one of several tailnets accepts records, and reasons begin with their names", async () => {
+test("is ready while one of several tailnets accepts records, with each reason prefixed by the tailnet's name", async () => {
   let notReady: readonly string[] = [];
   const [one] = adminWith({ name: "one", health: () => ({ ...led("", 0).health(), notReady }) }).tailnets;
   const [full] = adminWith({
@@ -66,7 +66,7 @@ test("it is ready while one of several tailnets accepts records, and reasons beg
   });
 });
 
-test("what only the leader knows is answered with 503 and where to ask", async () => {
+test("answers 503 with the leader's address to requests that only the leader can answer", async () => {
   const url = await start(followed("", leader));
   const paths = ["live", "overview", "events", "traffic", "traffic/recent", "map", "quarantine", "replay"];
   for (const path of paths)
@@ -76,7 +76,7 @@ test("what only the leader knows is answered with 503 and where to ask", async (
   expect([response.status, await response.json()]).toEqual([503, { text: leader }]);
 });
 
-test("a follower answers healthz, readyz, status and metrics", async () => {
+test("answers healthz, readyz, status and metrics as a follower", async () => {
   const url = await start(followed("", leader));
   for (const path of ["healthz", "readyz", "metrics", "api/v1/status"])
     expect([path, (await fetch(`${url}/${path}`)).status]).toEqual([path, 200]);

@@ -1,4 +1,4 @@
-/** Traffic as the page asks for it, over a real journal, ledger and listener. */
+/** Traffic as the page requests it, with a real journal, ledger and listener. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
 import { Pace } from "../../src/admin/pace.ts";
@@ -57,7 +57,7 @@ const claim = (node: number): JsonObject => ({
 
 let reports = 0;
 
-/** What one node reports of its traffic with another. */
+/** A flow record in which one node reports its traffic with another. */
 function report(from: number, to: number, members: JsonObject): JsonObject {
   const start = new Date(Date.UTC(2026, 10, 2, 9) + ++reports * 1000).toISOString();
   return flowValue({ nodeId: `n${from}CNTRL`, start, srcNode: claim(from), dstNodes: [claim(to)], ...members });
@@ -68,7 +68,7 @@ function bytes(from: number, to: number, txBytes: number, rxBytes: number, port 
 }
 
 describe("by minute of acceptance", () => {
-  test("shows entries and bytes by kind, audit and webhook records, and the minute that is open", async () => {
+  test("shows entries and bytes by kind, audit and webhook records, and the current minute", async () => {
     const first = store.now - (store.now % minute) - 5 * minute;
     const relayed = connection({ src: "100.64.1.2", dst: "127.3.3.40:7", txBytes: 50, rxBytes: 5 });
     const direct = connection({ src: "100.64.1.2", dst: "192.0.2.7:41641", txBytes: 40, rxBytes: 4 });
@@ -86,7 +86,7 @@ describe("by minute of acceptance", () => {
     expect(found.series.physical.entries).toEqual([0, 0]);
   });
 
-  test("of a node: what it sends and receives, whoever reports it", async () => {
+  test("shows what a node sends and receives, whichever node reports it", async () => {
     await take(store, [report(1, 2, { virtualTraffic: [bytes(1, 2, 100, 10)] })], store.now);
     await take(store, [report(3, 1, { virtualTraffic: [bytes(3, 1, 7, 5)] })], store.now);
     await take(store, [report(2, 3, { virtualTraffic: [bytes(2, 3, 1000, 1000)] })], store.now);
@@ -95,7 +95,7 @@ describe("by minute of acceptance", () => {
     expect(isPartial).toBe(false);
   });
 
-  test("refuses what is no range", async () => {
+  test("refuses an invalid range", async () => {
     for (const [query, text] of [
       ["since=yesterday", "since must be a whole number of milliseconds, up to 8640000000000000"],
       ["since=2&until=1", "until is before since"],
@@ -109,7 +109,7 @@ describe("by minute of acceptance", () => {
 });
 
 describe("as a map", () => {
-  test("uses the larger report of two, and says what the named pairs leave out", async () => {
+  test("uses the larger of two reports, and sums up the pairs that are not named", async () => {
     const [virtualTraffic, fromServer] = [[bytes(1, 2, 100, 10)], [bytes(2, 1, 9, 99)]];
     const relayed = [connection({ src: "100.64.1.2", dst: "127.3.3.40:7", txBytes: 50, rxBytes: 5 })];
     await take(store, [report(1, 2, { virtualTraffic, physicalTraffic: relayed })], store.now - 3 * minute);
@@ -132,7 +132,7 @@ describe("as a map", () => {
     expect(others).toEqual({ entries: 0, bytes: 0 });
   });
 
-  test("computes an answer once for all who ask at the same time", async () => {
+  test("computes an answer once for all concurrent requests", async () => {
     await take(store, [report(1, 2, { virtualTraffic: [bytes(1, 2, 100, 10)] })], store.now);
     const range = { since: store.now - minute, until: store.now };
     const answers = await Promise.all([traffic.map({ ...range, limit: 5 }), traffic.map({ ...range, limit: 5 })]);
@@ -141,7 +141,7 @@ describe("as a map", () => {
 });
 
 test(
-  "a minute that is damaged is left out until it is rebuilt in the background",
+  "a damaged minute is left out until it is rebuilt in the background",
   async () => {
     const [first, ...others] = [0, 1, 2, 3, 4, 5].map((n) => store.now + n * minute) as [number, ...number[]];
     for (const at of [first, ...others])
@@ -160,7 +160,7 @@ test(
   timeoutMs,
 );
 
-test("at most 32 different answers are computed at once; those who ask the same share one", async () => {
+test("at most 32 different answers are computed at once; identical requests share one", async () => {
   const asked = Array.from({ length: 32 }, (_, n) => traffic.map({ since: n * minute, limit: 5 }));
   expect(() => traffic.map({ since: 99 * minute, limit: 5 })).toThrow("32 answers are being computed already");
   expect(traffic.map({ since: 0, limit: 5 })).toBe(asked[0] as Promise<TrafficMap>);
@@ -168,7 +168,7 @@ test("at most 32 different answers are computed at once; those who ask the same 
   expect((await traffic.map({ since: 99 * minute, limit: 5 })).since).toBe(99 * minute);
 });
 
-test("samples are what came in between, live and for the page that opens", async () => {
+test("a sample covers the time since the last one, live and for a page that opens later", async () => {
   const seen: TrafficSample[] = [];
   await take(store, [report(1, 2, { virtualTraffic: [bytes(1, 2, 100, 10)] })], store.now);
   traffic.start();
