@@ -1,6 +1,6 @@
 /**
- * What every journal promises, whatever lies behind it. An implementation calls `journalContract` with a factory of places
- * that a journal can be opened in, closed and opened again.
+ * The contract of every journal. An implementation calls `journalContract` with a factory of places in which a journal can be
+ * opened, closed and opened again.
  */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Unavailable } from "../../src/errors.ts";
@@ -37,7 +37,7 @@ export function journalContract(create: () => TestState): void {
   const noCallback = (): void => undefined;
 
   describe("an append accepts", () => {
-    test("what is new, once", async () => {
+    test("new records, once", async () => {
       const journal = await state.open();
       const first = await appendNumbers(journal, [1, 2, 3]);
       const second = await appendNumbers(journal, [1, 2, 3]);
@@ -48,7 +48,7 @@ export function journalContract(create: () => TestState): void {
       expect(journal.keyCount("flow")).toBe(3);
     });
 
-    test("the new records of a part, packed again without the known ones, and says which were dropped", async () => {
+    test("the new records of a part, repacked without the known ones, and reports which were dropped", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [2, 4]);
       const { parts, tally } = await appendNumbers(journal, [1, 2, 3, 4, 5]);
@@ -59,7 +59,7 @@ export function journalContract(create: () => TestState): void {
       expect(await numbersIn(journal)).toEqual([2, 4, 1, 3, 5]);
     });
 
-    test("one of two records that are the same in one part, in two parts and in two batches of one turn", async () => {
+    test("one of two equal records in one part, in two parts and in two batches of one turn", async () => {
       const journal = await state.open();
       const answers = await Promise.all([
         journal.append(appendOf([partOf([1, 1, 2]), partOf([2, 3])]), noCallback),
@@ -69,13 +69,13 @@ export function journalContract(create: () => TestState): void {
       expect(await numbersIn(journal)).toEqual([1, 2, 3, 4]);
     });
 
-    test("records of one key in different classes", async () => {
+    test("records with the same key in different classes", async () => {
       const journal = await state.open();
       const parts = (["flow", "audit", "webhook"] as const).map((type) => partOf([1], { type }));
       expect(acceptedIn(await journal.append(appendOf(parts), noCallback))).toBe(3);
     });
 
-    test("nothing new as a row without records, which keeps the tally", async () => {
+    test("a batch with nothing new as a row without records that keeps the tally", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1]);
       await appendNumbers(journal, [1], { skipped: { unclassified: 4 } });
@@ -84,7 +84,7 @@ export function journalContract(create: () => TestState): void {
       expect(row?.tally?.duplicates).toEqual({ flow: 1 });
     });
 
-    test("known keys as duplicates, even if they have left since", async () => {
+    test("keys known at the time of decoding as duplicates, even if they have expired since", async () => {
       const journal = await state.open();
       const known = [{ type: "flow" as const, keys: keyOf(1), keysAt: state.now }];
       const { tally } = await journal.append(appendOf([], { known }), noCallback);
@@ -93,7 +93,7 @@ export function journalContract(create: () => TestState): void {
   });
 
   describe("an append counts", () => {
-    test("a known record with other counters as a conflict, and the first wins", async () => {
+    test("a known record with other counters as a conflict, and keeps the first", async () => {
       const journal = await state.open();
       await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 7)] })]), noCallback);
       const second = await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 8)] })]), noCallback);
@@ -102,7 +102,7 @@ export function journalContract(create: () => TestState): void {
       expect(third.tally.conflicts).toBeUndefined();
     });
 
-    test("a known window with other entries as a new record and an alarm", async () => {
+    test("a known window with other entries as a new record and a conflict", async () => {
       const journal = await state.open();
       await journal.append(appendOf([partOf([1], { keys: [keyInWindow(9, 1)] })]), noCallback);
       const second = await journal.append(appendOf([partOf([2], { keys: [keyInWindow(9, 2)] })]), noCallback);
@@ -110,7 +110,7 @@ export function journalContract(create: () => TestState): void {
       expect(second.tally.conflicts).toEqual({ counters: 0, entries: 1 });
     });
 
-    test("future, unproven and replaced times of accepted records alone", async () => {
+    test("future, unproven and replaced times of accepted records only", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1]);
       const flags = [partFlags.ahead, partFlags.unproven | partFlags.ahead, partFlags.replacedTime];
@@ -118,7 +118,7 @@ export function journalContract(create: () => TestState): void {
       expect(tally).toMatchObject({ futureTimes: 1, unproven: { flow: 1 }, replacedTimes: 1 });
     });
 
-    test("what a poll repaired, and what the stream brought afterwards", async () => {
+    test("records that a poll repaired, and those that the stream delivered afterwards", async () => {
       const journal = await state.open();
       const repair = await appendNumbers(journal, [1, 2], { source: "poll", repairs: true });
       expect(repair.tally.repaired).toEqual({ flow: 2 });
@@ -140,7 +140,7 @@ export function journalContract(create: () => TestState): void {
       expect(decodeLeftOut(row?.leftOut as Uint8Array).kept).toEqual(Uint32Array.of(keepsAll, 3, 0));
     });
 
-    test("seconds that a poll skipped, with the cursor that it moves", async () => {
+    test("seconds that a poll skipped, and moves its cursor", async () => {
       const journal = await state.open();
       const poll = { type: "flow" as const, readUntil: 1000, unverifiableSeconds: 30 };
       const { tally } = await journal.append(appendOf([], { source: "poll", poll }), noCallback);
@@ -148,7 +148,7 @@ export function journalContract(create: () => TestState): void {
       expect(journal.pollCursor("flow")).toEqual({ type: "flow", readUntil: 1000 });
     });
 
-    test("a webhook event as a duplicate if an audit record has told the same within a second", async () => {
+    test("a webhook event as a duplicate if an audit record has reported the same within a second", async () => {
       const journal = await state.open();
       const fact = (second: number, ms: number): Uint32Array =>
         keyOf(`fact ${second}`, (second * 1000 + ms) % 0x100_0000);
@@ -176,7 +176,7 @@ export function journalContract(create: () => TestState): void {
       expect(journal.lastSeq).toBe(4);
     });
 
-    test("tells of commits in the order of seq, before any sender is answered", async () => {
+    test("reports commits in the order of seq, before any sender is answered", async () => {
       const journal = await state.open();
       const events: string[] = [];
       await Promise.all(
@@ -189,7 +189,7 @@ export function journalContract(create: () => TestState): void {
       expect(events).toEqual(["committed 1", "committed 2", "committed 3", "answered 1", "answered 2", "answered 3"]);
     });
 
-    test("answers all senders though counting one of their batches fails", async () => {
+    test("answers all senders even if counting one of their batches fails", async () => {
       const journal = await state.open();
       const fails = (): void => {
         throw new Error("a bug");
@@ -204,7 +204,7 @@ export function journalContract(create: () => TestState): void {
       expect(acceptedIn(await appendNumbers(journal, [1, 2, 3]))).toBe(1);
     });
 
-    test("refuses what comes after the end, and commits what came before", async () => {
+    test("commits what came before the end, and refuses what comes after", async () => {
       const journal = await state.open();
       const waiting = appendNumbers(journal, [1]);
       await journal.close();
@@ -214,7 +214,7 @@ export function journalContract(create: () => TestState): void {
   });
 
   describe("once it is closed, a journal", () => {
-    test("throws Unavailable or does nothing, and touches no file of the one that is opened next", async () => {
+    test("throws Unavailable or does nothing, and does not touch the files of the next one", async () => {
       const closed = await state.open();
       await appendNumbers(closed, [1, 2]);
       await closed.close();
@@ -256,7 +256,7 @@ export function journalContract(create: () => TestState): void {
   });
 
   describe("a reader", () => {
-    test("gives rows without their texts, in order, so many from a row on", async () => {
+    test("returns rows without their texts in order, up to a limit, from a given row on", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2]);
       await appendNumbers(journal, [1, 2]);
@@ -277,7 +277,7 @@ export function journalContract(create: () => TestState): void {
       reader.close();
     });
 
-    test("gives rows in order, bounded by number and by bytes", async () => {
+    test("returns rows in order, limited by number and by bytes", async () => {
       const journal = await state.open();
       for (const n of [1, 2, 3, 4]) await appendNumbers(journal, [n]);
       const reader = journal.openReader();
@@ -289,7 +289,7 @@ export function journalContract(create: () => TestState): void {
       reader.close();
     });
 
-    test("gives a row as it was appended", async () => {
+    test("returns a row as it was appended", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2], { source: "poll", receivedAt: 12_345, bytes: 7 });
       expect(await rowsIn(journal)).toEqual([
@@ -309,7 +309,7 @@ export function journalContract(create: () => TestState): void {
   });
 
   describe("delivery", () => {
-    test("pends until the cursor has passed", async () => {
+    test("leaves records pending until the cursor has passed them", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3], { receivedAt: 5000 });
       await appendNumbers(journal, [4], { receivedAt: 6000 });
@@ -324,7 +324,7 @@ export function journalContract(create: () => TestState): void {
       expect([journal.pendingRecords, journal.pendingSince]).toEqual([0, undefined]);
     });
 
-    test("goes on after a restart where it stood, with the same sums", async () => {
+    test("continues after a restart from the same position, with the same sums", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await appendNumbers(journal, [4, 5]);
@@ -346,11 +346,11 @@ export function journalContract(create: () => TestState): void {
     });
   });
 
-  describe("a row leaves", () => {
-    /** Rows that are left of five, if that many may not leave yet: by day, all of them wait for the last one. */
+  describe("a row is deleted", () => {
+    /** Numbers left of five if the given ones may not be deleted yet; if rows are deleted by day, all wait for the last one. */
     const leftOfFive = (...waiting: number[]): number[] =>
       state.leavesByDay && waiting.length > 0 ? [1, 2, 3, 4, 5] : waiting;
-    /** How much later than its time a row leaves. */
+    /** How much later than its time a row is deleted. */
     const lateMs = (): number => (state.leavesByDay ? 24 * hourMs : 0);
 
     async function journalOfFive(): Promise<Journal> {
@@ -378,7 +378,7 @@ export function journalContract(create: () => TestState): void {
       expect(await numbersIn(journal)).toEqual([]);
     });
 
-    test("never before it is delivered, nor before it is measured", async () => {
+    test("never before it is both delivered and measured", async () => {
       const journal = await journalOfFive();
       await journal.writeSnapshot({ measuredSeq: 5, blobs: new Map() });
       state.now += 1000 * hourMs;
@@ -403,7 +403,7 @@ export function journalContract(create: () => TestState): void {
       expect(again.pendingRecords).toBe(1);
     });
 
-    test("without its keys, which have an age of their own", async () => {
+    test("without its keys, which expire separately", async () => {
       const journal = await journalOfFive();
       await finishAll(journal);
       state.now += 2 * hourMs;
@@ -429,7 +429,7 @@ export function journalContract(create: () => TestState): void {
       expect(await numbersIn(journal)).toEqual([]);
     });
 
-    test("but not while a replay has not passed it", async () => {
+    test("but not until a replay has passed it", async () => {
       const journal = await journalOfFive();
       await finishAll(journal);
       await journal.beginRedelivery(await journal.planReplay({ since: 0, until: state.now }, 1));
@@ -445,7 +445,7 @@ export function journalContract(create: () => TestState): void {
       expect(await numbersIn(journal)).toEqual([]);
     });
 
-    test("even if it comes from a clock that was a year ahead, and from then on", async () => {
+    test("even if its clock was a year ahead, and so are later rows", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1], { receivedAt: state.now + 8760 * hourMs });
       await appendNumbers(journal, [2], { receivedAt: state.now });
@@ -470,8 +470,8 @@ export function journalContract(create: () => TestState): void {
     });
   });
 
-  describe("a key stays", () => {
-    test("while its type's poll will read its time again", async () => {
+  describe("a key is kept", () => {
+    test("while a poll of its type will read its time again", async () => {
       const journal = await state.open({ pollOverlapMs: hourMs });
       await journal.append(appendOf([partOf([1], { keysAt: state.now })]), noCallback);
       await journal.setPollCursor("flow", { type: "flow", readUntil: Math.floor(state.now / 1000) + 60 });
@@ -483,7 +483,7 @@ export function journalContract(create: () => TestState): void {
       expect(await state.holds(journal, "flow", keyOf(1))).toBe(false);
     });
 
-    test("until the row that brought it again has left too", async () => {
+    test("until the row that repeated it has expired too", async () => {
       const journal = await state.open();
       const part = (keysAt: number) => partOf([1], { keysAt });
       await journal.append(appendOf([part(state.now)]), noCallback);
@@ -496,7 +496,7 @@ export function journalContract(create: () => TestState): void {
       expect(await state.holds(journal, "flow", keyOf(1))).toBe(false);
     });
 
-    test("unless its class has more than it may: the oldest leave, and the horizon moves, over restarts too", async () => {
+    test("unless its class exceeds its limit: the oldest expire, and the horizon moves, which survives restarts", async () => {
       const journal = await state.open({ maxKeys: 1000 });
       for (let batch = 0; batch < 12; batch++) {
         const numbers = Array.from({ length: 100 }, (_, n) => batch * 100 + n);
@@ -521,7 +521,7 @@ export function journalContract(create: () => TestState): void {
       ]);
     });
 
-    test("with thousands of others that came one by one, a second or two apart, and leaves with its own hour", async () => {
+    test("beside thousands of others appended one by one, a second or two apart, and expires in its own hour", async () => {
       const journal = await state.open();
       const keysAt = (n: number): number => state.now + n * 2000;
       for (let n = 0; n < 400; n++)
@@ -541,7 +541,7 @@ export function journalContract(create: () => TestState): void {
       expect(await state.holds(third, "flow", keyOf(400))).toBe(true);
     });
 
-    test("with all that came in the same append, however many they were", async () => {
+    test("with all others of the same append, however many they are", async () => {
       const journal = await state.open();
       for (const [first, count] of [
         [0, 3000],
@@ -555,7 +555,7 @@ export function journalContract(create: () => TestState): void {
       }
     });
 
-    test("over a restart, with its counters and the ways that brought it", async () => {
+    test("over a restart, with its counters and its sources", async () => {
       const journal = await state.open();
       await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 5)] })]), noCallback);
       await journal.close();
@@ -569,7 +569,7 @@ export function journalContract(create: () => TestState): void {
     journal.append(appendOf([partOf([1], { keys: [key] })]), noCallback);
 
   describe("the poll cursor", () => {
-    test("moves with its batch, alone, and survives a restart until it is dropped", async () => {
+    test("moves with its batch or alone, and survives a restart until it is dropped", async () => {
       const journal = await state.open();
       expect(journal.pollCursor("audit")).toBeUndefined();
       const poll = { type: "audit" as const, readUntil: 10, isOurClock: true as const, unverifiableSeconds: 0 };
@@ -588,7 +588,7 @@ export function journalContract(create: () => TestState): void {
   describe("the snapshot", () => {
     const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 
-    test("keeps blobs that are not named, and removes those that are undefined", async () => {
+    test("keeps blobs that are not named, and removes those set to undefined", async () => {
       const journal = await state.open();
       expect(journal.readSnapshot()).toEqual({ measuredSeq: 0, blobs: new Map() });
       await journal.writeSnapshot({
@@ -615,7 +615,7 @@ export function journalContract(create: () => TestState): void {
       ]);
     });
 
-    test("gives way to series that begin anew, with the counters of delivery; what pends still pends", async () => {
+    test("is cleared with the counters of delivery when series begin anew, but pending records stay pending", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await appendNumbers(journal, [4]);
@@ -634,7 +634,7 @@ export function journalContract(create: () => TestState): void {
       check(await state.open());
     });
 
-    test("that gives way tells what pends and is no longer counted, so that the sums hold", async () => {
+    test("leaves sums that hold when series begin anew, by counting pending records as uncounted", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await appendNumbers(journal, [4]);
@@ -657,7 +657,7 @@ export function journalContract(create: () => TestState): void {
       check(await state.open(), 3);
     });
 
-    test("that gives way leaves the sums of delivery at what was delivered since, whoever still counts from before", async () => {
+    test("keeps only what was delivered since series began anew, even if reports still include the time before", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       journal.progress({ cursor: cursorAt(2, 3), marks: [] });
@@ -710,7 +710,7 @@ export function journalContract(create: () => TestState): void {
     const invalid = (journal: Journal, texts: string[], more: object = {}): Promise<Committed> =>
       journal.append(appendOf([], { quarantine: [quarantineOf(texts)], ...more }), noCallback);
 
-    test("keeps a text once, counts it, and does not pend", async () => {
+    test("keeps a text once, counts it, and is not pending", async () => {
       const journal = await state.open();
       const first = await invalid(journal, ["a", "b"]);
       expect(first.tally.quarantined).toEqual([{ type: "flow", reason: "decode_error", records: 2 }]);
@@ -725,7 +725,7 @@ export function journalContract(create: () => TestState): void {
       ]);
     });
 
-    test("lists marks and lines page by page, newest first, by class, reason and time", async () => {
+    test("lists marks and lines in pages, newest first, by class, reason and time", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await invalid(journal, ["a", "b"]);
@@ -773,7 +773,7 @@ export function journalContract(create: () => TestState): void {
       ]);
     });
 
-    test("shows a line's text, and the records that a mark covers", async () => {
+    test("shows a line's text, and the records covered by a mark", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await invalid(journal, ["a", "b"]);
@@ -794,7 +794,7 @@ export function journalContract(create: () => TestState): void {
         expect(await quarantine.read(id)).toBeUndefined();
     });
 
-    test("removes texts and marks, in any order; the other texts keep their ids", async () => {
+    test("removes texts and marks in any order, and the remaining texts keep their ids", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1]);
       await invalid(journal, ["a", "b", "c", "d", "e"]);
@@ -816,7 +816,7 @@ export function journalContract(create: () => TestState): void {
       expect((await rowsIn(again)).map(({ seq }) => seq)).toEqual([1, 2]);
     });
 
-    test("leaves neither with its row nor by age while texts of it are there", async () => {
+    test("keeps a row at any age while it has texts", async () => {
       const journal = await state.open();
       await invalid(journal, ["a"]);
       await finishAll(journal);
@@ -825,7 +825,7 @@ export function journalContract(create: () => TestState): void {
       expect((await journal.quarantine.read("2.0"))?.texts).toEqual(["a"]);
     });
 
-    test("clears the line of a retry with its commit, and refuses the retry if it is gone", async () => {
+    test("clears the retried line in the same commit, and refuses the retry if the line is gone", async () => {
       const journal = await state.open();
       await invalid(journal, ["a", "b"]);
       const retries = { seq: 2, line: 0, reason: "decode_error" };
@@ -845,7 +845,7 @@ export function journalContract(create: () => TestState): void {
   });
 
   describe("marks", () => {
-    test("are read by a reader, oldest first, by what they share", async () => {
+    test("are read by a reader, oldest first, by any filter", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await journal.append(appendOf([partOf([4], { type: "audit" })]), noCallback);
@@ -880,7 +880,7 @@ export function journalContract(create: () => TestState): void {
   });
 
   describe("a redelivery", () => {
-    test("replays delivered rows of a range, and shows how it goes over a restart", async () => {
+    test("replays delivered rows of a range, and keeps its progress over a restart", async () => {
       const journal = await state.open();
       for (const n of [1, 2, 3, 4]) await appendNumbers(journal, [n, n + 10], { receivedAt: n * 1000 });
       journal.progress({ cursor: cursorAt(4, 6), marks: [] });
@@ -900,7 +900,7 @@ export function journalContract(create: () => TestState): void {
       expect(await again.cancelRedelivery("replay")).toBe(false);
     });
 
-    test("plans a retry from the row of the first dead letter, whatever the ids of dead letters are", async () => {
+    test("plans a retry from the row of the first dead letter, whatever the ids of dead letters", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       const first = [1, 2, 3].map((to) => markOn(1, { from: to - 1, to }));
@@ -909,7 +909,7 @@ export function journalContract(create: () => TestState): void {
       expect(await journal.planRetry({ ids: ["m3"] }, 1)).toMatchObject({ untilSeq: 4, total: 1, cursor: { seq: 1 } });
     });
 
-    test("retries dead letters: those that were taken leave, the others stay", async () => {
+    test("retries dead letters: those accepted are removed, the others stay", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       journal.progress({
@@ -928,7 +928,7 @@ export function journalContract(create: () => TestState): void {
     });
   });
 
-  test("a retry begins at the row of its first mark, whatever the numbers of marks are", async () => {
+  test("a retry begins at the row of its first mark, whatever the numbers of marks", async () => {
     const journal = await state.open();
     for (const numbers of [[1, 2, 3], [4]]) await appendNumbers(journal, numbers);
     journal.progress({
@@ -961,7 +961,7 @@ export function journalContract(create: () => TestState): void {
       }
     }
 
-    test("that is full refuses appends and says why, until rows are delivered and measured", async () => {
+    test("is refused when full, with the reason, until rows are delivered and measured", async () => {
       const journal = await state.open({ maxBytes: 32 * mebibyte });
       expect(journal.space.refusal).toBeUndefined();
       const next = await fill(journal, 0);
@@ -979,7 +979,7 @@ export function journalContract(create: () => TestState): void {
       expect(acceptedIn(await appendNumbers(journal, [next]))).toBe(1);
     });
 
-    test("goes to dead letters up to a quarter: the oldest leave, which is counted and said once", async () => {
+    test("is used by dead letters up to a quarter: the oldest are evicted, counted and logged once", async () => {
       const journal = await state.open({ maxBytes: 32 * mebibyte });
       let next = 0;
       for (let round = 0; round < 4; round++) {
@@ -1002,9 +1002,9 @@ export function journalContract(create: () => TestState): void {
       expect(state.log.filter((line) => line.includes("dead letters take a quarter"))).toHaveLength(1);
     });
 
-    test("goes to quarantined texts up to 64 MiB: the oldest leave", async () => {
+    test("is used by quarantined texts up to 64 MiB: the oldest are evicted", async () => {
       const journal = await state.open();
-      /** Eight at a time: a transaction each takes longer than the rest of it. */
+      /** Eight at a time, because a transaction for each would take longer than everything else. */
       for (let n = 0; n < 9; n++) {
         const quarantine = Array.from({ length: 8 }, () => quarantineOf([noise(mebibyte)]));
         await journal.append(appendOf([], { quarantine }), noCallback);

@@ -1,4 +1,4 @@
-/** A process that appends numbered records until it is killed, and writes the numbers of each answered batch to its output. */
+/** A process that appends numbered records until it is killed, and prints the numbers of each answered batch. */
 import { writeSync } from "node:fs";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";

@@ -1,4 +1,4 @@
-/** A process that is killed at any moment: what it had answered is there, once, and what it had not is there whole or not at all. */
+/** Tests a process killed at any moment: everything answered is stored once, and anything else is stored whole or not at all. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { createRandom } from "../../src/demo/random.ts";
@@ -11,7 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => state.remove());
 
-/** Runs the process, and kills it once it has answered so many records. Its answers. */
+/** Runs the process, kills it once it has answered that many records, and returns its answers. */
 function answersUntilKilled(first: number, wanted: number): Promise<number[]> {
   const entry = new URL("crash-entry.ts", import.meta.url).pathname;
   const child = spawn(process.execPath, [entry, state.path, String(first)], { stdio: ["ignore", "pipe", "inherit"] });
@@ -25,7 +25,7 @@ function answersUntilKilled(first: number, wanted: number): Promise<number[]> {
   });
 }
 
-test("nothing that was answered is lost, and nothing is there twice, through ten kills", async () => {
+test("ten kills lose nothing that was answered, and store nothing twice", async () => {
   const random = createRandom(3);
   const answered: number[] = [];
   let lost = 0;

@@ -1,4 +1,4 @@
-/** A damaged database: it always starts, what is there is what was written, and what is lost is counted. */
+/** Tests damaged databases: the journal always starts, returns only what was written, and counts what is lost. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   copyFileSync,
@@ -84,7 +84,7 @@ function overwrite(offset: number, bytes: Uint8Array): void {
 const asideIn = (): string[] => readdirSync(state.path).filter((name) => name.startsWith("damaged-"));
 
 describe("one damaged value", () => {
-  test("of a row loses that row alone: it is read as damaged", async () => {
+  test("of a row loses only that row, which is read as damaged", async () => {
     (await filled()).close();
     edit("UPDATE batch SET records = 3 WHERE seq = 40; UPDATE batch SET body = zeroblob(LENGTH(body)) WHERE seq = 41");
     const journal = state.open();
@@ -96,7 +96,7 @@ describe("one damaged value", () => {
     expect(asideIn()).toEqual([]);
   });
 
-  test("of the snapshot makes all series begin anew, whichever it is", async () => {
+  test("of the snapshot makes all series begin anew, whichever value it is", async () => {
     for (const sql of [
       () => "UPDATE state SET value = x'02' WHERE name = 'ledger/a'",
       () =>
@@ -117,7 +117,7 @@ describe("one damaged value", () => {
     }
   });
 
-  test("of the keys moves the horizon to the start that found it", async () => {
+  test("of the keys moves the horizon to the start that detected it", async () => {
     const first = await filled();
     await first.append(appendOf([partOf([900], { keysAt: state.now + 3_600_000 })]), () => undefined);
     first.close();
@@ -127,7 +127,7 @@ describe("one damaged value", () => {
     expect([journal.knows("flow", keyOf(3), 0), journal.knows("flow", keyOf(900), 0)]).toEqual([false, true]);
   });
 
-  test("of the cursor sets the database aside: what is left is delivered again", async () => {
+  test("of the cursor sets the database aside, and the remaining rows are delivered again", async () => {
     (await filled()).close();
     edit("UPDATE state SET value = x'7b7d' WHERE name = 'cursor'");
     const journal = state.open();
@@ -136,7 +136,7 @@ describe("one damaged value", () => {
     expect(journal.pollCursor("flow")).toEqual({ type: "flow", readUntil: 99 });
   });
 
-  test("before anything was delivered leaves the counters as they are, and delivery begins with the first row", async () => {
+  test("before anything was delivered keeps the counters, and delivery begins with the first row", async () => {
     const journal = state.open();
     for (let n = 1; n <= 3; n++) await journal.append(appendOf([partOf([n])]), () => undefined);
     journal.writeSnapshot({ measuredSeq: 2, blobs: new Map([["a", Uint8Array.of(1)]]) });
@@ -151,7 +151,7 @@ describe("one damaged value", () => {
     expect(state.log.join()).toContain('"delivery_position":"kept","counters":"kept"');
   });
 
-  test("that is a seq of 2^62 does not end the start", async () => {
+  test("that is a seq of 2^62 does not prevent the start", async () => {
     (await filled()).close();
     edit(
       "INSERT INTO batch SELECT 4611686018427387904, accepted_at, source, tailnet, type, records, length, crc, tally, left_out, body FROM batch WHERE seq = 50",
@@ -165,7 +165,7 @@ describe("one damaged value", () => {
 });
 
 describe("a damaged file", () => {
-  test("gives back state, keys, undelivered rows, marks with their rows, and quarantine", async () => {
+  test("loses no state, keys, undelivered rows, marks with their rows, or quarantine", async () => {
     const journal = await filled();
     const { identity, lastSeq } = journal;
     journal.damaged("a test says so");
@@ -185,7 +185,7 @@ describe("a damaged file", () => {
     expect(state.log.join()).toContain("the journal was damaged: its files were moved to the directory below");
   });
 
-  test("whose header, first page or whole content is gone starts all the same", async () => {
+  test("whose header, first page or entire content is gone still starts", async () => {
     const damages: (() => void)[] = [
       () => overwrite(0, new Uint8Array(16)),
       () => overwrite(0, new Uint8Array(4096)),
@@ -208,7 +208,7 @@ describe("a damaged file", () => {
     }
   });
 
-  test("with bytes flipped anywhere starts, holds nothing that was not written, and counts what is lost", async () => {
+  test("with bytes flipped anywhere starts, returns nothing that was not written, and counts what is lost", async () => {
     const journal = await filled();
     journal.close();
     const sound = readFileSync(path);
@@ -269,7 +269,7 @@ describe("a damaged file", () => {
     }
   });
 
-  test("found while it is used stops the journal, once; what can be read is saved at once, and the next start uses it", async () => {
+  test("detected in use stops the journal once, and everything readable is saved for the next start", async () => {
     const journal = await filled();
     journal.damaged("a reader found page 7 malformed");
     journal.damaged("and again");
@@ -281,7 +281,7 @@ describe("a damaged file", () => {
     expect(asideIn()).toHaveLength(1);
   });
 
-  test("found while it is used, of which no copy can be written, says so and what to do; nothing is lost by that", async () => {
+  test("detected in use is reported with the remedy if no copy can be written, and nothing is lost", async () => {
     const journal = await filled();
     mkdirSync(join(state.path, "rescued.db.part"));
     journal.damaged("a reader found page 7 malformed");
@@ -293,7 +293,7 @@ describe("a damaged file", () => {
     expect(state.open().pendingRecords).toBe(80);
   });
 
-  test("settles the difference between what was counted and what is there as lost", async () => {
+  test("settles the difference between what was counted and what is left as lost", async () => {
     (await filled()).close();
     edit("DELETE FROM batch WHERE seq IN (50, 51, 52); PRAGMA user_version = 4");
     const journal = state.open();
@@ -309,7 +309,7 @@ describe("a further destination", () => {
   const rule = { name: "lake", types: ["flow"], isRequired: true } as const;
   const noMove = (): void => undefined;
 
-  test("keeps its position and what pends for it", async () => {
+  test("keeps its position and its pending records", async () => {
     const journal = state.open();
     journal.useDestinations([rule], noMove);
     await appendNumbers(journal, [1, 2]);
@@ -327,7 +327,7 @@ describe("a further destination", () => {
     expect(again.loss.rows).toBe(0);
   });
 
-  test("whose position cannot be read is delivered everything that is here", async () => {
+  test("whose position cannot be read gets everything that is left", async () => {
     const journal = state.open();
     journal.useDestinations([rule], noMove);
     await appendNumbers(journal, [1, 2]);
@@ -342,7 +342,7 @@ describe("a further destination", () => {
 
 const withoutMinutes = "DROP TABLE minute; DROP TABLE minute_detail; DELETE FROM state WHERE name = 'minutes'";
 
-test("a database of version 2 is upgraded: its minutes are to be made of all measured rows", async () => {
+test("a database of version 2 is upgraded: its minutes are to be rebuilt from all measured rows", async () => {
   const journal = state.open();
   await appendNumbers(journal, [1, 2]);
   await finishAll(journal);
@@ -357,7 +357,7 @@ test("a database of version 2 is upgraded: its minutes are to be made of all mea
 });
 
 test.each(["DROP TABLE minute", "DELETE FROM minute"])(
-  "minutes that are gone are to be made again of all measured rows: %s",
+  "lost minutes are to be rebuilt from all measured rows: %s",
   async (loss) => {
     const minutes = { changed: [{ at: 60_000, totals: Uint8Array.of(1), detail: Uint8Array.of(2) }], gap: undefined };
     const before = await filled();
@@ -387,7 +387,7 @@ test("a database of version 1 is upgraded, with its marks", async () => {
 });
 
 describe("a database of another kind", () => {
-  test("of the first form is refused in one line that names the directory", async () => {
+  test("of the original format is refused in one line that names the directory", async () => {
     mkdirSync(state.path, { mode: 0o700 });
     edit(
       "CREATE TABLE meta (name TEXT PRIMARY KEY); CREATE TABLE journal (seq INTEGER PRIMARY KEY); PRAGMA user_version = 1",
@@ -405,7 +405,7 @@ describe("a database of another kind", () => {
     expect(asideIn()).toEqual([]);
   });
 
-  test("whose version alone is damaged is salvaged", async () => {
+  test("is salvaged if only its version is damaged", async () => {
     (await filled()).close();
     edit("PRAGMA user_version = 4");
     expect(state.open().pendingRecords).toBe(80);
@@ -413,7 +413,7 @@ describe("a database of another kind", () => {
   });
 });
 
-test("pages of delivered rows are not read at a start: damage in one is found by its reader", async () => {
+test("pages of delivered rows are not read at a start: damage in one is detected by its reader", async () => {
   const filling = state.open();
   for (let n = 1; n <= 200; n++) {
     const noise = crypto.getRandomValues(new Uint8Array(1000)).toHex();
@@ -429,7 +429,7 @@ test("pages of delivered rows are not read at a start: damage in one is found by
     rootpage: number;
   };
   roots.close();
-  /** Of the root, an inner page of the tree: its cells begin with the numbers of the pages below. */
+  /** Offset of the root, an inner page: its cells begin with the numbers of the pages below. */
   const root = (rootpage - 1) * pageBytes;
   expect(file[root]).toBe(5);
   const cell = root + file.readUInt16BE(root + 12 + 2 * 10);
@@ -459,7 +459,7 @@ test("series begin anew completely or not at all", async () => {
   expect([again.readSnapshot(), again.identity, again.cursor]).toEqual(before);
 });
 
-test("a statement that cannot read the state says so and commits nothing", async () => {
+test("a statement that cannot read the state is refused and commits nothing", async () => {
   const journal = await filled();
   const fails = appendOf([partOf([300])], { retries: { seq: 1, line: 0, reason: "x" } });
   expect(journal.append(fails, () => undefined)).rejects.toBeInstanceOf(Unavailable);

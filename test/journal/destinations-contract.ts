@@ -1,4 +1,4 @@
-/** What every journal promises about further destinations. Called like `journalContract`. */
+/** The contract of every journal about further destinations. Called like `journalContract`. */
 import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { DestinationRule, Journal, LogCursor, NewMark } from "../../src/journal/index.ts";
@@ -61,7 +61,7 @@ export function destinationsContract(create: () => TestState): void {
   const seqsIn = async (journal: Journal): Promise<readonly number[]> => (await rowsIn(journal)).map(({ seq }) => seq);
 
   describe("a further destination", () => {
-    test("begins behind the last row, and counts the records of its types from there on", async () => {
+    test("begins after the last row, and counts the records of its types from there on", async () => {
       const journal = await state.open();
       await append(journal, "audit", 3);
       await journal.useDestinations([rule("lake"), rule("audits", { types: ["audit"] })], noMove);
@@ -73,7 +73,7 @@ export function destinationsContract(create: () => TestState): void {
       expect(journal.pendingRecords).toBe(10);
     });
 
-    test("keeps its position and its account over a restart, apart from all others", async () => {
+    test("keeps its position and its account over a restart, separate from all others", async () => {
       const journal = await state.open();
       const rules = [rule("lake"), rule("audits", { types: ["audit"] })];
       await journal.useDestinations(rules, noMove);
@@ -94,7 +94,7 @@ export function destinationsContract(create: () => TestState): void {
       expect(["lake", "audits"].map((name) => accountOf(again, name))).toEqual(before);
     });
 
-    test("holds the rows that it has not got, and no others", async () => {
+    test("retains exactly the rows that it has not received", async () => {
       const journal = await state.open({ retentionMs: 0 });
       await journal.useDestinations([rule("lake")], noMove);
       for (let n = 0; n < 4; n++) await append(journal, "flow", 1);
@@ -111,7 +111,7 @@ export function destinationsContract(create: () => TestState): void {
       expect(await seqsIn(journal)).toEqual([]);
     });
 
-    test("that is removed is told as it was, and holds nothing any more; one that comes back is new", async () => {
+    test("that is removed is returned with its account and retains nothing; if it comes back, it is new", async () => {
       const journal = await state.open({ retentionMs: 0 });
       await journal.useDestinations([rule("lake"), rule("other")], noMove);
       await append(journal, "flow", 3);
@@ -128,7 +128,7 @@ export function destinationsContract(create: () => TestState): void {
       expect(await seqsIn(journal)).toEqual([]);
     });
 
-    test("of the last run holds its rows even before it is named again", async () => {
+    test("of the last run retains its rows even before it is configured again", async () => {
       const journal = await state.open({ retentionMs: 0 });
       await journal.useDestinations([rule("lake")], noMove);
       await append(journal, "flow", 3);
@@ -141,7 +141,7 @@ export function destinationsContract(create: () => TestState): void {
       expect(await seqsIn(again)).toHaveLength(1);
     });
 
-    test("with other types counts what is before its position anew", async () => {
+    test("with changed types recounts what is before its position", async () => {
       const journal = await state.open();
       await journal.useDestinations([rule("lake", { types: ["audit"] })], noMove);
       await append(journal, "audit", 2);
@@ -157,7 +157,7 @@ export function destinationsContract(create: () => TestState): void {
       expect(accountOf(journal, "lake")).toMatchObject({ accepted: 10, pending: 7 });
     });
 
-    test("begins its counts anew with the series; what pends still pends, whoever still counts from before", async () => {
+    test("begins its counts anew with the series, but pending records stay pending, even if reports still count from before", async () => {
       const journal = await state.open();
       await journal.useDestinations([rule("lake")], noMove);
       await append(journal, "flow", 4);
@@ -170,7 +170,7 @@ export function destinationsContract(create: () => TestState): void {
       expect(accountOf(journal, "lake")).toMatchObject({ delivered: 6, pending: 0, accepted: 6 });
     });
 
-    test("has dead letters, a replay and a retry of its own", async () => {
+    test("has its own dead letters, replay and retry", async () => {
       const journal = await state.open();
       await journal.useDestinations([rule("lake", { types: ["flow"] })], noMove);
       await append(journal, "audit", 2);
@@ -208,7 +208,7 @@ export function destinationsContract(create: () => TestState): void {
   });
 
   describe("a journal that a further destination fills", () => {
-    /** Fills it with what the primary destination has at once. Returns whether an append was refused within so many rows. */
+    /** Appends rows that the primary destination gets at once. Returns true if an append was refused within that many rows. */
     async function isFull(journal: Journal, rows: number): Promise<boolean> {
       for (let row = 0; row < rows; row++) {
         const isRefused = await append(journal, "flow", 1, 400_000).then(
@@ -225,7 +225,7 @@ export function destinationsContract(create: () => TestState): void {
       return false;
     }
 
-    test("refuses appends as long as that is required", async () => {
+    test("refuses appends if that destination is required", async () => {
       const journal = await state.open({ maxBytes: 32 * mebibyte });
       await journal.useDestinations([rule("lake")], noMove);
       expect(await isFull(journal, 200)).toBe(true);
@@ -236,7 +236,7 @@ export function destinationsContract(create: () => TestState): void {
       expect(journal.space.refusal).toBeUndefined();
     });
 
-    test("gives up the oldest records of one that is not, and tells its new position", async () => {
+    test("evicts the oldest records of one that is not required, and reports its new position", async () => {
       const moved: LogCursor[] = [];
       const journal = await state.open({ maxBytes: 32 * mebibyte });
       await journal.useDestinations([rule("lake", { isRequired: false }), rule("other")], (name, cursor) => {

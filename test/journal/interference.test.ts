@@ -1,4 +1,4 @@
-/** Somebody deletes, cuts or replaces the files of a running journal, or writes to them: what was answered is not lost. */
+/** Tests deleting, truncating, replacing or writing to the files of a running journal: nothing that was answered is lost. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   copyFileSync,
@@ -92,7 +92,7 @@ const faults: readonly (readonly [name: string, act: () => void, why: string])[]
 
 describe("if", () => {
   for (const [name, act, why] of faults) {
-    test(`${name}, nothing more is accepted, and the next start has all that was`, async () => {
+    test(`${name}, nothing more is accepted, and the next start has everything`, async () => {
       const journal = await filled();
       act();
       await expectStopped(journal, why);
@@ -100,11 +100,11 @@ describe("if", () => {
       await expectAllThere();
     });
 
-    test(`${name} and the process is killed after it has noticed, the next start has all that was`, async () => {
+    test(`${name} and the process is killed after detecting it, the next start has everything`, async () => {
       const journal = await filled();
       act();
       await expectStopped(journal, why);
-      /** Its files as a kill leaves them: not closed. */
+      /** Its files as a kill leaves them, not closed. */
       const copy = `${state.path}-killed`;
       renameSync(state.path, copy);
       journal.close();
@@ -124,7 +124,7 @@ describe("if", () => {
     expect(line).toContain(`"remedy":"put the files back in ${state.path}`);
   });
 
-  test("the write-ahead log is deleted, the log says what was saved and where, in fields of its own", async () => {
+  test("the write-ahead log is deleted, the log says what was saved and where, in separate fields", async () => {
     const journal = await filled();
     rmSync(log);
     await expectStopped(journal, "-wal is gone");
@@ -133,7 +133,7 @@ describe("if", () => {
     expect(line).toContain(`"rows":${numbers.length}`);
   });
 
-  test("a link takes the database's place, nothing more is accepted, and all is there once the file is back", async () => {
+  test("a link replaces the database, nothing more is accepted, and nothing is missing once the file is back", async () => {
     const journal = await filled();
     renameSync(database, `${database}.moved`);
     symlinkSync(`${database}.moved`, database);
@@ -157,7 +157,7 @@ describe("if", () => {
     await expectAllThere();
   });
 
-  test("the write-ahead log is cut, what cannot be read any more is counted as lost, and the rest is there", async () => {
+  test("the write-ahead log is truncated, what can no longer be read is counted as lost, and the rest is kept", async () => {
     const journal = await filled();
     truncateSync(log, Math.floor(statSync(log).size / 2));
     await expectStopped(journal, "-wal has been truncated");
@@ -169,7 +169,7 @@ describe("if", () => {
     expect(acceptedIn(await appendNumbers(again, [2000]))).toBe(1);
   });
 
-  test("the database is cut, the next start has all that was", async () => {
+  test("the database is truncated, the next start has everything", async () => {
     const journal = await filled();
     journal.close();
     const second = state.open();
@@ -195,7 +195,7 @@ describe("if", () => {
 });
 
 describe("if the process was killed, and before the next start", () => {
-  /** Leaves the files as a kill does: not closed. The first 20 rows are in the database itself, whose copy has only them. */
+  /** Leaves the files as a kill does, not closed. Only the first 20 rows are in the database itself and its copy. */
   async function killed(): Promise<void> {
     const journal = state.open();
     for (const n of numbers.slice(0, 20)) await appendNumbers(journal, [n]);
@@ -228,7 +228,7 @@ describe("if the process was killed, and before the next start", () => {
     ],
   ];
   for (const [name, act] of losses) {
-    test(`${name}, the start says how many rows are lost, and their numbers are not used again`, async () => {
+    test(`${name}, the start reports how many rows are lost, and their numbers are not used again`, async () => {
       await killed();
       act();
       const journal = state.open();
@@ -246,13 +246,13 @@ describe("if the process was killed, and before the next start", () => {
     });
   }
 
-  test("nothing is changed, all is there and nothing is said to be lost", async () => {
+  test("nothing changes, everything is kept and nothing is reported lost", async () => {
     await killed();
     await expectAllThere();
     expect(errors()).toEqual([]);
   });
 
-  test("what tells of the last row is missing or unreadable, all is there and nothing is said to be lost", async () => {
+  test("the note of the last row is missing or unreadable, everything is kept and nothing is reported lost", async () => {
     await killed();
     const lastRow = join(state.path, "last-row");
     for (const act of [() => rmSync(lastRow), () => writeFileSync(lastRow, "0000000000000099 00000000\n")]) {
@@ -265,7 +265,7 @@ describe("if the process was killed, and before the next start", () => {
   });
 });
 
-test("files that cannot be looked at for a while: appends are refused until they can", async () => {
+test("appends are refused while the files cannot be checked", async () => {
   const journal = state.open();
   await appendNumbers(journal, [1]);
   const elsewhere = `${state.path}.elsewhere`;

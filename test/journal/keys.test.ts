@@ -1,4 +1,4 @@
-/** The table of seen keys: nothing is lost, whatever the keys share. */
+/** Tests the table of seen keys: nothing is lost, whatever the keys have in common. */
 import { describe, expect, test } from "bun:test";
 import { createRandom } from "../../src/demo/random.ts";
 import { keyBits, KeyTable } from "../../src/journal/keys.ts";
@@ -16,7 +16,7 @@ function randomKeys(count: number): Uint32Array {
 }
 
 describe("a table of keys", () => {
-  test("does what a map does, through 200,000 random changes", () => {
+  test("behaves as a map does, through 200,000 random changes", () => {
     const random = createRandom(11);
     const table = new KeyTable();
     const held = new Map<number, { bits: number; counters: number }>();
@@ -65,7 +65,7 @@ describe("a table of keys", () => {
     expect(table.byteLength / count).toBeLessThan(25);
   });
 
-  test("takes at most 25 bytes per key, also if the room was reserved at once", () => {
+  test("takes at most 25 bytes per key, even if the room was reserved at once", () => {
     const count = 400_000;
     const keys = randomKeys(count);
     const [grown, reserved] = [new KeyTable(), new KeyTable()];
@@ -80,7 +80,7 @@ describe("a table of keys", () => {
     }
   });
 
-  test("takes back what a transaction added, newest first", () => {
+  test("undoes what a transaction added, newest first", () => {
     const table = new KeyTable();
     const key = stream(keyOf(1, 5));
     const poll = keyOf(1, 5).with(3, ((5 << 8) | keyBits.poll) >>> 0);
@@ -92,7 +92,7 @@ describe("a table of keys", () => {
     expect(table.size).toBe(0);
   });
 
-  test("tells other entries of a known window, as long as one of its keys is held", () => {
+  test("detects other entries of a known window, as long as one of its keys is held", () => {
     const table = new KeyTable("with windows");
     table.add(stream(keyInWindow(0xffff_fff1, 1)), 0);
     expect(table.holdsWindow(keyInWindow(0xffff_fff1, 2), 0)).toBe(true);
@@ -101,7 +101,7 @@ describe("a table of keys", () => {
     expect(table.holdsWindow(keyInWindow(0xffff_fff1, 2), 0)).toBe(false);
   });
 
-  test("gives back the sub-tables that it outgrows", async () => {
+  test("frees the sub-tables that it outgrows", async () => {
     const table = new KeyTable();
     table.reserve(100_000);
     const outgrown = table.byteLength;
@@ -110,7 +110,7 @@ describe("a table of keys", () => {
     expect(table.byteLength).toBeGreaterThan(outgrown);
   });
 
-  test("does not grow while as many keys leave as come", () => {
+  test("does not grow while as many keys are removed as added", () => {
     const [count, rounds] = [20_000, 10];
     const table = new KeyTable();
     const keys = randomKeys(count * rounds);
@@ -119,7 +119,7 @@ describe("a table of keys", () => {
       if (key >= count) table.remove(keys, (key - count) * 4);
     }
     expect(table.size).toBe(count);
-    // Sub-tables differ in how many keys they had at most.
+    // Sub-tables differ in the most keys they have had.
     expect(table.byteLength / count).toBeLessThan(40);
   });
 });

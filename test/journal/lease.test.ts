@@ -1,4 +1,4 @@
-/** Of the instances that share a database, one leads: it is followed at once after a stop, and after its lease once it is silent. */
+/** Tests the lease by which one of several instances leads: the next one follows at once after a stop, or when it expires. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { Database } from "../../src/journal/postgres/connection.ts";
 import { Heads } from "../../src/journal/postgres/head.ts";
@@ -56,7 +56,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
     return joined;
   }
 
-  /** What a leader writes first, in a transaction of its own. */
+  /** A leader's first statement, in a transaction of its own. */
   async function write(fence: number): Promise<void> {
     const connection = database.connect(5000);
     try {
@@ -86,7 +86,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
   );
 
   test(
-    "refuse what a leader writes that another one has followed, and tell it",
+    "refuse the writes of a leader that was replaced, and notify it",
     async () => {
       const one = await join("one", 1000);
       const lease = await one.lead(forever);
@@ -100,7 +100,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
   );
 
   test(
-    "stop waiting for the lease when they are told to",
+    "stop waiting for the lease when told to",
     async () => {
       const [one, two] = [await join("one", 60_000), await join("two", 60_000)];
       await one.lead(forever);
@@ -117,7 +117,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
   );
 
   test(
-    "lead no longer than the lease if the database is away",
+    "lead no longer than the lease if the database is down",
     async () => {
       const one = await join("one", 1000);
       const lease = await one.lead(forever);
@@ -128,7 +128,7 @@ describe.skipIf(!canHavePostgres)("instances that share a database", () => {
     timeoutMs,
   );
 
-  test("a lease from before the database's clock was set back keeps nobody from leading, nor such a member its row", async () => {
+  test("lead despite a lease from before the database's clock was set back, and drop members from then", async () => {
     const one = await join("one", 30_000);
     await cluster.query(`UPDATE ${s}.lease SET holder = 'gone', fence = 7, until_at = ${s}.now_ms() + 86400000`, name);
     await cluster.query(

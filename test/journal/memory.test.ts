@@ -1,4 +1,4 @@
-/** What a transaction of many keys holds on to: nothing, once it is committed. */
+/** Tests that a transaction of many keys holds no memory once it is committed. */
 import { afterEach, expect, test } from "bun:test";
 import { freedBy } from "../support/freed.ts";
 import { createState } from "./sqlite-state.ts";
@@ -7,7 +7,7 @@ import { appendOf, partOf } from "./support.ts";
 const state = createState();
 afterEach(() => state.remove());
 
-test("the keys of a large batch give back each array that they outgrow, and the last one with the commit", async () => {
+test("the keys of a large batch free each array that they outgrow, and the last one with the commit", async () => {
   const journal = state.open();
   const numbers = Array.from({ length: 20_000 }, (_, n) => n);
   const append = appendOf([partOf(numbers)]);

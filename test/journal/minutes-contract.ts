@@ -1,4 +1,4 @@
-/** What every journal promises of the history by minute: it is committed with the counters, and leaves by age and by space. */
+/** The contract of every journal about the history by minute: committed with the counters, and limited by age and size. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Journal, MinuteGap, StoredMinute } from "../../src/journal/index.ts";
 import { appendNumbers, finishAll, hourMs, mebibyte, type TestState } from "./support.ts";
@@ -25,7 +25,7 @@ export function minutesContract(create: () => TestState): void {
   }
 
   describe("minutes", () => {
-    test("are there after a restart, in the order of time, and are replaced", async () => {
+    test("are kept over a restart, in order of time, and can be replaced", async () => {
       const at = state.now - (state.now % minuteMs);
       const journal = await state.open();
       await write(journal, [minuteAt(at), minuteAt(at - minuteMs), minuteAt(at - 9 * minuteMs)]);
@@ -41,7 +41,7 @@ export function minutesContract(create: () => TestState): void {
       expect(await minutes.read(at + minuteMs)).toBeUndefined();
     });
 
-    test("have no gap as long as each snapshot brings them, and keep one that is not filled yet", async () => {
+    test("have no gap as long as each snapshot includes them, and keep one that is not filled yet", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1]);
       await write(journal, []);
@@ -52,7 +52,7 @@ export function minutesContract(create: () => TestState): void {
       expect((await state.open()).minutes.gap).toEqual(gap);
     });
 
-    test("lack the rows of a snapshot that did not bring them, and no others", async () => {
+    test("lack exactly the rows of a snapshot that did not include them", async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1]);
       await write(journal, [minuteAt(minuteMs)]);
@@ -66,7 +66,7 @@ export function minutesContract(create: () => TestState): void {
       expect(await ats(again)).toEqual([minuteMs]);
     });
 
-    test("leave when they are older than the retention, and at the earliest after an hour", async () => {
+    test("expire with the retention, but not within an hour", async () => {
       const at = state.now - (state.now % minuteMs);
       const old = [minuteAt(at - 2 * hourMs), minuteAt(at - hourMs / 2), minuteAt(at)];
       for (const [retentionMs, left] of [
@@ -82,14 +82,14 @@ export function minutesContract(create: () => TestState): void {
       }
     });
 
-    test("of a time that is days ahead leave too: the clock was wrong", async () => {
+    test("from days ahead are deleted too, because the clock was wrong", async () => {
       const journal = await state.open();
       await write(journal, [minuteAt(state.now), minuteAt(state.now + 48 * hourMs)]);
       await journal.maintain();
       expect(await ats(journal)).toEqual([state.now]);
     });
 
-    test("take a sixteenth of state.max_bytes at most: the oldest leave", async () => {
+    test("take at most a sixteenth of state.max_bytes: the oldest are evicted", async () => {
       const journal = await state.open({ maxBytes: 64 * mebibyte });
       const first = state.now - 600_000;
       for (let n = 0; n < 5; n++)

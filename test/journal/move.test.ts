@@ -1,4 +1,4 @@
-/** A journal of SQLite is copied into a schema of PostgreSQL: whole, once, and resumed wherever it was interrupted. */
+/** Tests copying a SQLite journal into a schema of PostgreSQL: completely, once, and resumed after any interruption. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -44,7 +44,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
     return moveJournal({ state: { ...settings, url: cluster.url(database) } }, { now: state.now, onProgress, stop });
   }
 
-  /** A bit of everything: 9 records of all types, 3 of them delivered, one dead letter, a quarantined text, a poll's position. */
+  /** Some of everything: 9 records of all types, 3 delivered, one dead letter, a quarantined text, a poll's position. */
   async function fill(): Promise<void> {
     const journal = state.open();
     await journal.useDestinations([{ name: "archive", types: ["audit"], isRequired: true }], () => undefined);
@@ -68,7 +68,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   }
 
   test(
-    "carries rows, keys, marks, minutes, state and sums, and leaves the journal locked",
+    "copies rows, keys, marks, minutes, state and sums, and locks the journal",
     async () => {
       await fill();
       const { sums, to } = await move();
@@ -98,7 +98,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   );
 
   test(
-    "keeps each key as it is looked up, with the way by which it came",
+    "stores each key as it is looked up, with its source",
     async () => {
       await fill();
       await move();
@@ -115,7 +115,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   );
 
   test(
-    "knows a record that is sent again, of whatever day it is",
+    "recognizes a record that is sent again, whatever its day",
     async () => {
       await fill();
       await move();
@@ -138,7 +138,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   );
 
   test(
-    "can be told from outside: nothing is there, it is under way, it is complete",
+    "shows from outside whether it has not begun, is under way or is complete",
     async () => {
       await fill();
       const look = () =>
@@ -159,7 +159,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   );
 
   test(
-    "goes on where it was interrupted; until then an instance may go on with the old journal",
+    "resumes after an interruption; until then an instance may continue with the old journal",
     async () => {
       await fill();
       for (let steps = 1; steps < 4; steps++) {
@@ -169,7 +169,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
         expect(await interrupted.catch(() => "interrupted")).toBe("interrupted");
         expect(await read("SELECT FROM @state WHERE name = 'moving'")).toHaveLength(1);
       }
-      // Nothing was noted here yet: who gives up moving can start where it was.
+      // No record has been added here yet, so a move that is given up leaves the old journal usable.
       await state.open().close();
       rmSync(join(state.path, "ballast"), { force: true });
       expect((await move()).sums).toBeDefined();
@@ -179,7 +179,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   );
 
   test(
-    "begins anew if the journal was used in between",
+    "starts over if the journal was used in between",
     async () => {
       await fill();
       const stop = new AbortController();
@@ -195,7 +195,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   );
 
   test(
-    "leaves damaged marks and minutes, and damaged rows stay damaged",
+    "omits damaged marks and minutes, and keeps damaged rows damaged",
     async () => {
       await fill();
       const journal = state.open();
@@ -233,7 +233,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   );
 
   test(
-    "refuses another place than the one it was moved to",
+    "refuses a different destination than the one it was moved to",
     async () => {
       await fill();
       await move();

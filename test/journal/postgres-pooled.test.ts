@@ -1,4 +1,4 @@
-/** The journal over PostgreSQL keeps every promise of the contract behind a pooler that gives each transaction another connection. */
+/** Tests the contract for the journal over PostgreSQL behind a pooler that assigns each transaction another connection. */
 import { afterAll, beforeAll, describe } from "bun:test";
 import { type Cluster, startCluster } from "../support/postgres/cluster.ts";
 import { type Pooler, startPooler } from "../support/postgres/pooler.ts";

@@ -1,4 +1,4 @@
-/** Journals over PostgreSQL, each in a schema of its own. */
+/** Journals over PostgreSQL for tests, each in its own schema. */
 import { quoted } from "../../src/journal/postgres/schema.ts";
 import type { AppendingJournal, Journal } from "../../src/journal/index.ts";
 import { openPostgresJournal } from "../../src/journal/postgres/index.ts";

@@ -1,4 +1,4 @@
-/** The journal over PostgreSQL keeps every promise of the contract. */
+/** Tests the contract for the journal over PostgreSQL. */
 import { afterAll, beforeAll, describe } from "bun:test";
 import { type Cluster, startCluster } from "../support/postgres/cluster.ts";
 import { canHavePostgres } from "../support/postgres/programs.ts";

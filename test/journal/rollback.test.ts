@@ -1,4 +1,4 @@
-/** A transaction that fails leaves nothing: what it would have written is not known later either. */
+/** Tests that a failed transaction leaves nothing behind, neither in the database nor in memory. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { Unavailable } from "../../src/errors.ts";
 import { captureConnection } from "../support/captured.ts";
@@ -27,7 +27,7 @@ afterEach(() => state.remove());
 test("keys of a batch that was rolled back are not written with those of the next one", async () => {
   const { journal, database } = captureConnection(() => state.open());
   await appendNumbers(journal, [1]);
-  // Keys are written by class: those of flow records are there already when those of audit records fail.
+  // Keys are written by class, so those of flow records are already written when those of audit records fail.
   database.exec(`CREATE TEMP TRIGGER failing BEFORE INSERT ON main.keys WHEN new.class = 'audit'
     BEGIN SELECT RAISE(ABORT, 'a fault of the disk'); END`);
   const parts = [partOf([2, 3]), partOf([4], { type: "audit" })];
@@ -42,11 +42,11 @@ test("keys of a batch that was rolled back are not written with those of the nex
   expect(acceptedIn(await again.append(appendOf(parts), () => undefined))).toBe(3);
 });
 
-test("what a destination reports counts in full, though its commit fails and another does not in between", async () => {
+test("a destination's report counts in full even if its commit fails and another one succeeds in between", async () => {
   const { journal, database } = captureConnection(() => state.open());
   await journal.useDestinations([{ name: "lake", types: ["flow"], isRequired: true }], () => undefined);
   await appendNumbers(journal, [1, 2, 3]);
-  // A mark is written behind the cursor that moves past it.
+  // A mark is written after the cursor that moves past it.
   database.exec("CREATE TEMP TRIGGER failing BEFORE INSERT ON main.mark BEGIN SELECT RAISE(ABORT, 'a fault'); END");
   journal.progress({ cursor: cursorAt(2, 3), marks: [markOn(1)] }, "lake");
   await appendNumbers(journal, [4]);
@@ -56,7 +56,7 @@ test("what a destination reports counts in full, though its commit fails and ano
   expect(journal.destinations[0]).toMatchObject({ accepted: 4, pending: 1, cursor: { records: { delivered: 3 } } });
 });
 
-test("what was reported is committed by itself once that works, though nothing more comes", async () => {
+test("a report is committed once commits work again, even if no other follows", async () => {
   const { journal, database } = captureConnection(() => state.open());
   await appendNumbers(journal, [1]);
   database.exec("CREATE TEMP TRIGGER failing BEFORE INSERT ON main.mark BEGIN SELECT RAISE(ABORT, 'a fault'); END");

@@ -1,4 +1,4 @@
-/** Keys of small batches share a row of their table, and stay as long as each of them has to. */
+/** Tests that keys of small batches share a row of their table, and that each is kept as long as required. */
 import { afterEach, expect, test } from "bun:test";
 import { createState } from "./sqlite-state.ts";
 import { appendOf, finishAll, hourMs, keyOf, partOf } from "./support.ts";
@@ -6,7 +6,7 @@ import { appendOf, finishAll, hourMs, keyOf, partOf } from "./support.ts";
 const state = createState();
 afterEach(() => state.remove());
 
-test("keys that share a row leave when the youngest of them has outlived its window", async () => {
+test("keys that share a row expire when the youngest of them has outlived its window", async () => {
   const begin = state.now;
   const journal = state.open({ flowWindowMs: 6 * hourMs });
   for (const [n, keysAt] of [

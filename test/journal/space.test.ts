@@ -1,4 +1,4 @@
-/** Room that comes and goes: nothing acknowledged is lost, refusals say why, and deletion keeps up with what append accepts. */
+/** Tests changing space: nothing acknowledged is lost, refusals have a reason, and deletion keeps up with appends. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { createRandom, type Random } from "../../src/demo/random.ts";
@@ -87,7 +87,7 @@ test("a limit of SQLite's own that comes and goes at 600 random moments loses no
   expect(again.keyCount("flow")).toBe(acknowledged.length);
 }, 120_000);
 
-test("a failing write is said in the refusal, until one works", async () => {
+test("a failing write is the reason for refusals until one succeeds", async () => {
   const { journal, database } = captureConnection(() => state.open());
   database.exec("PRAGMA query_only = 1");
   const failure = await appendNumbers(journal, [1]).catch((error: unknown) => error);
@@ -117,7 +117,7 @@ describe("a small journal whose rows are delivered at once", () => {
     expect(journal.space.refusal).toBeUndefined();
   }, 120_000);
 
-  test("keeps accepting though a backend has refused all that it holds", async () => {
+  test("keeps accepting even if a backend has refused everything it holds", async () => {
     const journal = state.open({ maxBytes: 32 * mebibyte });
     const random = createRandom(2);
     for (let n = 0; n < 1500; n++) {
@@ -134,7 +134,7 @@ describe("a small journal whose rows are delivered at once", () => {
   }, 120_000);
 });
 
-test("a full journal of which everything is refused takes the marks, the cursor and a snapshot, and then accepts again", async () => {
+test("a full journal whose rows are all refused accepts the marks, the cursor and a snapshot, and then appends again", async () => {
   const journal = state.open({ maxBytes: 32 * mebibyte });
   let rows = 0;
   for (; ; rows++) {
@@ -155,7 +155,7 @@ test("a full journal of which everything is refused takes the marks, the cursor 
   expect(acceptedIn(await appendNumbers(journal, [rows + 1]))).toBe(1);
 });
 
-test("a journal that shrinks again gives its pages back, and takes that for nobody's doing but its own", async () => {
+test("a journal that shrinks frees its pages, and does not mistake that for interference", async () => {
   const journal = state.open({ retentionMs: 0 });
   const random = createRandom(9);
   const size = (): number => statSync(journal.location).size;
@@ -173,7 +173,7 @@ test("a journal that shrinks again gives its pages back, and takes that for nobo
   expect(size()).toBeLessThan(full / 2);
 }, 120_000);
 
-test("a mark that a retry has yet to come to does not leave for want of space", async () => {
+test("a mark that a retry has not reached yet is not evicted for lack of space", async () => {
   const journal = state.open({ maxBytes: 32 * mebibyte });
   const random = createRandom(4);
   const marked = async (from: number, to: number): Promise<void> => {
@@ -196,7 +196,7 @@ test("a mark that a retry has yet to come to does not leave for want of space", 
   expect(left.length).toBeLessThan(420);
 });
 
-test("no statement looks at all marks: quarantining beside 100,000 dead letters costs no more", async () => {
+test("no statement scans all marks: quarantining is as fast beside 100,000 dead letters", async () => {
   const { database, statements } = captureConnection(() => state.open());
   const ofMarks = [...statements].filter((sql) => /\b(FROM|JOIN) mark\b/.test(sql));
   expect(ofMarks.length).toBeGreaterThan(5);
@@ -205,12 +205,12 @@ test("no statement looks at all marks: quarantining beside 100,000 dead letters 
     const steps = plan.map(({ detail }) => detail).filter((detail) => detail.includes("mark"));
     expect(steps).not.toBeEmpty();
     for (const step of steps) expect(`${step} of ${sql}`).toMatch(/^SEARCH mark USING .*\(.*\) of /);
-    // Of notes there are few.
+    // There are few notes.
     if (!sql.includes("class = 'note'")) expect(JSON.stringify(plan)).not.toContain("TEMP B-TREE");
   }
 });
 
-test("keys of small batches share rows, so that a start has few to read", async () => {
+test("keys of small batches share rows, so that a start reads few", async () => {
   const { journal, database } = captureConnection(() => state.open());
   for (let n = 0; n < 400; n++) {
     const part = partOf([n], { keysAt: state.now + n * 2000 });
@@ -221,7 +221,7 @@ test("keys of small batches share rows, so that a start has few to read", async 
   expect(rows).toBeLessThan(20);
 });
 
-test("an eviction that fails to be committed is told to nobody, and made again later", async () => {
+test("an eviction that fails to be committed is not reported, and is repeated later", async () => {
   const { clock } = depsOf(state);
   let isFailing = false;
   let calls = 0;
@@ -234,7 +234,7 @@ test("an eviction that fails to be committed is told to nobody, and made again l
       if (isFailing && journal.destinations[0]?.evicted !== 0) throw new Error("a bug of ours");
       return clock();
     },
-    // With a time of its own, each look at it is a second later, so that nothing is done.
+    // In this mode, each look at the clock is a second later, so that maintenance has no time to evict.
     steady: () => (state.steady === undefined ? 0 : calls++ * 1000),
   });
   const lake = { name: "lake", types: ["flow"] as const, isRequired: false };
@@ -256,7 +256,7 @@ test("an eviction that fails to be committed is told to nobody, and made again l
   void journal.close();
 });
 
-test("of appends that come at once only as many are accepted as there is room for", async () => {
+test("appends that arrive at once are accepted only while there is room", async () => {
   const journal = state.open({ maxBytes: 32 * mebibyte });
   const padding = crypto.getRandomValues(new Uint8Array(64 * 1024)).toHex();
   const answers = await Promise.allSettled(
@@ -283,7 +283,7 @@ test("no row is deleted while a replay of it is being planned", async () => {
   expect(await numbersIn(journal)).toEqual([]);
 });
 
-test("what was delivered of a row that is evicted is not counted as evicted", async () => {
+test("what was delivered of an evicted row is not counted as evicted", async () => {
   const journal = state.open({ maxBytes: 32 * mebibyte });
   const lake = { name: "lake", types: ["flow"] as const, isRequired: false };
   await journal.useDestinations([lake], () => undefined);

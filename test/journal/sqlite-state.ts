@@ -1,4 +1,4 @@
-/** Journals over SQLite in directories of their own. */
+/** Journals over SQLite for tests, each in its own directory. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

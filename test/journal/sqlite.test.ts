@@ -1,4 +1,4 @@
-/** The SQLite journal keeps every promise of the contract. */
+/** Tests the contract for the journal over SQLite. */
 import { describe } from "bun:test";
 import { journalContract } from "./contract.ts";
 import { destinationsContract } from "./destinations-contract.ts";

@@ -1,4 +1,4 @@
-/** The state directory: private, locked, and never written through somebody's links. */
+/** Tests the state directory: private, locked, and never written through foreign links. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
@@ -33,14 +33,14 @@ beforeEach(() => {
 afterEach(() => state.remove());
 
 describe("the state directory", () => {
-  test("is made for its owner alone, and so are its files", async () => {
+  test("is created for its owner alone, and so are its files", async () => {
     state.open({ ballastBytes: mebibyte });
     expect(statSync(state.path).mode & 0o777).toBe(0o700);
     for (const name of readdirSync(state.path))
       expect([name, statSync(join(state.path, name)).mode & 0o077]).toEqual([name, 0]);
   });
 
-  test("keeps its mode if it was there", async () => {
+  test("keeps its mode if it exists", async () => {
     mkdirSync(state.path, { mode: 0o750 });
     chmodSync(state.path, 0o750);
     state.open();
@@ -55,7 +55,7 @@ describe("the state directory", () => {
     expect(inspectJournal(state.path)).toMatchObject({ kind: "unusable" });
   });
 
-  test("is refused with the command that makes it private, unless everybody is meant to write to it", async () => {
+  test("is refused with the command that makes it private, unless it is meant to be writable by everybody", async () => {
     mkdirSync(state.path);
     chmodSync(state.path, 0o777);
     expect(() => state.open()).toThrow(`is writable by everyone. Run: chmod o-w ${state.path}`);
@@ -89,7 +89,7 @@ describe("the state directory", () => {
     expect(() => state.open({ path })).toThrow(`${state.path} is not a directory`);
   });
 
-  test.skipIf(process.platform !== "linux")("is refused with the remedy if the system will not create it", () => {
+  test.skipIf(process.platform !== "linux")("is refused with the remedy if the system does not create it", () => {
     const path = "/proc/tailscale2otel/state";
     expect(() => state.open({ path })).toThrow(
       /^cannot (create|use) the state directory.* \/proc\/tailscale2otel\/state.*reate it for this user, or set another state\.path$/,
@@ -101,7 +101,7 @@ describe("the state directory", () => {
     expect(() => state.open()).toThrow(`this user may not write to ${state.path}: chmod u+rwx it`);
   });
 
-  test("in memory goes with the process, and with the next start if that was killed", async () => {
+  test("in memory is removed when the process ends, or at the next start if it was killed", async () => {
     const abandoned = mkdtempSync(join(tmpdir(), "tailscale2otel-memory-"));
     writeFileSync(join(abandoned, "lock.db"), "");
     const young = mkdtempSync(join(tmpdir(), "tailscale2otel-memory-"));
@@ -125,7 +125,7 @@ describe("the state directory", () => {
 
 describe("a file of the state directory", () => {
   for (const name of ["lock.db", "journal.db", "journal.db-wal", "last-row", "rescued.db"]) {
-    test(`that is a link, as ${name} here, is refused with its path, and what it leads to is left as it is`, async () => {
+    test(`that is a link, like ${name} here, is refused with its path, and the link's target is left as it is`, async () => {
       mkdirSync(state.path, { mode: 0o700 });
       const target = join(state.path, "..", "precious");
       writeFileSync(target, "", { mode: 0o644 });
@@ -136,7 +136,7 @@ describe("a file of the state directory", () => {
     });
   }
 
-  test("that is a dangling link is not created through it", async () => {
+  test("is not created through a dangling link", async () => {
     mkdirSync(state.path, { mode: 0o700 });
     const target = join(state.path, "..", "elsewhere");
     symlinkSync(target, join(state.path, "lock.db"));
@@ -144,7 +144,7 @@ describe("a file of the state directory", () => {
     expect(existsSync(target)).toBe(false);
   });
 
-  test("keeps its mode if it was there", async () => {
+  test("keeps its mode if it exists", async () => {
     state.open().close();
     chmodSync(join(state.path, "lock.db"), 0o640);
     state.open();
@@ -163,7 +163,7 @@ describe("what check and run say about a directory", () => {
     expect(() => state.open({ path })).toThrow(`${problem.reason}. ${problem.remedy}`);
   });
 
-  test("is nothing, if it can be", async () => {
+  test("is nothing, if it can be created", async () => {
     expect(stateDirectoryProblem(join(state.path, "a", "b"))).toBeUndefined();
     expect(existsSync(state.path)).toBe(false);
   });
@@ -172,7 +172,7 @@ describe("what check and run say about a directory", () => {
 const compiler = ["cc", "gcc"].find((name) => spawnSync(name, ["--version"]).status === 0);
 
 test.skipIf(process.platform !== "linux" || compiler === undefined)(
-  "a file system without locks is told from another process",
+  "a file system without locks is distinguished from another process",
   () => {
     mkdirSync(state.path, { mode: 0o700 });
     const source = join(state.path, "..", "no-locks.c");
@@ -222,7 +222,7 @@ describe("the ballast", () => {
     expect([lstatSync(path).isFile(), statSync(path).size]).toEqual([true, mebibyte]);
   });
 
-  test("stays over a restart", async () => {
+  test("is kept over a restart", async () => {
     mkdirSync(state.path);
     const path = join(state.path, "ballast");
     new Ballast(state.path, mebibyte).reserve();
@@ -234,7 +234,7 @@ describe("the ballast", () => {
 });
 
 describe("an inspection", () => {
-  test("tells what a start would find, and changes nothing", async () => {
+  test("reports what a start would find, and changes nothing", async () => {
     expect(inspectJournal(":memory:")).toEqual({ kind: "memory" });
     expect(inspectJournal(state.path)).toEqual({ kind: "new" });
     expect(existsSync(state.path)).toBe(false);
@@ -248,7 +248,7 @@ describe("an inspection", () => {
 });
 
 describe.skipIf(!canMount)("a disk", () => {
-  test("that is too small for a new journal is an error at start, with what is free and needed", async () => {
+  test("that is too small for a new journal is an error at start, with the free and the required space", async () => {
     const disk = mountSmallDisk(8);
     try {
       const path = join(disk.path, "state");
@@ -260,7 +260,7 @@ describe.skipIf(!canMount)("a disk", () => {
     }
   });
 
-  test("that has become too small for a journal that is there is an error in the log, and nothing is accepted", async () => {
+  test("that has become too small for an existing journal is logged as an error, and nothing is accepted", async () => {
     const disk = mountSmallDisk(32);
     const path = join(disk.path, "state");
     const filling = state.open({ path, ballastBytes: 0 });
@@ -277,7 +277,7 @@ describe.skipIf(!canMount)("a disk", () => {
     }
   });
 
-  test("that fills up refuses appends with a reason, lets what is there be delivered, and recovers without a restart", async () => {
+  test("that fills up refuses appends with a reason, lets stored rows be delivered, and recovers without a restart", async () => {
     const disk = mountSmallDisk(16);
     const path = join(disk.path, "state");
     const journal = state.open({ path, ballastBytes: 4 * mebibyte });
@@ -308,7 +308,7 @@ describe.skipIf(!canMount)("a disk", () => {
     }
   });
 
-  test("that fills up without a ballast is not ready until it can be written again", async () => {
+  test("that fills up without a ballast refuses appends until writes succeed again", async () => {
     const disk = mountSmallDisk(16);
     const journal = state.open({ path: join(disk.path, "state"), ballastBytes: 0 });
     try {

@@ -1,4 +1,4 @@
-/** What the tests of every journal share: a place for one with a clock that the test holds, and batches of numbered records to append. */
+/** Shared by the tests of every journal: a place with a clock that the test controls, and batches of numbered records. */
 import { createHash } from "node:crypto";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { inspectConfig } from "../../src/config/index.ts";
@@ -23,47 +23,47 @@ import type { RecordType } from "../../src/records/types.ts";
 export const mebibyte = 1024 * 1024;
 export const hourMs = 3_600_000;
 
-/** What a test changes of a journal's settings. */
+/** Settings that a test may change. */
 export interface TestSettings {
   readonly maxBytes?: number;
   readonly retentionMs?: number;
   readonly durability?: "full" | "normal";
   readonly maxKeys?: number;
   readonly flowWindowMs?: number;
-  /** How far before its cursor a type is polled again; it is polled then. */
+  /** How far before its cursor a type is polled again; if set, polling is enabled. */
   readonly pollOverlapMs?: number;
 }
 
 /**
- * A place for one journal, and the clock that it follows. An engine that keeps the contract gives a function that makes one,
- * empty: `open` opens the journal there with `configOf(settings)` and `depsOf(state)`, as the instance that leads, and opens what
- * is there already if the last one was closed. Everything of it follows `now`, the age of rows and keys too.
+ * A place for one journal, and the clock it follows. An engine that implements the contract provides a function that makes an
+ * empty one. `open` opens the journal there with `configOf(settings)` and `depsOf(state)`, as the leading instance, and reopens
+ * an existing journal after the last one was closed. Everything follows `now`, including the age of rows and keys.
  */
 export interface TestState {
   /** Epoch milliseconds. */
   now: number;
-  /** The steady clock, if it does not go with `now`. */
+  /** The steady clock, if it differs from `now`. */
   steady: number | undefined;
   readonly log: string[];
   /** Transactions of appends, as `journal.commit.duration` reports them. */
   transactions: number;
-  /** How often the journal has asked for its end. */
+  /** How often the journal has asked for the process to be ended. */
   damages: number;
   open(settings?: TestSettings): Awaitable<Journal>;
-  /** Rows leave only with all others of their day, and keys with all others of theirs. */
+  /** True if rows and keys are deleted only by whole days. */
   readonly leavesByDay: boolean;
-  /** Whether a key is kept: `knows` may be a hint. */
+  /** True if a key is stored; `knows` may be a hint. */
   holds(journal: Journal, keyClass: KeyClass, key: Uint32Array): Awaitable<boolean>;
-  /** Closes what was opened, and deletes. */
+  /** Closes everything opened, and deletes it. */
   remove(): Awaitable<void>;
 }
 
-/** What a state begins with. */
+/** The initial state. */
 export function newState(): Omit<TestState, "open" | "remove" | "leavesByDay" | "holds"> {
   return { now: Date.UTC(2026, 10, 2, 9, 15), steady: undefined, log: [], transactions: 0, damages: 0 };
 }
 
-/** What the journal of a state is opened with. */
+/** The dependencies of a state's journal. */
 export function depsOf(state: ReturnType<typeof newState>): JournalDeps {
   const note = (level: string) => (message: string, fields?: object) =>
     void state.log.push(`${level} ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}`);
@@ -108,13 +108,13 @@ export function configOf(settings: TestSettings & { readonly path?: string }): J
   };
 }
 
-/** Four words that are the same for the same text. `counters` are the 24 bits beside it. */
+/** The same four words for the same text. `counters` are the 24 bits beside them. */
 export function keyOf(name: number | string, counters = 0): Uint32Array {
   const digest = createHash("sha256").update(String(name)).digest();
   return Uint32Array.of(digest.readUInt32LE(0), digest.readUInt32LE(4), digest.readUInt32LE(8), (counters << 8) >>> 0);
 }
 
-/** A key of a window that other keys have too. */
+/** A key in a window shared with other keys. */
 export function keyInWindow(window: number, entries: number, counters = 0): Uint32Array {
   const low = keyOf(`entries ${entries}`)[2];
   const high = (window % 0x1_0000) * 0x1_0000 + (entries & 0xffff);
@@ -136,12 +136,12 @@ export interface PartSettings {
   readonly logRecords?: readonly number[];
   readonly facts?: readonly (Uint32Array | undefined)[];
   readonly keysAt?: number;
-  /** Of flow records, days after the usual one. */
+  /** For flow records, days after the usual one. */
   readonly day?: number;
   readonly padding?: string;
 }
 
-/** A part of records that hold these numbers; the same number is the same record. */
+/** A part of records with these numbers; the same number is the same record. */
 export function partOf(numbers: readonly number[], settings: PartSettings = {}): Part {
   const { padding = "", keysAt = Date.UTC(2026, 10, 2, 9, 15), day = 0 } = settings;
   const records = numbers.map((n, place): TestRecord => ({
@@ -189,7 +189,7 @@ function sealed(records: readonly TestRecord[], sealing: Sealing): Part {
   };
 }
 
-/** Texts that are quarantined, each with a key of its own. */
+/** Texts to quarantine, each with its own key. */
 export function quarantineOf(
   texts: readonly string[],
   { class: partClass = "invalid", reason = "decode_error" }: { class?: "invalid" | "sample"; reason?: string } = {},
@@ -281,12 +281,12 @@ export function markOn(seq: number, more: Partial<NewMark> = {}): NewMark {
   return { seq, from: 0, to: 1, why: "rejected", logRecords: 1, message: "no", at, ...more };
 }
 
-/** Commits what was reported, without waiting for its timer. */
+/** Commits what was reported without waiting for the timer. */
 export async function settle(journal: Journal): Promise<void> {
   await journal.writeSnapshot({ measuredSeq: journal.readSnapshot().measuredSeq, blobs: new Map() });
 }
 
-/** Everything is delivered and measured. */
+/** Marks everything as delivered and measured. */
 export async function finishAll(journal: Journal): Promise<void> {
   const { records } = journal.cursor;
   const delivered = records.delivered + journal.pendingRecords;

@@ -1,4 +1,4 @@
-/** What every instance does with a database: makes it ready, says what is wrong with it, appends, and reads in any thread. */
+/** Tests what every instance does with a database: prepares it, reports its faults, appends, and reads in any thread. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
 import { type Appending, openAppending } from "../../../src/journal/postgres/appending.ts";
@@ -54,7 +54,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
   const numbers = (journal: Appending, list: readonly number[], more: Partial<Append> = {}) =>
     journal.append(appendOf([partOf(list)], more), () => undefined);
 
-  test("is made by several instances at once, and is the same for all of them", async () => {
+  test("is created by several instances at once, and is the same for all of them", async () => {
     const journals = await Promise.all([1, 2, 3, 4].map(() => open()));
     const [first] = journals;
     expect(first?.identity.identitySecret).toMatch(/^[0-9a-f]{64}$/);
@@ -66,7 +66,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     expect(log.filter((line) => line.includes("cannot be used"))).toEqual([]);
   });
 
-  test("says at the start what its database may lose", async () => {
+  test("warns at the start what its database may lose", async () => {
     await open();
     expect(log.filter((line) => line.startsWith("fsync is off"))).toHaveLength(1);
     await cluster.query(`ALTER DATABASE ${database} SET synchronous_commit = off`);
@@ -74,7 +74,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     expect(log.filter((line) => line.startsWith("synchronous_commit is off"))).toHaveLength(1);
   });
 
-  test("says that its identity was deleted, to who would lead with none, and makes a new one at the next start", async () => {
+  test("refuses to lead if its identity was deleted, and makes a new one at the next start", async () => {
     const one = await open();
     await numbers(one, [1]);
     await cluster.query("DELETE FROM flows.state WHERE name = 'identity'", database);
@@ -117,7 +117,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     expect(found).toMatchObject({ kind: "unusable", reason: "the encoding of the database is LATIN1" });
   });
 
-  test("is full at its limit, and says so", async () => {
+  test("is full at its limit, and reports it", async () => {
     const journal = await open({ maxBytes: 32 * mebibyte });
     await cluster.query(`UPDATE flows.head SET used_bytes = ${16 * mebibyte - 500}`, database);
     await numbers(await open(), [1]);
@@ -127,7 +127,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     expect(other.space.usedBytes).toBeGreaterThan(16 * mebibyte - 500);
   });
 
-  test("tells all instances up to when keys have left", async () => {
+  test("tells all instances up to which time keys have expired", async () => {
     await open();
     const horizon = { until: 7, streamed: 5 };
     await cluster.query(
@@ -138,7 +138,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     expect([journal.horizon("flow"), journal.horizon("audit")]).toEqual([horizon, { until: 0, streamed: 0 }]);
   });
 
-  test("is read in any thread by its location: rows as they were appended, bounded by number and by bytes, damage by row", async () => {
+  test("is read in any thread by its location: rows as appended, limited by number and by bytes, with damage per row", async () => {
     const journal = await open();
     for (const n of [1, 2, 3]) await numbers(journal, [n], { source: "poll", receivedAt: 12_345, bytes: 7 });
     await cluster.query("UPDATE flows.batch SET body = substr(body, 1, 9) WHERE seq = 2", database);
@@ -165,7 +165,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     reader.close();
   });
 
-  test("is reached with TLS as sslmode says", async () => {
+  test("connects with TLS according to sslmode", async () => {
     const at = (host: string, mode: string) => `${cluster.url(database).replace("127.0.0.1", host)}?sslmode=${mode}`;
     const trusted = { ...noTls, ca_file: authority.file };
     for (const [url, tls] of [
@@ -185,7 +185,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     await expect(open({ url: at("localhost", "verify-ca") })).rejects.toThrow("state.tls.ca_file");
   });
 
-  test("works behind a pooler that gives each transaction another connection", async () => {
+  test("works behind a pooler that assigns each transaction another connection", async () => {
     const pooler = await startPooler(cluster);
     const url = cluster.url(database, pooler.port);
     const journals = await Promise.all([open({ url }), open({ url })]);
@@ -200,7 +200,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
   });
 
   test(
-    "goes on after its database was killed and has recovered",
+    "continues after its database was killed and has recovered",
     async () => {
       const journal = await open();
       await numbers(journal, [1]);

@@ -1,4 +1,4 @@
-/** A database whose standby takes over without the last commits: nothing of what is gone is believed any more. */
+/** Tests a database whose standby takes over without the last commits: everything that relied on them is discarded. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { startOfJournal } from "../../../src/journal/index.ts";
 import { type Cluster, startCluster } from "../../support/postgres/cluster.ts";
@@ -20,7 +20,7 @@ describe.skipIf(!canHavePostgres)("a database that fails over", () => {
   });
 
   test(
-    "without its last commits ends the term, and what was lost is news for whoever sends it again",
+    "without its last commits ends the term, and lost records are accepted when they are sent again",
     async () => {
       const forever = new AbortController().signal;
       const [first, second] = [await state.join(), await state.join()];
@@ -42,7 +42,7 @@ describe.skipIf(!canHavePostgres)("a database that fails over", () => {
       led.progress({ cursor: cursorAt(4, 5), marks: [] });
       await led.writeSnapshot({ measuredSeq: 3, blobs: new Map() });
       await cluster.failOver();
-      // As many rows as were lost: their numbers do not tell.
+      // As many rows as were lost, so that row numbers do not reveal the loss.
       await append([5, 6]);
       await until(() => led.lost.aborted);
       const next = await second.lead(forever);

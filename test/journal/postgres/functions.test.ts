@@ -1,4 +1,4 @@
-/** What the database's own functions promise whatever their callers do. */
+/** Tests what the database's own functions guarantee, whatever their callers do. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { SQL } from "bun";
 import { creation } from "../../../src/journal/postgres/schema.ts";
@@ -15,7 +15,7 @@ describe.skipIf(!canHavePostgres)("functions of the database", () => {
   }, timeoutMs);
   afterAll(() => cluster.end());
 
-  test("an instance's first append that is sent again while it still runs writes its row once", async () => {
+  test("an instance's first append writes its row once if it is resent while it still runs", async () => {
     const row = JSON.stringify([{ place: 1, at: 0, records: 1, length: 0, bytes: 1, source: "stream", type: "audit" }]);
     const append = `SELECT outcome, last_seq::int FROM journal.append('one', 1, NULL, journal.history(), '', '', '', '[]', '', '[]', '${row}', '', '[]', NULL, NULL)`;
     const connect = () => new SQL(cluster.url(), { max: 1, prepare: false });

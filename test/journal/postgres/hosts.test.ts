@@ -1,4 +1,4 @@
-/** A database with several hosts: the first that accepts writes is used, and if none does, what is wrong with each is said. */
+/** Tests a database with several hosts: the first that accepts writes is used; if none does, each one's fault is reported. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Database } from "../../../src/journal/postgres/connection.ts";
 import { silentLogger } from "../../../src/lib/logger.ts";
@@ -27,7 +27,7 @@ describe.skipIf(!canHavePostgres)("a database with several hosts", () => {
   }
 
   test(
-    "is used over the first that accepts writes",
+    "is used through the first that accepts writes",
     async () => {
       const connection = databaseFor(cluster.user, cluster.password, [nobody, cluster.port]).connect(5000);
       expect(await connection.query("SELECT 1 AS one")).toEqual([{ one: 1 }]);
@@ -37,7 +37,7 @@ describe.skipIf(!canHavePostgres)("a database with several hosts", () => {
   );
 
   test(
-    "says what is wrong with each of them",
+    "reports the fault of each of them",
     async () => {
       const database = databaseFor("reader", "word", [cluster.port, nobody]);
       const connection = database.connect(5000);
@@ -49,7 +49,7 @@ describe.skipIf(!canHavePostgres)("a database with several hosts", () => {
   );
 
   test(
-    "that has no connection left is not taken for one that is away, whatever the other host says",
+    "reports a host without free connections as such, whatever the other host says",
     async () => {
       const database = databaseFor("crowd", "word", [cluster.port, nobody]);
       const connection = database.connect(5000);

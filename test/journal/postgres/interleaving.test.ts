@@ -1,7 +1,7 @@
 /**
- * Transactions of several instances that begin, wait for each other, and end in a random order: a model test of what the tables
- * promise, whatever the instances do. Rows become visible in the order of `seq`; a key is accepted once; no leader writes after
- * another one has taken its place.
+ * A model test of transactions of several instances that begin, wait for each other and end in random order. It checks what the
+ * tables guarantee, whatever the instances do: rows become visible in the order of `seq`, a key is accepted once, and no leader
+ * writes after another one has taken its place.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type ReservedSQL, SQL } from "bun";
@@ -17,7 +17,7 @@ interface Appended {
   readonly rows: number;
 }
 
-/** What an instance does next. All but an end leave its transaction open. */
+/** The next action of an instance. All but the last line leave its transaction open. */
 type Action =
   | (Appended & { readonly kind: "append" })
   | { readonly kind: "take lease" | "write as leader" | "commit" | "roll back" | "lose connection" };
@@ -59,7 +59,7 @@ class Session {
   #writes = 0;
   #openWrites = 0;
   isBusy = false;
-  /** Its appends whose transactions were committed, and how often it wrote as the leader in such a one. */
+  /** Its appends in committed transactions, and the number of its writes as leader in them. */
   readonly committed: Appended[] = [];
   committedWrites = 0;
 
@@ -68,7 +68,7 @@ class Session {
     this.#name = name;
   }
 
-  /** Does nothing while an earlier statement waits. After a failure everything is rolled back. */
+  /** Does nothing while an earlier statement waits. After a failure, everything is rolled back. */
   start(action: Action): void {
     if (this.isBusy) return;
     this.isBusy = true;
@@ -184,7 +184,7 @@ describe.skipIf(!canHavePostgres)("transactions that end in any order", () => {
       expect(last).toBeGreaterThanOrEqual(seen);
       seen = last;
     };
-    /** Every statement under way waits for another transaction. */
+    /** True if every statement under way waits for another transaction. */
     const isStill = async (): Promise<boolean> => {
       const [locks] = await reader.unsafe("SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted");
       return sessions.filter(({ isBusy }) => isBusy).length <= (locks as { waiting: number }).waiting;
@@ -194,7 +194,7 @@ describe.skipIf(!canHavePostgres)("transactions that end in any order", () => {
       await until(isStill);
       await look();
     }
-    // Whoever waits goes on once those that it waits for have ended.
+    // A waiting statement continues once the transactions it waits for have ended.
     for (let quiet = 0; quiet < 2; quiet++) {
       await until(() => {
         const busy = sessions.filter(({ isBusy }) => isBusy);
@@ -218,7 +218,7 @@ describe.skipIf(!canHavePostgres)("transactions that end in any order", () => {
   }
 
   test(
-    "rows appear in their order, keys once, and no leader writes after the next one",
+    "show rows in order, accept keys once, and let no leader write after the next one",
     async () => {
       const sums = { appends: 0, writes: 0 };
       const property = fc.asyncProperty(steps, async (given) => {

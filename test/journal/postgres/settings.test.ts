@@ -1,4 +1,4 @@
-/** The journal does not mind what an administrator has set for its role. */
+/** Tests that the journal is unaffected by an administrator's settings for its role. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { openPostgresJournal } from "../../../src/journal/postgres/index.ts";
 import { type Cluster, startCluster } from "../../support/postgres/cluster.ts";
@@ -45,7 +45,7 @@ describe.skipIf(!canHavePostgres)("a journal whose role has odd settings", () =>
   afterAll(() => cluster.end());
 
   test(
-    "accepts from several instances, leads, keeps any text, and goes on with a new term",
+    "accepts from several instances, leads, keeps any text, and continues in a new term",
     async () => {
       const state = newState();
       const config = configOf({});
@@ -87,7 +87,7 @@ describe.skipIf(!canHavePostgres)("a journal whose role has odd settings", () =>
   );
 
   test(
-    "goes on in a schema that was renamed",
+    "continues in a schema that was renamed",
     async () => {
       for (const name of ["before", "user"]) await cluster.query(`DROP SCHEMA IF EXISTS "${name}" CASCADE`);
       const state = newState();

@@ -1,4 +1,4 @@
-/** Terms: what a leader has committed counts once and is what the next one goes on from, whatever happens to connections and leases. */
+/** Tests terms: what a leader has committed counts once, and the next one continues from it, whatever fails in between. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -63,14 +63,14 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   };
 
   test(
-    "writes once what was committed though its answer was lost",
+    "writes a commit once even if its answer was lost",
     async () => {
       const behind = createPostgresState(cluster, proxy.port);
       try {
         const journal = await behind.open();
         await appendNumbers(journal, [1, 2]);
         await journal.writeState("devices", Uint8Array.of(1));
-        // Whatever the database answers from here on is cut.
+        // From here on, every answer of the database is cut off.
         proxy.cutAfter(1, "to client");
         journal.progress({ cursor: cursorAt(2, 1, 1), marks: [markOn(1)] });
         await until(async () => (await marks(behind)) === 1);
@@ -88,7 +88,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "that another leader has ended writes nothing, whatever it believes",
+    "that another leader has ended writes nothing",
     async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1, 2]);
@@ -108,7 +108,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "reads on over another connection if one was lost meanwhile",
+    "continues reading over another connection if one was lost",
     async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1]);
@@ -125,7 +125,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "a reader in another thread waits for a database that is away, until it is closed",
+    "lets a reader in another thread wait for a database that is down, until it is closed",
     async () => {
       const behind = createPostgresState(cluster, proxy.port);
       try {
@@ -158,7 +158,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "begins with what the one before has committed, at once after a release",
+    "begins with what the previous one committed, at once after a release",
     async () => {
       const [first, second] = [await state.join(), await state.join()];
       const led = await first.lead(forever);
@@ -180,7 +180,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "hears of what other instances append, in the order of rows",
+    "is notified of what other instances append, in the order of rows",
     async () => {
       const [first, second] = [await state.join(), await state.join()];
       const led = await first.lead(forever);
@@ -198,7 +198,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "counts what pends exactly, over terms and series that begin anew while others append",
+    "counts pending records exactly, over terms and series that begin anew while others append",
     async () => {
       const [first, second] = [await state.join(), await state.join()];
       const led = await first.lead(forever);
@@ -224,7 +224,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "does not drop a day that has got a row since it was looked at",
+    "does not drop a day that has received a row since it was checked",
     async () => {
       const journal = await state.open();
       await appendNumbers(journal, [1], { receivedAt: state.now });
@@ -241,7 +241,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "does not forget a day of keys that has got one since it was looked at",
+    "does not forget a day of keys that has received one since it was checked",
     async () => {
       const journal = await state.open({ flowWindowMs: hourMs });
       await appendNumbers(journal, [1], { receivedAt: state.now });
@@ -266,7 +266,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "whose lease is lost while it begins is not begun: the next one is",
+    "does not begin if its lease is lost meanwhile, but the next one does",
     async () => {
       const config = configOf({});
       const url = cluster.url("postgres");
@@ -307,7 +307,7 @@ describe.skipIf(!canHavePostgres)("a term", () => {
   );
 
   test(
-    "has its state directory for itself, and says what is left in it",
+    "has its state directory to itself, and reports what is left in it",
     async () => {
       const parent = mkdtempSync(join(tmpdir(), "term-test-"));
       const open = (url: string) => {

@@ -1,4 +1,4 @@
-/** Appends of instances that share a database: accepted once, whatever happens to connections, and read in the order of commits. */
+/** Tests appends of instances that share a database: accepted once, whatever fails, and read in the order of commits. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { SQL } from "bun";
 import fc from "fast-check";
@@ -42,7 +42,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     await cluster.end();
   });
 
-  /** An instance that appends, by way of a port. */
+  /** An instance that appends, connected through the given port. */
   async function instance(port = cluster.port) {
     const database = new Database({ url: cluster.url("postgres", port), tls }, logger);
     const connection = database.connect(5000);
@@ -82,7 +82,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     );
   }
 
-  test("a backend that is killed in the middle of a transaction takes nothing with it, and the append is repeated", async () => {
+  test("lose nothing if a backend is killed in the middle of a transaction, and are repeated", async () => {
     const { numbers, connection } = await instance();
     await numbers([1]);
     const [own] = await connection.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
@@ -95,10 +95,10 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     expect(await numbersStored()).toEqual([1, 2, 3]);
   });
 
-  test("an append whose answer is lost is not written again", async () => {
+  test("are not repeated if their answer is lost after the commit", async () => {
     const { numbers, seqs } = await instance(proxy.port);
     await numbers([1]);
-    // Whatever the database answers from here on is cut.
+    // From here on, every answer of the database is cut off.
     proxy.cutAfter(1, "to client");
     const waiting = numbers([2, 3]);
     await until(async () => (await numbersStored()).length === 3);
@@ -108,7 +108,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     expect(seqs).toEqual([1, 2]);
   });
 
-  test("two instances that append the same at once accept each record once between them", async () => {
+  test("accept each record once between two instances that append the same at once", async () => {
     const instances = await Promise.all([instance(), instance()]);
     const list = Array.from({ length: 300 }, (_, n) => n);
     const answers = await Promise.all(
@@ -121,7 +121,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     for (const { seqs } of instances) expect(seqs).toEqual(seqs.toSorted((a, b) => a - b));
   });
 
-  test("what another instance has is found, with its counters and the ways that brought it", async () => {
+  test("find what another instance has, with its counters and its sources", async () => {
     const [one, other] = await Promise.all([instance(), instance()]);
     await one.append(appendOf([partOf([1], { keys: [keyOf(1, 5)] })]));
     const { tally } = await other.append(appendOf([partOf([1], { keys: [keyOf(1, 6)] })]));
@@ -134,14 +134,14 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     expect(other.keys.knows("flow", keyOf(1), 0)).toBe(true);
   });
 
-  test("a known window with other entries is an alarm", async () => {
+  test("count a known window with other entries as a conflict", async () => {
     const { append } = await instance();
     await append(appendOf([partOf([1], { keys: [keyInWindow(9, 1)] })]));
     const { tally } = await append(appendOf([partOf([2], { keys: [keyInWindow(9, 2)] })]));
     expect(tally.conflicts).toEqual({ counters: 0, entries: 1 });
   });
 
-  test("a retry whose line is gone, a poll of an instance that does not lead and one that was fenced are refused, alone", async () => {
+  test("are refused alone if they retry a missing line, poll without leading, or were fenced", async () => {
     const { append, numbers, turn } = await instance();
     await append(appendOf([], { quarantine: [quarantineOf(["a", "b"])] }));
     const retries = { seq: 2, line: 0, reason: "decode_error" };
@@ -162,7 +162,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     expect(await numbersStored()).toEqual([1, 3, 4]);
   });
 
-  test("one that the database cannot store does not fail those that arrive with it", async () => {
+  test("that the database cannot store do not fail those that arrive with them", async () => {
     const { append, numbers } = await instance();
     const bad = { ...partOf([1]), type: "flow" as const, records: 1, length: 2 ** 40 };
     const answers = await Promise.allSettled([numbers([2]), append(appendOf([bad])), numbers([3])]);
@@ -171,7 +171,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
   });
 
   test(
-    "while the database stays away, an append is refused in time, the next ones at once, and its password is not told",
+    "are refused in time while the database is down, later ones at once, and its password is not revealed",
     async () => {
       const { numbers, database } = await instance(proxy.port);
       const looking = database.connect(5000);
@@ -185,7 +185,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
       expect(`${String(refusal)} ${database.failure?.reason}`).not.toContain(cluster.password);
       await expect(numbers([2])).rejects.toThrow(Unavailable);
       await proxy.pass();
-      // It is not asked: that it is back is for others to find out.
+      // It does not ask the database; detecting the recovery is up to others.
       await expect(numbers([2])).rejects.toThrow(database.failure?.reason ?? "");
       await until(() =>
         looking.query("SELECT 1").then(
@@ -200,7 +200,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
   );
 
   test(
-    "while the database has no room, others are served, appends are tried once each and refused, and that is said once",
+    "are tried once each and refused while the database has no room, which is logged once, and others are served",
     async () => {
       const { numbers, turn, database } = await instance();
       const looking = database.connect(5000);
@@ -229,7 +229,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     timeoutMs,
   );
 
-  test("what a restored backup lacks is accepted again by an instance that was not stopped", async () => {
+  test("accept again what a restored backup lacks, without a restart of the instance", async () => {
     const { numbers } = await instance();
     await numbers([1, 2]);
     await cluster.query(`DROP SCHEMA ${schema} CASCADE`);
@@ -238,7 +238,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
     expect(await numbersStored()).toEqual([1, 2, 3]);
   });
 
-  test("a statement that waits for a lock does not go on at the server once it is given up here", async () => {
+  test("leave no statement waiting for a lock at the server once it is given up here", async () => {
     const { database } = await instance();
     await using other = new SQL(cluster.url(), { max: 1, prepare: false });
     const held = await other.reserve();
@@ -257,7 +257,7 @@ describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
   });
 
   test(
-    "a reader never passes a row that is committed later",
+    "are never passed by a reader if they are committed later",
     async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 5, maxLength: 25 }), async (order) => {
