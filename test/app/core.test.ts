@@ -1,4 +1,4 @@
-/** A core that cannot be opened leaves its journal to the next one. */
+/** A core that cannot be opened releases its journal to the next one. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { ConfigError } from "../../src/errors.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { configWith } from "../export/settings.ts";
 
-test("gives the journal back if a certificate cannot be read", async () => {
+test("releases the journal if a certificate cannot be read", async () => {
   const directory = mkdtempSync(join(tmpdir(), "ts2otel-core-"));
   const config = configWith([`state.path=${directory}`]);
   const { otlp } = config;

@@ -1,4 +1,4 @@
-/** The leading half over a journal whose commits are announced, as those of several instances are. */
+/** The leading half with a journal whose commits are announced, as with several instances. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { createLeading, type Leading } from "../../src/app/leading.ts";
 import { createTermTelemetry } from "../../src/app/telemetry.ts";
@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 afterEach(() => store.remove());
 
-/** Leads over the store's journal, of which these members differ. */
+/** Leads with the store's journal, with these members replaced. */
 function lead(
   members: Partial<Record<keyof Journal, unknown>>,
   telemetry = createTermTelemetry(silentTelemetry)(),
@@ -52,7 +52,7 @@ function lead(
   });
 }
 
-/** A commit of some instance, which the tail announces. */
+/** A commit by any instance, announced by the tail. */
 async function commit(number: number): Promise<void> {
   const { accepted } = await take(store, [numberedFlow(number)], Date.now());
   tail.onGrowth(store.journal.lastSeq, accepted);
@@ -96,7 +96,7 @@ test("leaves nothing running if the journal is lost before it has begun", async 
   expect(hasEnded).toBe(true);
 });
 
-test("restores the counters although the journal cannot be read for a moment", async () => {
+test("restores the counters although a read of the journal fails once", async () => {
   await take(store, [numberedFlow(1)], Date.now());
   const lines: string[] = [];
   let reads = 0;

@@ -1,4 +1,4 @@
-/** When an instance leads, and in which order a term ends. The journal is a handle that the test gives and takes away. */
+/** When an instance leads, and the order in which a term ends. The journal is a handle that the test grants and revokes. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { createTerms, type Led, type Terms } from "../../src/app/terms.ts";
 import type { Journal } from "../../src/journal/index.ts";
@@ -49,7 +49,7 @@ beforeEach(() => {
 });
 afterEach(() => terms.stop(0));
 
-test("leads once it may, and lets others lead behind the last delivery", async () => {
+test("leads once elected, and lets others lead after its last delivery", async () => {
   terms.start();
   await until(() => asked === 1);
   expect(terms.leading).toBeUndefined();
@@ -62,7 +62,7 @@ test("leads once it may, and lets others lead behind the last delivery", async (
   expect(asked).toBe(1);
 });
 
-test("a term that is lost is abandoned without a last write, and another one begins", async () => {
+test("a lost term is abandoned without a last write, and another one begins", async () => {
   terms.start();
   await until(() => asked === 1);
   elect().abort(new Error("the lease has run out"));
@@ -75,7 +75,7 @@ test("a term that is lost is abandoned without a last write, and another one beg
   expect(steps.slice(-3)).toEqual(["begin", "end", "release"]);
 });
 
-test("a term that cannot begin gives the journal back and is tried again", async () => {
+test("a term that cannot begin releases the journal and is retried", async () => {
   fail = new Error("no device can be read");
   terms.start();
   await until(() => asked === 1);
@@ -88,7 +88,7 @@ test("a term that cannot begin gives the journal back and is tried again", async
   await until(() => steps.at(-1) === "begin");
 });
 
-test("a stop ends the waiting", async () => {
+test("a stop ends the wait for leadership", async () => {
   terms.start();
   await until(() => asked === 1);
   await terms.stop(1000);

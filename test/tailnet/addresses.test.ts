@@ -1,4 +1,4 @@
-/** The address, token and compression that a log stream is set to, and which addresses are equal. */
+/** The address, token and compression that a log stream is set to, and the equality of addresses. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,7 +45,7 @@ test("a stream is sent to an address only if it is a Splunk destination with tha
   expect(isSentTo(url, undefined)).toBe(false);
 });
 
-test("the settings decide on address, token and compression", () => {
+test("the settings determine address, token and compression", () => {
   const set = ["streaming.public_url=https://logs.example.com", "streaming.token=a-secret-token"];
   expect(logStreamTargetOf(configOf(...set))).toEqual({
     url: "https://logs.example.com/services/collector/event",

@@ -47,7 +47,7 @@ describe("the stored copy of the devices", () => {
     expect(decodeDevices(zstdCompressSync(Buffer.from(JSON.stringify({ version: 2, devices }))))).toBeUndefined();
   });
 
-  test("is refused if it would take the space of records", () => {
+  test("is refused if it is so large that it would crowd out records", () => {
     const [device] = devices;
     const huge = Array.from({ length: 90_000 }, (_, n) => ({
       ...(device as Device),

@@ -29,7 +29,7 @@ function asTheApiSays({ label, addresses, tags, ...device }: Device): ApiDevice 
   return { ...device, name: `${label}.tail1234.ts.net`, addresses: [...addresses], tags: [...tags] };
 }
 
-/** An API that gives these answers one after another and then never again, and everything that the refresh does with them. */
+/** A refresh with an API that gives these answers in order and then hangs, and everything the refresh does with them. */
 function setUp(
   answers: readonly Answer[],
   options: { copy?: Uint8Array; maxDevices?: number; keep?: () => void } = {},
@@ -78,13 +78,13 @@ function setUp(
     kept,
     lines,
     state,
-    /** Resolves when every answer has been taken. */
+    /** Resolves when every answer has been used. */
     allAnswered: asked.promise,
     gauge: (name: string) => gauges.get(`tailscale2otel.scrape.${name}`)?.(),
   };
 }
 
-test("uses and stores what the API says, and only what changes", async () => {
+test("uses and stores the API's answer, but only if it changed", async () => {
   const { refresh, used, kept, lines, allAnswered } = setUp([[web], [web], [renamed], [renamed, other], [other]]);
   refresh.start();
   await allAnswered;
@@ -93,7 +93,7 @@ test("uses and stores what the API says, and only what changes", async () => {
   expect(lines).toEqual([]);
 });
 
-test("uses a stored copy at once, and not again if the API says the same", async () => {
+test("uses a stored copy at once, and not again if the API's answer is the same", async () => {
   const { refresh, used, kept, allAnswered } = setUp([[web], [other]], { copy: encodeDevices([web]) });
   refresh.start();
   expect(used).toEqual([[web]]);
@@ -102,7 +102,7 @@ test("uses a stored copy at once, and not again if the API says the same", async
   expect(kept).toEqual([[other]]);
 });
 
-test("stores the copy with a later answer if the journal could not take it, and uses it once", async () => {
+test("stores the copy with a later answer if the journal failed to store it, and uses it once", async () => {
   let refusals = 1;
   const keep = (): void => {
     if (refusals-- > 0) throw new Unavailable("the database is away");
@@ -114,7 +114,7 @@ test("stores the copy with a later answer if the journal could not take it, and 
   expect(lines.map(({ fields }) => fields)).toEqual([{ reason: "the database is away" }]);
 });
 
-test("uses an empty list of devices too", async () => {
+test("uses an empty list of devices", async () => {
   const { refresh, used, allAnswered } = setUp([[]]);
   refresh.start();
   await allAnswered;
@@ -138,7 +138,7 @@ describe("while the API fails", () => {
     ]);
   });
 
-  test("at the first start there are no names, and that is logged", async () => {
+  test("no names are known at the first start, which is logged", async () => {
     const { refresh, used, lines, allAnswered } = setUp([trouble]);
     refresh.start();
     await allAnswered;
@@ -159,7 +159,7 @@ describe("while the API fails", () => {
     expect(gauge("lag")).toEqual([{ value: 90, attributes }]);
   });
 
-  test("and then answers, the metrics report success", async () => {
+  test("and then recovers, the metrics report success", async () => {
     const { refresh, gauge, allAnswered } = setUp([trouble, [web]]);
     refresh.start();
     await allAnswered;
@@ -167,7 +167,7 @@ describe("while the API fails", () => {
   });
 });
 
-test("cuts a list of more devices than it keeps, and logs that when the list changes", async () => {
+test("truncates a list with too many devices, and logs that when the list changes", async () => {
   const { refresh, used, lines, allAnswered } = setUp([[web, other], [web, other], [renamed, other], [renamed]], {
     maxDevices: 1,
   });
@@ -210,7 +210,7 @@ test("uses nothing after the stop, which is safe before the start and twice", as
   expect(used).toEqual([]);
 });
 
-test("a stored copy that is damaged is ignored until the API has answered", async () => {
+test("a damaged stored copy is ignored, and replaced once the API answers", async () => {
   const copy = encodeDevices([web]);
   copy[copy.length - 4] = (copy[copy.length - 4] as number) ^ 0xff;
   const { refresh, used, allAnswered } = setUp([[other]], { copy: copy.subarray(0, copy.length - 1) });

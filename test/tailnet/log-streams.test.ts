@@ -1,4 +1,4 @@
-/** The log streams of a tailnet, set by the program: compared first, replaced with a warning, retried until it works. */
+/** The log streams that the program sets up: compared first, replaced with a warning, and retried until it works. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/lib/clock.ts";
 import { createLogStreams, type LogStreams } from "../../src/tailnet/log-streams.ts";
@@ -65,7 +65,7 @@ function create(
 
 const asked = (method: string, end = "/stream") =>
   tailnet.requests.filter((request) => request.method === method && request.path.endsWith(end));
-/** Resolves once each of these streams has been set and its status read, twice from now on: by then the first answer is used. */
+/** Resolves once each of these streams is set and its status read twice more: by then the first answer has been used. */
 async function looked(...logs: readonly LogName[]): Promise<void> {
   const looks = (name: LogName): number => asked("GET", `/${name}/stream/status`).length;
   const before = new Map(logs.map((name) => [name, looks(name)]));
@@ -118,7 +118,7 @@ describe("a stream that points here is set again", () => {
     expect(log.said("warn", "setting it again")).toHaveLength(1);
   });
 
-  test("if somebody changed it at Tailscale, or if what was stored is damaged", async () => {
+  test("if somebody changed it at Tailscale, or if the stored copy is damaged", async () => {
     const first = create(["network"]);
     first.start();
     await until(() => state.size === 1);
@@ -134,7 +134,7 @@ describe("a stream that points here is set again", () => {
   });
 });
 
-test("a stream that points elsewhere is replaced, with a warning that says what it was", async () => {
+test("a stream that points elsewhere is replaced, with a warning that describes the old one", async () => {
   const foreign = {
     destinationType: "datadog",
     url: "https://siem.example.com/in?key=secret-key",
@@ -180,7 +180,7 @@ describe("a new token", () => {
     expect(log.text).not.toMatch(/the-next-token|the-token/);
   });
 
-  test("is set last, however late an earlier request is answered", async () => {
+  test("is set last, however late the answer to an earlier request", async () => {
     tailnet.fail({ method: "GET", path: /stream$/, effect: { kind: "slow", ms: 50 } });
     const streams = create(["network"]);
     streams.start();
@@ -206,7 +206,7 @@ describe("a new token", () => {
     await until(() => tailnet.stream("configuration")?.token === "a-token");
   });
 
-  test("from before the start is used", async () => {
+  test("given before the start is used", async () => {
     const streams = create(["network"]);
     streams.useToken("from-the-start");
     streams.start();
@@ -282,7 +282,7 @@ describe("the status", () => {
     await until(() => gauges.read("tailscale2otel.logstream.missing")["network"] === 0);
   });
 
-  test("logs an error of Tailscale's once", async () => {
+  test("logs a delivery error reported by Tailscale once", async () => {
     create(["network"]).start();
     await looked("network");
     await sink.stop(true);
@@ -296,7 +296,7 @@ describe("the status", () => {
   });
 });
 
-test("stops at once, before the start, during a wait and twice, and then sends no more requests", async () => {
+test("stops at once before the start, during a wait and when stopped twice, and sends no more requests", async () => {
   const never = create();
   await never.stop(1000);
   tailnet.fail({ path: /\/logging\//, times: 1000, effect: { kind: "status", status: 403 } });

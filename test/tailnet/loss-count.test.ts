@@ -1,4 +1,4 @@
-/** How many entries of a stream are missing, by Tailscale's count and ours. */
+/** The number of missing entries of a stream, from Tailscale's count and the program's. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { activityOf, LossCount } from "../../src/tailnet/log-streams.ts";
@@ -15,7 +15,7 @@ const statusOf = (numEntriesSent: number, more: Partial<LogStreamStatus> = {}): 
   ...more,
 });
 
-test("nothing is known before the first status, and nothing is missing at it", () => {
+test("nothing is known before the first status, and nothing is missing at the first one", () => {
   const loss = new LossCount();
   expect(loss.missing).toBeUndefined();
   loss.update(statusOf(1000, { numFailedRequests: 7 }), 40);
@@ -53,7 +53,7 @@ test("a reset of Tailscale's counter is a new baseline", () => {
   expect(loss.missing).toBe(0);
 });
 
-test("is always what was sent since the last baseline minus what was received since", () => {
+test("equals the entries sent minus those received since the last baseline", () => {
   const look = fc.record({ lost: fc.nat(5), taken: fc.nat(50), isReset: fc.boolean() });
   fc.assert(
     fc.property(fc.array(look, { maxLength: 30 }), (looks) => {

@@ -70,14 +70,14 @@ function start(config: Config): void {
   running.start();
 }
 
-test("changes nothing that the settings do not ask for", async () => {
+test("changes nothing unless the settings ask for it", async () => {
   start(configOf("streaming.enabled=true", "streaming.token=x", "webhook.enabled=true", "webhook.secret=y"));
   await aWhile();
   expect(tailnet.requests).toEqual([]);
   expect(secrets).toEqual([]);
 });
 
-test("says what is not set up and why, naming the scope that setting it takes, until it is", async () => {
+test("reports what is not set up and why, naming the missing scope, until it is", async () => {
   tailnet.grant(["all:read"]);
   start(configOf(...streaming, ...webhook));
   const trouble = "the scope log_streaming is missing";
@@ -97,7 +97,7 @@ test("says what is not set up and why, naming the scope that setting it takes, u
   await until(() => running.troubles.length === 0);
 });
 
-test("names the same scopes if nothing may be read either", async () => {
+test("names the same scopes if reading is not permitted either", async () => {
   tailnet.grant(["devices:core:read"]);
   start(configOf(...streaming, ...webhook));
   await until(() => running.troubles.length === 3);
@@ -109,7 +109,7 @@ test("names the same scopes if nothing may be read either", async () => {
   expect(remedies.join()).not.toContain(":read");
 });
 
-test("sets streams alone, and reads from the ledger what arrived of each record type", async () => {
+test("sets up only the streams, and reads from the ledger how many records of each type arrived", async () => {
   start(configOf(...streaming));
   await until(() => Object.keys(gauges.read("tailscale2otel.logstream.missing")).length === 2);
   expect(tailnet.stream("network")).toMatchObject({ url: "https://logs.example.com/services/collector/event" });
@@ -121,7 +121,7 @@ test("sets streams alone, and reads from the ledger what arrived of each record 
   await until(() => tailnet.stream("network")?.token === "second-token");
 });
 
-test("sets up the webhook alone, with its secret in the state directory and no warning", async () => {
+test("sets up only the webhook, with its secret in the state directory and no warning", async () => {
   start(configOf(...webhook));
   await until(() => (secrets[0] ?? "") !== "");
   expect(tailnet.webhooks).toMatchObject([
@@ -132,7 +132,7 @@ test("sets up the webhook alone, with its secret in the state directory and no w
   expect(readdirSync(directory)).toEqual(["webhook.json"]);
 });
 
-test("warns of state in memory unless the settings have the secret, and then writes no file", async () => {
+test("warns about state in memory unless the settings have the secret, and writes no file", async () => {
   start(configOf(...webhook, "state.path=:memory:"));
   expect(log.said("warn", "in memory only")).toHaveLength(1);
   await until(() => (secrets[0] ?? "") !== "");
@@ -145,7 +145,7 @@ test("warns of state in memory unless the settings have the secret, and then wri
 });
 
 describe("a reload", () => {
-  test("that removes the secret from the settings rotates the webhook's", async () => {
+  test("that removes the secret from the settings rotates the webhook's secret", async () => {
     const { secret } = await apiOf(tailnet).createWebhook({
       url: "https://hooks.example.com/tailscale/webhook",
       subscriptions: ["nodeCreated"],

@@ -74,7 +74,7 @@ const changes = () => tailnet.requests.filter(({ method, path }) => method !== "
 const file = () => webhookSecretFile(stateDirectory);
 
 describe("if there is no webhook", () => {
-  test("one is created, and its secret stored for this user alone", async () => {
+  test("one is created, and its secret is stored readable only by this user", async () => {
     start();
     await until(() => secrets[0] !== undefined && secrets[0] !== "");
     const { id, secret, ...webhook } = theOnly();
@@ -94,10 +94,10 @@ describe("if there is no webhook", () => {
     expect(secrets[0]).toBe(theOnly().secret);
   });
 
-  test("and its secret cannot be written once it exists, the secret is used and only the write is retried", async () => {
+  test("a secret that cannot be written is used, and only the write is retried", async () => {
     await api.createWebhook({ url, subscriptions });
     const path = join(stateDirectory, "webhook.json");
-    /** A directory takes the file's place before the write. */
+    /** Puts a directory in the file's place before the write. */
     const rotateWebhook: TailscaleApi["rotateWebhook"] = (id) => {
       mkdirSync(path);
       return rotate(id);
@@ -219,7 +219,7 @@ describe("a rotation by a command", () => {
     return { registration, old, fresh: answer.secret };
   }
 
-  test("is noticed; the old secret is valid until a delivery is signed with the new one", async () => {
+  test("is noticed, and the old secret stays valid until a delivery is signed with the new one", async () => {
     const { registration, old, fresh } = await rotated();
     expect(secrets).toEqual([fresh, old]);
     registration.signedBy(old);
@@ -298,7 +298,7 @@ test.each(["", "null", "[]", "{", '{"id":"1","url":"x"}', '{"id":1,"url":"x","se
   },
 );
 
-test("stops at once, before the start, during a wait and twice", async () => {
+test("stops at once before the start, during a wait and when stopped twice", async () => {
   tailnet.fail({ path: /webhooks/, times: 1000, effect: { kind: "status", status: 403 } });
   const registration = start({ backoff: { firstMs: 3_600_000, maxMs: 3_600_000 } });
   await until(() => log.said("warn", "cannot set up").length === 1);

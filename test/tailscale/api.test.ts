@@ -54,7 +54,7 @@ describe("a log", () => {
     expect(audit).toMatchObject({ eventTime: "2026-11-22T11:59:58.123456789Z", type: "CONFIG" });
   });
 
-  test("that breaks off is requested again only before its first record", async () => {
+  test("that breaks off is requested again only if no record was read", async () => {
     tailnet.serveRecords("network", function* () {
       for (let serial = 0; serial < 8000; serial++) yield JSON.stringify(flowValue({ nodeId: `n${serial}CNTRL` }));
     });
@@ -148,7 +148,7 @@ test("devices are read as the API describes them, with null as absent", async ()
   expect(await client.api.devices()).toEqual([{ nodeId: "n1", later: {} } as ApiDevice]);
 });
 
-test("a list of devices that is nothing but objects is read in steps, and no further than it is asked for", async () => {
+test("a huge list of empty devices is read in steps, and no further than requested", async () => {
   const body = `{"devices":[${"{},".repeat(300_000)}{}]}`;
   const answer = () => tailnet.fail({ effect: { kind: "status", status: 200, body } });
   let turns = 0;
@@ -156,7 +156,7 @@ test("a list of devices that is nothing but objects is read in steps, and no fur
   try {
     answer();
     expect(await client.api.devices()).toHaveLength(300_001);
-    // As a whole it is parsed within one turn.
+    // Parsed as a whole, it would take a single turn.
     expect(turns).toBeGreaterThan(10);
     answer();
     expect(await client.api.devices(3)).toHaveLength(3);
@@ -191,7 +191,7 @@ describe("log streaming", () => {
     expect(await failureOf(client.api.deleteLogStream("network"))).toMatchObject({ reason: "not_found" });
   });
 
-  test("is removed even if the answer to the removal is lost", async () => {
+  test("is removed even if the answer to the request is lost", async () => {
     await client.api.putLogStream("network", target);
     tailnet.fail({ method: "DELETE", effect: { kind: "cut", afterBytes: 0 } });
     await client.api.deleteLogStream("network");
@@ -203,7 +203,7 @@ describe("log streaming", () => {
     expect(await failureOf(lost.api.logStream("network"))).toMatchObject({ reason: "not_found" });
   });
 
-  test("to another kind of destination is described as far as the API does", async () => {
+  test("to another kind of destination is described as far as the API describes it", async () => {
     const body = JSON.stringify({ logType: "network", destinationType: "s3", s3Bucket: "b" });
     tailnet.fail({ effect: { kind: "status", status: 200, body } });
     expect(await client.api.logStream("network")).toEqual({
@@ -223,7 +223,7 @@ describe("log streaming", () => {
     expect(await client.api.logStreamStatus("network")).toEqual({ numEntriesSent: 7 });
   });
 
-  test("is not_enabled if the plan does not include it", async () => {
+  test("fails with not_enabled if the plan does not include it", async () => {
     tailnet.lack(["log streaming"]);
     expect(await failureOf(client.api.logStream("network"))).toMatchObject({ reason: "not_enabled", status: 403 });
   });
@@ -249,7 +249,7 @@ describe("webhooks", () => {
     expect(await failureOf(client.api.rotateWebhook(created.id))).toMatchObject({ reason: "not_found", status: 404 });
   });
 
-  test("get a test event that is signed with their secret", async () => {
+  test("receive a test event signed with their secret", async () => {
     const received: { body: string; signature: string | null }[] = [];
     const receiver = Bun.serve({
       hostname: "127.0.0.1",
@@ -273,7 +273,7 @@ describe("webhooks", () => {
     }
   });
 
-  test("escape an id in the path, and refuse one from the API that would change the path", async () => {
+  test("have their id escaped in the path, and an id from the API that would change the path refused", async () => {
     await failureOf(client.api.deleteWebhook("../tailnet/-/devices"));
     expect(tailnet.requests[0]?.path).toBe("/api/v2/webhooks/..%2Ftailnet%2F-%2Fdevices");
     const body = JSON.stringify({ webhooks: [{ endpointId: "a/../b" }] });

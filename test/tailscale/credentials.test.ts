@@ -61,7 +61,7 @@ describe("a token", () => {
     expect(request?.headers["authorization"]).toBeUndefined();
   });
 
-  test("that is rejected is renewed once for twenty concurrent calls", async () => {
+  test("that was rejected is renewed once for twenty concurrent calls", async () => {
     const { api, waits } = client();
     await api.devices();
     tailnet.expireTokens();
@@ -70,7 +70,7 @@ describe("a token", () => {
     expect(waits).toEqual([]);
   });
 
-  test("that is newer is not dropped because of a late 401 for the old one", async () => {
+  test("is not dropped because of a late 401 for an older one", async () => {
     const { api } = client();
     await api.devices();
     tailnet.expireTokens();
@@ -107,7 +107,7 @@ describe("a token", () => {
     expect(tailnet.tokensGiven).toBe(1);
   });
 
-  test("that could not be had is requested again by the next call", async () => {
+  test("that could not be obtained is requested again by the next call", async () => {
     tailnet.fail({ path: /token$/, effect: { kind: "status", status: 400 } });
     const { api } = client();
     const failures = await Promise.all([failureOf(api.devices()), failureOf(api.webhooks())]);
@@ -130,7 +130,7 @@ describe("a token", () => {
   });
 });
 
-test("no part of the token endpoint's error is repeated", async () => {
+test("no part of the token endpoint's error is quoted", async () => {
   const { api, log } = client();
   tailnet.fail({
     path: /token$/,
@@ -179,7 +179,7 @@ test("each call names the scope that it lacks", async () => {
     const error = await failureOf(call());
     expect(error).toMatchObject({ reason: "missing_scope", status: 403, missingScope: scope });
     expect((error as TailscaleError).remedy).toMatch(new RegExp(`the scope ${scope}[ ,]`));
-    // The scope that it names is the one that is missing.
+    // Granting the named scope is enough.
     tailnet.grant([scope]);
     await api.authenticate();
     const then = await call().catch((thrown: unknown) => thrown);
@@ -195,14 +195,14 @@ describe("authenticating", () => {
     expect(tailnet.tokensGiven).toBe(2);
   });
 
-  test("recognizes a wrong client", async () => {
+  test("reports a wrong client as unauthorized", async () => {
     const auth: TailscaleAuth = { kind: "oauth", clientId: "kWrong", clientSecret: "tskey-client-wrong", scopes: [] };
     const error = await failureOf(client({ auth }).api.authenticate());
     expect(error).toMatchObject({ reason: "unauthorized", status: 401 });
     expect((error as TailscaleError).remedy).toContain("tailscale.auth.oauth.client_id");
   });
 
-  test("tries a key, whatever it is allowed to do", async () => {
+  test("checks a key, whatever its permissions", async () => {
     const auth: TailscaleAuth = { kind: "apikey", key: tailnet.apiKey };
     const { api } = client({ auth });
     await api.authenticate();

@@ -1,9 +1,9 @@
-/** The limit of one attempt: it stands still while the program works, and then starts anew. */
+/** The timeout of one attempt: it is suspended while the program works, and then restarts. */
 import { expect, test } from "bun:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { startDeadline } from "../../src/tailscale/client.ts";
 
-test("is never over while it is stopped, and starts anew afterwards", async () => {
+test("never expires while it is stopped, and restarts in full afterwards", async () => {
   const deadline = startDeadline(20, undefined);
   deadline.stop();
   await wait(60);
@@ -13,7 +13,7 @@ test("is never over while it is stopped, and starts anew afterwards", async () =
   expect(deadline.isOver).toBe(true);
 });
 
-test("is ended early by the outer signal, and that is not its own end", () => {
+test("is aborted early by the outer signal, which does not count as expiry", () => {
   const outer = new AbortController();
   const deadline = startDeadline(60_000, outer.signal);
   outer.abort();

@@ -1,4 +1,4 @@
-/** The reader of lists in answers, with `JSON.parse` as its oracle, and everything that is no such answer. */
+/** The reader of lists in answers, with `JSON.parse` as its oracle, and all kinds of malformed answers. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { BadAnswer } from "../../src/tailscale/errors.ts";
@@ -34,7 +34,7 @@ describe("an answer", () => {
     ['{"a":"{\\"logs\\":[","logs":[{"this":1}]}', ['{"this":1}']],
     ['{"a\\"logs":[1],"logs":[{"this":1}]}', ['{"this":1}']],
     ['{"logs":[{"ü✓😀":"\\u2028"}],"last":true}', ['{"ü✓😀":"\\u2028"}']],
-  ])("%s yields its records, wherever it is cut", async (body, texts) => {
+  ])("%s yields its records, wherever it is split", async (body, texts) => {
     for (const size of [1, 2, 3, 5, 1000]) expect(await read(body, { size })).toEqual(texts);
   });
 
@@ -58,7 +58,7 @@ describe("an answer", () => {
 
 describe("is malformed", () => {
   const whole = '{"version":"1.1","logs":[{"a":"ü"},{"b":[1,2]}],"end":{"c":null}}';
-  test("when it is cut anywhere", async () => {
+  test("when it is cut off anywhere", async () => {
     const bytes = bytesOf(whole);
     for (let end = 0; end < bytes.length; end++) {
       await expect(read(bytes.subarray(0, end), { size: 4 })).rejects.toThrow(BadAnswer);
@@ -95,12 +95,12 @@ describe("is malformed", () => {
     await expect(read(body)).rejects.toThrow(BadAnswer);
   });
 
-  test("when a member beside the logs is larger than any of the API's", async () => {
+  test("when a member beside the logs is larger than any the API sends", async () => {
     const body = `{"logs":[],"a":"${"x".repeat(70_000)}"}`;
     await expect(read(body, { size: 1000 })).rejects.toThrow("more than 65536 bytes beside its logs");
   });
 
-  test("when it is not UTF-8 beside its records", async () => {
+  test("when it is not UTF-8 outside its records", async () => {
     for (const template of ['{"logs":[],"b":"?"}', '{"?":1}']) {
       const bytes = bytesOf(template);
       bytes[bytes.indexOf(0x3f)] = 0xff;
@@ -126,7 +126,7 @@ test("an answer over the limit is refused before its end", async () => {
   expect(await read(body, { maxBytes: body.length })).toHaveLength(101);
 });
 
-test("records are yielded as they arrive, and nothing more is read while they are worked on", async () => {
+test("records are yielded as they arrive, and nothing more is read while they are processed", async () => {
   const record = JSON.stringify({ text: "x".repeat(1000) });
   let fed = 0;
   async function* body(): AsyncGenerator<Uint8Array> {
@@ -142,7 +142,7 @@ test("records are yielded as they arrive, and nothing more is read while they ar
     expect(fed).toBe(before);
   }
   expect(sizes.slice(0, 501)).toEqual(new Array<number>(501).fill(1));
-  // A large chunk is worked on in pieces of 256 KiB.
+  // A large chunk is processed in pieces of 256 KiB.
   expect(sizes.slice(501)).toHaveLength(4);
   expect(sizes.reduce((sum, size) => sum + size)).toBe(1501);
 });

@@ -90,7 +90,7 @@ describe("a call is retried", () => {
     expect(counted).toEqual(["devices 200", "devices 200"]);
   });
 
-  test("and a 429 holds back every other request of the client too", async () => {
+  test("and a 429 also delays every other request of the client", async () => {
     tailnet.fail({ path: /devices$/, effect: { kind: "status", status: 429, headers: { "retry-after": "7" } } });
     const { api, waits } = client({ http: { maxAttempts: 1 } });
     expect(await failureOf(api.devices())).toMatchObject({ reason: "rate_limited" });
@@ -99,7 +99,7 @@ describe("a call is retried", () => {
     expect(waits[0]).toBeWithin(6000, 7001);
   });
 
-  test("if nobody listens, until the attempts are used up", async () => {
+  test("if nothing listens, until the attempts are used up", async () => {
     const gone = await rawServer(() => {});
     await gone[Symbol.asyncDispose]();
     const { api, counted, waits } = client({ url: gone.url });
@@ -240,7 +240,7 @@ describe("an invalid answer", () => {
     expect(await failureOf(client({ url: server.url }).api.webhooks())).toMatchObject({ reason: "malformed" });
   });
 
-  test("is too_large by its size after decompression", async () => {
+  test("is too_large if its size after decompression exceeds the limit", async () => {
     await using server = await answering(gzipSync(Buffer.alloc(3_000_000, " ")), { "content-encoding": "gzip" });
     expect(await failureOf(client({ url: server.url }).api.webhooks())).toMatchObject({
       reason: "too_large",
@@ -249,7 +249,7 @@ describe("an invalid answer", () => {
     });
   });
 
-  test("with an endless error page is cut off, and the page is not repeated", async () => {
+  test("with an endless error page is cut off, and the page is not quoted", async () => {
     await using server = await rawServer((_, response) => {
       response.writeHead(403, { "content-type": "text/html" });
       const page = "<p>forbidden</p>".repeat(4096);
@@ -313,7 +313,7 @@ describe("an error", () => {
     }
   });
 
-  test("of the network does not contain one either", async () => {
+  test("from the network contains no credential either", async () => {
     const { api } = client({
       http: { maxAttempts: 1 },
       fetch: (_, { headers }) => Promise.reject(new TypeError(`cannot send ${JSON.stringify(headers)}`)),
@@ -362,7 +362,7 @@ describe("an error", () => {
   });
 });
 
-test("requests keep their distance if there is a rate limit", async () => {
+test("requests are spaced out if there is a rate limit", async () => {
   const waits: number[] = [];
   const { api } = client({
     http: { rateLimit: 10 },

@@ -1,4 +1,4 @@
-/** Something that is read from the API at an interval: when it is read again, what is logged, and what the gauges report. */
+/** A periodic read from the API: when it is repeated, what is logged, and what the gauges report. */
 import { afterEach, expect, test } from "bun:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { TailscaleError } from "../../src/tailscale/errors.ts";
@@ -13,7 +13,7 @@ const now = Date.UTC(2026, 10, 22);
 let started: Scrape | undefined;
 afterEach(() => started?.stop(1000));
 
-/** A scrape whose reads end in these ways, one after the other; `done` resolves when one more is asked for. */
+/** A scrape whose reads end with these outcomes in order; `done` resolves when another read starts. */
 function scrapeOf(outcomes: readonly (Step | Error)[], intervalMs = hour) {
   const log = recordedLog();
   const gauges = observedGauges();
@@ -59,7 +59,7 @@ test("reads again at once while it is behind, and reports each success", async (
   expect(log.lines).toEqual([]);
 });
 
-test("reads again after its interval, and never again once it is over", async () => {
+test("reads again after its interval, and never again once it is done", async () => {
   const { scrape, done, signals } = scrapeOf(["current", "current"], 1);
   scrape.start();
   await done;
@@ -84,7 +84,7 @@ test("retries at once if the error says so, and reports the failure until a read
   expect(log.said("warn", "cannot poll the configuration log; retrying")).toHaveLength(1);
 });
 
-test("counts failed reads by the cause, from 0, and not the one that its stop aborts", async () => {
+test("counts failed reads by cause, from 0, but not the one that a stop aborts", async () => {
   const refused = new TailscaleError("missing_scope", "HTTP 403", "Give it.", 403);
   const { scrape, done, errors } = scrapeOf([new Unavailable("too much", 0), refused], 1);
   expect(errors).toMatchObject({ missing_scope: 0, timeout: 0, other: 0 });
@@ -94,7 +94,7 @@ test("counts failed reads by the cause, from 0, and not the one that its stop ab
   expect(errors).toMatchObject({ missing_scope: 1, timeout: 0, other: 1 });
 });
 
-test("aborts the read in flight when it stops, before the start and twice too", async () => {
+test("aborts the read in flight when it stops, and can be stopped before its start and twice", async () => {
   const never = scrapeOf([]);
   await never.scrape.stop(1000);
   const { scrape, done, signals } = scrapeOf([]);
