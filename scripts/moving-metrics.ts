@@ -12,7 +12,7 @@ export function metricTables(): string {
   return `### Metrics of the same name
 
 Of the ${goMetrics.length} metrics about flows, audit logs, webhooks, log streaming and the program itself, ${shared.length} exist here
-under the same name. A label that only one of them has matters where a query names it.
+under the same name. A label that exists only on one side matters if a query names it.
 
 ${table(["metric", "labels only there", "labels only here", "what else differs"], shared.map(sharedRow))}
 
@@ -191,32 +191,33 @@ tailscale2otel.runtime.gc.pause_time seconds_total
 
 /** Differences between metrics of the same name. */
 const meanings: Readonly<Record<string, string>> = {
-  "tailscale.network.data_quality": "Counts entries that are left out; the rest of their record is accepted.",
-  "tailscale.stream.rejected": "The reasons are those of [hec.md](hec.md); one bad record rejects no request.",
-  "tailscale.stream.decode_errors": "Such a record is quarantined, and the rest of its request accepted.",
+  "tailscale.network.data_quality": "Counts the entries that are left out; the rest of their record is accepted.",
+  "tailscale.stream.rejected":
+    "The reasons are listed in [hec.md](hec.md); one bad record does not reject its request.",
+  "tailscale.stream.decode_errors": "Such a record is quarantined; the rest of its request is accepted.",
   "tailscale.stream.records": "Counts each record once, however often it is sent.",
-  "tailscale.webhook.rejected": "The reasons are those of [webhook.md](webhook.md).",
+  "tailscale.webhook.rejected": "The reasons are listed in [webhook.md](webhook.md).",
   "tailscale.logstream.entries_sent": "Only for streams that `streaming.auto_configure` has set up.",
   "tailscale.logstream.configured": "Only for streams that `streaming.auto_configure` has set up.",
   "tailscale2otel.ingest.records": 'Counts all records; what the Go program counts has `outcome="accepted"`.',
   "tailscale2otel.ingest.size": "Polled bytes are counted too.",
   "tailscale2otel.export.duration": "One observation per request, not per interval.",
-  "tailscale2otel.export.failures": "Other words for `error_type`.",
+  "tailscale2otel.export.failures": "`error_type` has different values.",
   "tailscale2otel.export.log_records": 'What the backend has accepted has `outcome="delivered"`.',
   "tailscale2otel.export.datapoints": 'What the backend has accepted has `outcome="delivered"`.',
   "tailscale2otel.api.requests": "`endpoint` is a word, such as `network_logs`, not a path.",
   "tailscale2otel.api.duration": "`endpoint` is a word, not a path.",
   "tailscale2otel.api.retries": "`endpoint` is a word, not a path.",
   "tailscale2otel.scrape.success": "Three collectors: `flowlogs`, `auditlogs`, `devices`.",
-  "tailscale2otel.scrape.errors": "Other words for `error_type`.",
+  "tailscale2otel.scrape.errors": "`error_type` has different values.",
 };
 
-const noStore = "nothing: the page reads the journal, and has no store of its own";
+const noStore = "nothing: the live page reads the journal and has no store of its own";
 const noQueue = "`tailscale2otel_journal_pending`: log records wait on disk, and none is dropped";
 const scope = '`tailscale2otel_scrape_errors_total{error_type="missing_scope"}`, and `check --online` before the start';
-const noInventory = "nothing: what is read per device or service there is not read here";
-const pulled = "nothing: the scraper's own `up` and `scrape_duration_seconds` say it";
-const noGo = "`process_memory_usage_bytes`, `tailscale2otel_event_loop_lag_seconds`: the runtime is another one";
+const noInventory = "nothing: the requests per device or service are not made here";
+const pulled = "the scraper's own `up` and `scrape_duration_seconds`";
+const noGo = "`process_memory_usage_bytes`, `tailscale2otel_event_loop_lag_seconds`: the runtime is a different one";
 
 /** Where to look for metrics without a counterpart of the same name. */
 const elsewhere: Readonly<Record<string, string>> = {
@@ -225,8 +226,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   "tailscale2otel.receiver.misconfigured":
     "`tailscale2otel_config_warnings_ratio`: a receiver without a token accepts everything, which is a warning; `require_token` and `require_secret` make it an error",
   "tailscale2otel.component.errors":
-    "`tailscale2otel_config_warnings_ratio`, and `/readyz`: a receiver that cannot start ends the program",
-  "tailscale2otel.update_available": "nothing: the program makes no requests of its own",
+    "`tailscale2otel_config_warnings_ratio` and `/readyz`: the program exits if a receiver cannot start",
+  "tailscale2otel.update_available": "nothing: there is no update check",
   "tailscale2otel.pii_filter.category": "`check`: the settings of `[privacy]`",
   "tailscale2otel.ingest.timestamp_skew": "`tailscale2otel_ingest_event_age_seconds`: the lowest bucket",
   "tailscale2otel.ingress_wal.pending.entries": "`tailscale2otel_journal_pending`",
@@ -239,9 +240,10 @@ const elsewhere: Readonly<Record<string, string>> = {
   "tailscale2otel.ingress_wal.orphan.stages": "nothing: a record and its counters are one transaction",
   "tailscale2otel.dedup.hits": '`tailscale2otel_ingest_records_total{outcome="duplicate"}`',
   "tailscale2otel.dedup.size": "`tailscale2otel_dedup_keys`",
-  "tailscale2otel.dedup.evictions": "`tailscale2otel_dedup_unproven_total`: records accepted from beyond the horizon",
+  "tailscale2otel.dedup.evictions":
+    "`tailscale2otel_dedup_unproven_total`: records accepted that are older than the horizon",
   "tailscale2otel.dedup.overlap_horizon":
-    "`tailscale2otel_dedup_horizon_seconds`: how far back duplicates are recognized",
+    "`tailscale2otel_dedup_horizon_seconds`: how far back duplicates are detected",
   "tailscale2otel.dedup.youngest_eviction_age": "`tailscale2otel_dedup_horizon_seconds`",
   "tailscale2otel.export.spans": "nothing: there are no traces",
   "tailscale2otel.export.diagnostics.suppressed": "`tailscale2otel_export_failures_total`: an outage is logged once",
@@ -263,7 +265,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   "tailscale2otel.enrich.cache_size": "nothing",
   "tailscale2otel.checkpoint.disk.size": "`tailscale2otel_journal_size_bytes`",
   "tailscale2otel.checkpoint.persist.age": "`tailscale2otel_scrape_lag_seconds`",
-  "tailscale2otel.checkpoint.persist.errors": "nothing: a poll whose cursor cannot be stored stores no records either",
+  "tailscale2otel.checkpoint.persist.errors": "nothing: a poll commits its records and its cursor in one transaction",
   "tailscale2otel.series.by_group": "`tailscale2otel_series_active`",
   "tailscale2otel.tls.cert.reload.last_success": "`tailscale2otel_tls_cert_not_before_seconds`",
   "tailscale2otel.admin.auth.rejected": "`tailscale2otel_admin_rejected_total`",

@@ -13,14 +13,14 @@ export function movingPage(): string {
 
 const opening = `# Moving from the Go program
 
-There is a program of the same name written in Go ([rknightion/tailscale2otel](https://github.com/rknightion/tailscale2otel), here compared
-with its version 4). Metrics and log records about flows, audit logs, webhooks and log streaming have the same names, so dashboards and
-alerts about them go on working. This page says how to move, and what is different.
+A program of the same name is written in Go ([rknightion/tailscale2otel](https://github.com/rknightion/tailscale2otel); this page compares
+its version 4). Metrics and log records about flows, audit logs, webhooks and log streaming have the same names, so dashboards and
+alerts about them continue to work. This page describes how to move, and what is different. In its tables, _there_ is the Go program and _here_ is this one.
 
-Some things do not move. The Go program also exports inventories of the tailnet: devices, users, keys, the policy, DNS, services,
-posture and more. This program does not. If you need them, keep the Go program for them, with \`collectors.flowlogs.enabled\` and
-\`collectors.auditlogs.enabled\` set to \`false\` there. Traces, Headscale and logs in S3 do not exist here
-either. \`init --from\` converts one tailnet at a time; [tailnets.md](tailnets.md) says how one process serves several.
+Some features have no equivalent. The Go program also exports inventories of the tailnet: devices, users, keys, the policy, DNS, services,
+posture and more. This program does not. If you need inventories, keep the Go program for them, with \`collectors.flowlogs.enabled\` and
+\`collectors.auditlogs.enabled\` set to \`false\` there. Traces, Headscale and logs in S3 are not supported
+either. \`init --from\` converts one tailnet at a time; [tailnets.md](tailnets.md) describes how one process serves several.
 
 ## Convert the configuration
 
@@ -29,21 +29,21 @@ tailscale2otel init --from config.yaml --output tailscale2otel.toml
 tailscale2otel check --config tailscale2otel.toml --changed
 \`\`\`
 
-\`--from\` takes the YAML file, the values of the Helm chart, a file of variables (\`.env\`), \`-\` for standard input, or \`env\` for the variables
-of this shell. The Go program reads both, and variables
-override its file: \`--from config.yaml,go.env\`. Without \`--output\`, the TOML goes to standard output. Nothing is sent anywhere, and the
+\`--from\` accepts the YAML file, the values of the Helm chart, a file of environment variables (\`.env\`), \`-\` for standard input, or \`env\` for the variables
+of this shell. If you use a file and variables, name both, as in \`--from config.yaml,go.env\`: variables
+override the file, as in the Go program. Without \`--output\`, the TOML goes to standard output. Nothing is sent anywhere, and the
 file of the Go program is not changed.
 
-The comments at the top of the result say what to do by hand, what changes its meaning, and what has no equivalent. A setting of the Go
-program that you never changed keeps its effect: if the defaults differ, its default is written down. There are few exceptions, which the
-tables below name: requests to the backend are compressed, webhooks may be larger, more requests are parsed at once, audit logs are polled with
-an overlap, and the instance has an ID of its own instead of the host name. Unknown settings are listed, not dropped silently. **Secrets are written as they are**, and only you can read the file; a secret that was in a file stays in it.
-File names become absolute paths, relative to the YAML file. \`\${NAME}\` is replaced by the variable, if it is set.
+The comments at the top of the result list what you have to do by hand, what changes its meaning, and what has no equivalent. A setting of the Go
+program that you never changed keeps its effect: if the defaults differ, the result contains the Go program's default. The tables
+below name the few exceptions: requests to the backend are compressed, webhooks may be larger, more requests are parsed at once, audit logs are polled with
+an overlap, and the instance has a generated ID instead of the host name. Unknown settings are listed, not dropped silently. **Secrets are written in plain text**, in a file that only you can read; a secret that was in a file of its own stays there.
+File names become absolute paths, resolved from the folder of the YAML file. \`\${NAME}\` is replaced by the variable, if it is set.
 
 Most variables have the same name in both programs, such as \`TS2OTEL_STREAMING__TOKEN\`. If all your settings are variables, \`tailscale2otel
 check\` may be all you need: it names every variable that it does not know.
 
-The commands:
+The commands are:
 
 | there                                                         | here                                    |
 | ------------------------------------------------------------- | --------------------------------------- |
@@ -53,12 +53,12 @@ The commands:
 | \`-print-effective-config\`, \`-print-effective-config-provenance\` | \`check\`, \`check --json\`                 |
 | \`-healthcheck\`                                                | \`healthcheck\`                           |
 | \`-version\`                                                    | \`version\`                               |
-| \`/\`, \`/flows\`, \`/events\` in a browser                         | \`status\`, \`top\`, \`tail\` in a terminal   |
+| \`/\`, \`/flows\`, \`/events\` in a browser                         | [the live page](live-page.md), or \`status\`, \`top\`, \`tail\` in a terminal |
 
 ## Run both side by side
 
-Both can run on one machine, for as long as you like. The new one needs addresses of its own, and a name by which the backend tells the
-two apart. Flags give it both for the time of the trial, so that the file stays as it is:
+Both can run on one machine, for as long as you like. The new one needs its own addresses, and a name by which the backend can tell the two apart.
+Set both with flags during the trial, so that you do not have to change the file:
 
 \`\`\`sh
 tailscale2otel run --config tailscale2otel.toml \\
@@ -70,20 +70,20 @@ tailscale2otel run --config tailscale2otel.toml \\
   --set resource.attributes.service.name=tailscale2otel-new
 \`\`\`
 
-- **Polling**: both poll. They have separate cursors, and requests to the API double.
-- **Log streaming**: Tailscale sends each log to one destination only. Leave it with the Go program, and let the new one poll, which
-  needs an OAuth client. Both see every record. If you do not stream, leave out the two flags with \`source\`.
-- **Webhooks**: a tailnet can have several. Create a second one for the new address; every event goes to both.
-- **State**: \`state.path\` is a directory of its own kind. It may be the one with the Go program's checkpoints; no file has the same name.
-- **In the backend** the metrics of both have the same names, so a sum over both counts everything twice. Compare them by \`job\`, which
+- **Polling**: both poll. They have separate cursors, and the number of API requests doubles.
+- **Log streaming**: Tailscale sends each log to one destination only. Keep the Go program as the destination, and let the new one poll, which
+  needs an OAuth client. Both see every record. If you do not use log streaming, omit the two flags with \`source\`.
+- **Webhooks**: a tailnet can have several webhooks. Create a second one for the new address; every event goes to both.
+- **State**: \`state.path\` is a directory. It may be the one with the Go program's checkpoints, because no file has the same name.
+- **Backend**: the metrics of both have the same names, so a sum over both counts everything twice. Compare them by \`job\`, which
   Prometheus and Grafana Cloud derive from \`service.name\`:
 
 \`\`\`promql
 sum by (job, network_io_direction) (increase(tailscale_network_io_rollup_bytes_total[1h]))
 \`\`\`
 
-Here a record counts once however it arrives, and counters survive restarts. There, a restart begins at zero, and streaming and polling at once
-counts twice. So equal numbers are not to be expected while the Go program restarts or receives both ways.
+This program counts a record once however it arrives, and its counters survive restarts. The Go program starts at zero after a restart, and counts twice if it streams and polls at the same time.
+Do not expect equal numbers while the Go program restarts or receives both ways.
 
 ## Switch without a gap
 
@@ -93,32 +93,32 @@ counts twice. So equal numbers are not to be expected while the Go program resta
    tailscale2otel status --config tailscale2otel.toml
    \`\`\`
 
-2. Log streaming: point it at the new receiver. Whatever is lost or late around the switch, the poll brings, and it is counted once.
+2. Log streaming: point it at the new receiver. Polling fetches whatever is lost or late around the switch, and it is counted once.
 
    \`\`\`sh
    tailscale2otel tailnet stream set --config tailscale2otel.toml
    \`\`\`
 
-3. Webhooks: create one for the new receiver, put its secret into \`webhook.secret\`, and remove the old one when the first event has arrived.
+3. Webhooks: create one for the new receiver, set \`webhook.secret\` to its secret, and remove the old one when the first event has arrived.
 
    \`\`\`sh
    tailscale2otel tailnet webhook create --url https://hooks.example.com/tailscale/webhook --config tailscale2otel.toml
    tailscale2otel tailnet webhook list --config tailscale2otel.toml
    \`\`\`
 
-4. Stop the Go program, or switch off its flow and audit collectors and receivers if it stays for the inventories. Note the time.
+4. Stop the Go program. If you keep it for the inventories, turn off its flow and audit collectors and its receivers instead. Note the time.
 5. Start the new program without the flags of the trial, and check that metrics arrive under the old \`job\`.
 
-There is no gap, because both have received for a while. For that while, the backend has two sets of series and log records; a dashboard
-that is restricted to one \`job\` shows each record once. Counters begin at zero in new series, which \`rate()\` and \`increase()\` take into account;
-\`sum\` over both jobs goes on without a step. To go back, point log streaming at the old receiver, and start the Go program: its checkpoints
-are as it left them.
+There is no gap, because both programs have received at the same time. For that time, the backend has two sets of series and log records; a dashboard
+that is restricted to one \`job\` shows each record once. Counters begin at zero in new series, which \`rate()\` and \`increase()\` handle;
+\`sum\` over both jobs continues without a step. To go back, point log streaming at the old receiver, and start the Go program: its checkpoints
+are unchanged.
 
-If the two cannot run at once, stop the Go program, and let the first poll of the new one reach back to that moment, up to 30 days for flow logs
-and 90 for audit logs: \`initial_lookback = "2h"\` in both collectors. What the Go program had exported of that time is then in the backend twice.`;
+If the two cannot run at the same time, stop the Go program, and let the first poll of the new one reach back to that moment, up to 30 days for flow logs
+and 90 for audit logs: for example, set \`initial_lookback = "2h"\` in both collectors. What the Go program had already exported for that time is then in the backend twice.`;
 
-const settingsIntroduction = `What \`init --from\` does with each setting. No remark: the value means the same. \`.*\`: everything in that section that is not listed
-itself. Defaults are given if they differ.`;
+const settingsIntroduction = `This is what \`init --from\` does with each setting. If there is no remark, the value means the same. \`.*\` stands for everything in that section that is not
+listed separately. Defaults are given if they differ.`;
 
 function settingsText(): string {
   const lines = rows.map((row) => `| \`${row.from}\` | ${nameHere(row)} | ${remarkOf(row)} |`);
@@ -142,18 +142,18 @@ function remarkOf({ from, to, initial = "", remark = "" }: Mapping): string {
   return [remark, defaults].filter(Boolean).join("; ");
 }
 
-const metricsIntroduction = `- **On every point and log record**, the Go program has \`tailscale_tailnet\` and \`tailscale2otel_provider\`. Here it is \`tailscale_tailnet\` alone,
+const metricsIntroduction = `- **On every point and log record**, the Go program has \`tailscale_tailnet\` and \`tailscale2otel_provider\`. This program has only \`tailscale_tailnet\`,
   and only if \`tailscale.tailnet\` is set, or a webhook names the tailnet.
 - **\`service.instance.id\`** is the host name there, and generated once here; \`self_observability.instance_id\` sets it.
 - **Log records** have the same event names: \`tailscale.network.flow\`, \`tailscale.config.audit\`, \`tailscale.webhook.<type>\`. Their attributes are
-  the same too, except that a flow has no \`tailscale.reporter.trust\` and no \`geo.*\` or \`as.*\` attributes here, and a relayed one has no
-  \`destination.address\`, which would be the marker 127.3.3.40. Other events of the Go program belong to its inventories.
-- **Privacy**: what \`pii_filter\` leaves out there can be left out or hashed here.
-- **Units**: gauges that count something end in \`_ratio\` in both, which is what OTLP becomes in Prometheus.`;
+  the same too, except that here a flow has no \`tailscale.reporter.trust\` and no \`geo.*\` or \`as.*\` attributes, and a relayed flow has no
+  \`destination.address\`, which would only be the marker 127.3.3.40. Other events of the Go program belong to its inventories.
+- **Privacy**: what \`pii_filter\` removes there can be dropped or hashed here.
+- **Units**: gauges of unit \`1\` end in \`_ratio\` in both, which is how Prometheus translates them.`;
 
 const closing = `### Families that do not exist here
 
-Inventories and what belongs to them: \`tailscale_acl_*\`, \`tailscale_contact_*\`, \`tailscale_derp_*\`, \`tailscale_device_*\`, \`tailscale_devices_*\`,
+Inventories and related metrics: \`tailscale_acl_*\`, \`tailscale_contact_*\`, \`tailscale_derp_*\`, \`tailscale_device_*\`, \`tailscale_devices_*\`,
 \`tailscale_device_invites_*\`, \`tailscale_dns_*\`, \`tailscale_exit_nodes_*\`, \`tailscale_feature_*\`, \`tailscale_fleet_*\`, \`tailscale_geoip_*\`, \`tailscale_k8s_*\`,
 \`tailscale_key_*\`, \`tailscale_keys_*\`, \`tailscale_node_*\`, \`tailscale_oauth_app*\`, \`tailscale_posture_*\`, \`tailscale_rdns_*\`, \`tailscale_service*\`,
 \`tailscale_setting_*\`, \`tailscale_subnet_routes_*\`, \`tailscale_tailnet_lock_*\`, \`tailscale_user*\`, \`tailscale_webhook_endpoint*\`,

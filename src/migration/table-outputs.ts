@@ -233,7 +233,7 @@ const itself: readonly Mapping[] = [
   same("admin.listen", "127.0.0.1:9091"),
   moved("admin.auth.token", "admin.token", ""),
   moved("admin.auth.token_file", "admin.token_file", ""),
-  missing("admin.auth.*", "wrong tokens are not counted per sender"),
+  missing("admin.auth.*", "the limit on wrong tokens is fixed: 20, then one per second, for each address"),
   same("admin.tls.cert_file", ""),
   same("admin.tls.key_file", ""),
   missing("admin.*", "the page has no settings of its own"),
