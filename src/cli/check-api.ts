@@ -1,29 +1,12 @@
 /** `check --online`, Tailscale: the credentials, each scope, the tailnet, the clock, and what is registered for this instance. */
 import { type Config, displayUrl, hasCredentials, isPolled, readsDevices, usesOauth } from "../config/index.ts";
-import { messageOf } from "../lib/system-error.ts";
 import { isSameAddress, isSentTo, publicAddress } from "../tailnet/log-streams.ts";
 import { webhookSecretFile } from "../tailnet/webhook.ts";
 import { type LogName, type TailscaleApi, TailscaleError } from "../tailscale/index.ts";
-
-export interface OnlineFinding {
-  /** What was checked: a word or two. */
-  readonly subject: string;
-  /** `skipped`: nothing that is in use depends on it, or another finding kept it from being checked. */
-  readonly outcome: "ok" | "warning" | "failed" | "skipped";
-  /** What was found, without a full stop. */
-  readonly detail: string;
-  /** What to do: sentences. */
-  readonly remedy?: string;
-}
+import { failure, type OnlineFinding } from "./online-finding.ts";
 
 /** A person is waiting: a server that fails to answer within this time counts as unreachable. */
 export const maxTimeoutMs = 10_000;
-
-/** A finding from a thrown error. */
-export function failure(subject: string, error: unknown): OnlineFinding {
-  const failed = { subject, outcome: "failed", detail: messageOf(error) } as const;
-  return error instanceof TailscaleError ? { ...failed, remedy: error.remedy } : failed;
-}
 
 /** A client of the API with these scopes instead of the configured ones, if given. */
 export type OpenApi = (scopes?: readonly string[]) => TailscaleApi;

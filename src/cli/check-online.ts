@@ -9,10 +9,11 @@ import { systemClock } from "../lib/clock.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";
-import { checkApi, maxTimeoutMs, type OnlineFinding, type OpenApi } from "./check-api.ts";
+import { checkApi, maxTimeoutMs, type OpenApi } from "./check-api.ts";
 import { checkOtlp } from "./check-otlp.ts";
 import { checkState } from "./check-state.ts";
 import { chosenTailnet } from "./flags.ts";
+import type { OnlineFinding } from "./online-finding.ts";
 
 const maxAttempts = 2;
 

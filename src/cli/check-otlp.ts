@@ -6,7 +6,8 @@ import { createSender } from "../export/sender.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { build } from "../version.ts";
-import { failure, maxTimeoutMs, type OnlineFinding } from "./check-api.ts";
+import { maxTimeoutMs } from "./check-api.ts";
+import { failure, type OnlineFinding } from "./online-finding.ts";
 
 /** Only sends empty exports, as `run` would send them. */
 export async function checkOtlp({ otlp }: Pick<Config, "otlp">): Promise<readonly OnlineFinding[]> {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Config, databaseText, statePathOf } from "../config/index.ts";
 import { inspectDatabase, inspectJournal } from "../journal/index.ts";
 import { formatBytes } from "../lib/units.ts";
-import type { OnlineFinding } from "./check-api.ts";
+import type { OnlineFinding } from "./online-finding.ts";
 import { counted } from "./terminal.ts";
 
 /** Why `run` cannot use a state directory, or those of several tailnets in it, or nothing. */

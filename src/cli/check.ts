@@ -7,11 +7,11 @@ import {
   type Inspection,
   inspectConfig,
 } from "../config/index.ts";
-import type { OnlineFinding } from "./check-api.ts";
 import { checkTailnets } from "./check-online.ts";
 import { whyUnusableState } from "./check-state.ts";
 import { command } from "./command.ts";
 import { configFlags, jsonFlag, option, toggle, UsageError } from "./flags.ts";
+import { findingLines, type OnlineFinding } from "./online-finding.ts";
 import { counted, type Output, paint } from "./terminal.ts";
 
 export const checkCommand = command({
@@ -93,19 +93,12 @@ function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findi
   };
 }
 
-const colors: Readonly<Record<OnlineFinding["outcome"], number>> = { ok: 32, warning: 33, failed: 31, skipped: 90 };
-
-/** A line each, what to do below it, and how many there are of each. */
+/** Also how many there are of each outcome. */
 function findingsText(findings: readonly OnlineFinding[], out: Output): string {
   if (findings.length === 0) return "";
-  const width = Math.max(...findings.map(({ subject }) => subject.length));
-  const lines = findings.flatMap(({ subject, outcome, detail, remedy }) => {
-    const line = `${paint(colors[outcome], outcome.padEnd(7), out)}  ${subject.padEnd(width)}  ${detail}`;
-    return remedy === undefined ? [line] : [line, `${" ".repeat(width + 11)}${remedy}`];
-  });
   const counts = (["failed", "warning", "ok", "skipped"] as const).flatMap((outcome) => {
     const amount = findings.filter((finding) => finding.outcome === outcome).length;
     return amount === 0 ? [] : [outcome === "warning" ? counted(amount, outcome) : `${amount} ${outcome}`];
   });
-  return `\n${[...lines, `online: ${counts.join(", ")}`].join("\n")}\n`;
+  return `\n${[...findingLines(findings, out), `online: ${counts.join(", ")}`].join("\n")}\n`;
 }

@@ -1,9 +1,10 @@
 /** A question of `init`: answered by a flag, by a person, or by its default. A person who answers wrongly is asked again. */
 import type { Config } from "../config/index.ts";
 import type { Answers, Secret } from "../setup/answers.ts";
-import type { OnlineFinding } from "./check-api.ts";
 import { UsageError } from "./flags.ts";
+import { findingLines, type OnlineFinding } from "./online-finding.ts";
 import type { Prompt } from "./prompt.ts";
+import type { Output } from "./terminal.ts";
 
 type FlagName =
   | ("source" | "endpoint" | "header" | "grafana-instance" | "grafana-token-file" | "reach" | "node")
@@ -11,7 +12,7 @@ type FlagName =
 
 type GivenFlags = Readonly<Partial<Record<FlagName, string | undefined> & Record<"yes", boolean | undefined>>>;
 
-export interface Asking {
+export interface Asking extends Pick<Output, "hasColor"> {
   readonly flags: GivenFlags;
   /** Absent: nobody can be asked. */
   readonly prompt: Prompt | undefined;
@@ -116,12 +117,11 @@ export function secretOf(flag: FlagName, text: string, { flags, resolvePath }: A
   return flags[flag] === undefined ? { text } : { file: resolvePath(text) };
 }
 
-/** A line for each finding, and below them what to do, once each. */
-export function findingLines(findings: readonly OnlineFinding[]): string {
-  const width = Math.max(...findings.map(({ subject }) => subject.length));
-  const lines = findings.map(
-    ({ subject, outcome, detail }) => `   ${outcome.padEnd(7)}  ${subject.padEnd(width)}  ${detail}`,
+/** What was found when an answer was tried, indented below it. */
+export function sayFindings(findings: readonly OnlineFinding[], asking: Asking): Promise<void> {
+  return asking.say(
+    findingLines(findings, asking)
+      .map((line) => `   ${line}`)
+      .join("\n"),
   );
-  const remedies = new Set(findings.flatMap(({ remedy }) => (remedy === undefined ? [] : [`   ${remedy}`])));
-  return [...lines, ...remedies].join("\n");
 }

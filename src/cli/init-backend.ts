@@ -8,15 +8,15 @@ import {
   askSecret,
   type Asking,
   choiceOf,
-  findingLines,
   refuseIgnored,
+  sayFindings,
   untilRead,
 } from "./init-asking.ts";
 
 const localCollector = "http://127.0.0.1:4318";
 
 export async function askBackend(so: Answers, asking: Asking): Promise<Backend> {
-  const { flags, prompt, say } = asking;
+  const { flags, prompt } = asking;
   const validated = (backend: Backend): Backend => {
     asking.configWith({ ...so, backend }, "otlp");
     return backend;
@@ -48,7 +48,7 @@ export async function askBackend(so: Answers, asking: Asking): Promise<Backend> 
     if (given.endpoint === "none") return { endpoint: "" };
     const backend = await withGrafana(given, asking, validated);
     const findings = await checkOtlp(asking.configWith({ ...so, backend }, "otlp"));
-    await say(findingLines(findings));
+    await sayFindings(findings, asking);
     if (prompt === undefined || flags.yes === true || findings.every(({ outcome }) => outcome === "ok")) return backend;
     const ask = () => prompt.ask("Enter keeps it. Or: another address, or a header as Name: value. ");
     const next = await untilRead(ask, asking, (text): Backend | undefined => {

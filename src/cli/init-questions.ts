@@ -13,8 +13,8 @@ import {
   askSecret,
   type Asking,
   choiceOf,
-  findingLines,
   refuseIgnored,
+  sayFindings,
   secretOf,
   untilRead,
 } from "./init-asking.ts";
@@ -210,7 +210,7 @@ async function withOauth(answers: Answers, asking: Asking): Promise<Answers> {
     const config = asking.configWith(next, "tailscale");
     await say(`Trying it at ${displayUrl(config.tailscale.base_url)}.`);
     const findings = await checkTailscale(config);
-    await say(findingLines(findings));
+    await sayFindings(findings, asking);
     const isFine = findings.every(({ outcome }) => outcome !== "failed");
     if (isFine || prompt === undefined || flags.yes === true) return next;
     const ask = () => prompt.ask("Enter keeps it; you can add scopes later. Or another client ID: ");

@@ -83,6 +83,7 @@ export const initCommand: Command = command({
         flags: args,
         prompt,
         streamToken: freshToken(),
+        hasColor: host.err.hasColor,
         say: (text) => host.err.write(`${foldLines(text, host.err.columns)}\n`),
         resolvePath: (file) => resolve(workingDirectory, file),
         configWith: (partial, key) => validated(inspect(partial), key),

@@ -111,6 +111,22 @@ test('says "ok" on every line if all is well, writes nothing, and exits with 0',
   );
 });
 
+test("what to do stands below what failed, and below the last of several with the same remedy", async () => {
+  const endpoint = `http://127.0.0.1:${await freePort()}`;
+  const { code, stdout } = await runToEnd(
+    directory,
+    ["check", "--online"],
+    settings({ TS2OTEL_OTLP__ENDPOINT: endpoint }),
+  );
+  const { index } = /^failed/m.exec(stdout) ?? {};
+  expect(stdout.slice(index).split("\n").slice(0, 3)).toEqual([
+    `failed   OTLP metrics  ${endpoint}/v1/metrics: connection refused by ${new URL(endpoint).host}`,
+    `failed   OTLP logs     ${endpoint}/v1/logs: connection refused by ${new URL(endpoint).host}`,
+    expect.stringMatching(/^ {23}Check otlp\.endpoint/),
+  ]);
+  expect(code).toBe(1);
+});
+
 test("a configuration with mistakes is not tried", async () => {
   const { code, stdout } = await runToEnd(
     directory,
