@@ -1,4 +1,4 @@
-/** Flows in the ledger: bytes and packets by direction, the roll-up that keeps every byte, exit nodes, and what is observed of fields. */
+/** Tests flows in the ledger: bytes and packets by direction, the roll-up that loses no byte, exit nodes, and observed fields. */
 import { describe, expect, test } from "bun:test";
 import type { Fold } from "../../src/ledger/index.ts";
 import { configOf, type Entry, Flows, ledgerOver, shown, SnapshotJournal } from "./support.ts";
@@ -71,7 +71,7 @@ describe("flows", () => {
     expect(shown(fold, "tailscale.network.reporter.observations")).toMatchObject([{ value: 1 }]);
   });
 
-  test("entries that are left out count nowhere", async () => {
+  test("from left-out entries are not counted", async () => {
     const { ledger, flows } = start(...top(5));
     const columns = flows.columns([
       [
@@ -85,7 +85,7 @@ describe("flows", () => {
     expect(shown(fold, "tailscale.network.flows")).toMatchObject([{ value: 1 }]);
   });
 
-  test("whose edges are numbered anew in the middle of an interval are refused, not mixed up", () => {
+  test("are refused if their edges are renumbered in the middle of an interval", () => {
     const { ledger, flows } = start("cardinality.flow.collapse_external=false");
     const entries = Array.from({ length: 5000 }, (_, n) => ({ from: `192.0.${n >> 8}.${n & 255}:1`, to: "b" }));
     const columns = flows.columns([entries]);
@@ -111,8 +111,8 @@ describe("flows", () => {
   });
 });
 
-describe("the first pairs of a roll-up", () => {
-  test("are those with most bytes of both directions", async () => {
+describe("the top pairs of a roll-up", () => {
+  test("have the most bytes in both directions", async () => {
     const fold = await folded(top(2), [
       { from: "a", to: "z", tx: 5 },
       { from: "b", to: "z", tx: 1, rx: 5 },
@@ -148,7 +148,7 @@ describe("the first pairs of a roll-up", () => {
     }
   });
 
-  test("are told apart from one with an absent end", async () => {
+  test("are distinguished from one with an absent end", async () => {
     const fold = await folded(top(5), [
       { from: "a", to: "z", tx: 5 },
       { to: "z", tx: 6 },
@@ -158,7 +158,7 @@ describe("the first pairs of a roll-up", () => {
 });
 
 describe("the rest of a roll-up", () => {
-  test("is folded by class, region included", async () => {
+  test("is summed by class, including the region", async () => {
     const relayed = (region: number, tx: number): Entry => ({
       from: "c",
       to: `127.3.3.40:${region}`,
@@ -198,7 +198,7 @@ describe("the rest of a roll-up", () => {
     expect(lines(fold, rollup)).toEqual(["- - tcp tx 11"]);
   });
 
-  test("takes in pairs that found no room in an interval, and no byte is lost", async () => {
+  test("includes pairs that found no room in an interval, and no byte is lost", async () => {
     const { ledger, flows } = start("cardinality.flow.collapse_external=false", ...top(8000));
     const many = Array.from({ length: 12_000 }, (_, n) => ({
       from: `198.${n >> 14}.${(n >> 8) & 63}.${n & 255}:1`,
@@ -213,7 +213,7 @@ describe("the rest of a roll-up", () => {
     expect(series.some(({ value }) => value === 11)).toBe(true);
   });
 
-  test("has no ports, which `all` tells apart", async () => {
+  test("has no ports, unlike `all`", async () => {
     const fold = await folded(
       [
         "cardinality.flow.metrics_mode=both",
@@ -236,7 +236,7 @@ describe("exit traffic", () => {
   const exits = (nodeId: string, flows: Flows) =>
     flows.columns([[{ from: "a", to: "192.0.2.1", traffic: "exit", tx: 3, rx: 2 }]], nodeId);
 
-  test("is counted by the node that reports it for others, and only the exit entries of its records", async () => {
+  test("is counted by the node that reports it for others, from the exit entries of its records only", async () => {
     const { ledger, flows } = start();
     const columns = flows.columns([
       [
@@ -255,7 +255,7 @@ describe("exit traffic", () => {
     ]);
   });
 
-  test("tells 1,000 nodes apart in an interval, and sums up the others", async () => {
+  test("is counted for 1,000 nodes in an interval, and summed for the others", async () => {
     const { ledger, flows } = start();
     for (let node = 0; node < 1500; node++) ledger.addFlows(exits(`node${node}`, flows), undefined, flows.edges);
     const series = shown(await ledger.fold(2000), "tailscale.exit_node.io");
@@ -267,14 +267,14 @@ describe("exit traffic", () => {
     expect(others.map(({ value }) => value)).toEqual([500 * 3, 500 * 2]);
   });
 
-  test("is not counted by node if the settings say so", async () => {
+  test("is not counted by node if that is disabled", async () => {
     const { ledger, flows } = start("cardinality.flow.exit_node_attribution=false");
     ledger.addFlows(exits("na", flows), undefined, flows.edges);
     expect(shown(await ledger.fold(2000), "tailscale.exit_node.io")).toEqual([]);
   });
 });
 
-test("each entry counts once per field class, by what it carries; a relay's region is no port", async () => {
+test("each entry counts once per field class, by what it contains; a relay's region is not a port", async () => {
   const fold = await folded(
     [],
     [

@@ -1,4 +1,4 @@
-/** Folds at their interval: each is handed on, and one that fails is reported and made up for by the next. */
+/** Tests folds at their interval: each is handed on, and a failed one is reported and made up for by the next. */
 import { expect, test } from "bun:test";
 import { setImmediate as afterOthers } from "node:timers/promises";
 import { silentLogger } from "../../src/lib/logger.ts";
@@ -9,7 +9,7 @@ import { configOf, Flows, ledgerOver, shown, SnapshotJournal } from "./support.t
 
 const { signal: lost } = new AbortController();
 
-test("a fold that cannot be committed is reported, and the next one has its counts", async () => {
+test("a fold that cannot be committed is reported, and the next one includes its counts", async () => {
   const config = configOf();
   const journal = new SnapshotJournal();
   const ledger = ledgerOver(journal, config);
@@ -48,7 +48,7 @@ test("a fold that cannot be committed is reported, and the next one has its coun
   stop();
 });
 
-test("a stop before a fold has begun leaves it to whoever folds last", async () => {
+test("a stop before a fold has begun leaves it to the final fold", async () => {
   const config = configOf();
   const journal = new SnapshotJournal();
   const ledger = ledgerOver(journal, config);
@@ -112,7 +112,7 @@ test("failures that repeat are reported once a minute", async () => {
   ]);
 });
 
-test("what was restored and the first record since the start are folded at once, whatever the interval, and nothing more", async () => {
+test("what was restored and the first record since the start are folded at once, regardless of the interval, and nothing else", async () => {
   const config = configOf();
   const journal = new SnapshotJournal();
   const ledger = ledgerOver(journal, config);
@@ -154,7 +154,7 @@ test("a journal without records is not folded before the interval", async () => 
   expect(folds).toEqual([]);
 });
 
-test("a fold that fails since another instance leads is no failure", async () => {
+test("a fold that fails because another instance leads is not reported", async () => {
   const config = configOf();
   const journal = new SnapshotJournal();
   const ledger = ledgerOver(journal, config);
@@ -180,7 +180,7 @@ test("a fold that fails since another instance leads is no failure", async () =>
   expect(errors).toEqual([]);
 });
 
-test("while a fold is being committed none is begun", async () => {
+test("no fold begins while another is being committed", async () => {
   const config = configOf();
   const journal = new SnapshotJournal();
   const ledger = ledgerOver(journal, config);

@@ -1,4 +1,4 @@
-/** Whatever happens between folds, the increases that a reader of committed folds adds up are exactly what was committed. */
+/** Tests that the increases summed from committed folds are exactly what was committed, whatever happens between folds. */
 import { describe, expect, test } from "bun:test";
 import type { Fold, Ledger } from "../../src/ledger/index.ts";
 import { seriesOf } from "../../src/ledger/series.ts";
@@ -13,7 +13,7 @@ const settings = [
   "otlp.metric_interval=60s",
 ];
 
-/** Adds up increases as a backend does that knows start times. */
+/** Sums increases as a backend with support for start times does. */
 class Reader {
   readonly #known = new Map<string, { readonly startAt: number; readonly value: number }>();
   readonly sums = new Map<string, number>();
@@ -91,7 +91,7 @@ async function run(seed: number): Promise<void> {
   expect(reader.sums.get("tailscale.network.flows")).toBe(entries.length);
 }
 
-describe("over failed writes, kills, retirements and overflow", () => {
+describe("with failed writes, kills, retirements and overflow", () => {
   for (let seed = 1; seed <= 40; seed++)
     test(`nothing is lost and nothing counts twice, seed ${seed}`, () => run(seed));
 });

@@ -1,4 +1,4 @@
-/** What readers see of the ledger: committed folds, with start times, names decided, and nothing else. */
+/** Tests what readers see of the ledger: only committed folds, with start times and final names. */
 import { describe, expect, test } from "bun:test";
 import { silentLogger } from "../../src/lib/logger.ts";
 import type { Ledger } from "../../src/ledger/index.ts";
@@ -28,11 +28,11 @@ function audits(ledger: Ledger, value: number): void {
 
 const io = "tailscale.network.io";
 
-/** By direction, what ended series had counted. */
+/** What ended series had counted, by direction. */
 const retiredOf = ({ shown: fold }: Ledger) => fold.metrics.find(({ name }) => name === io)?.retired;
 
 describe("a fold", () => {
-  test("shows nothing of what was added before it, and all of it after", async () => {
+  test("shows nothing of what was added before it, and all of it afterwards", async () => {
     const { ledger } = ledgerOf();
     audits(ledger, 2);
     expect(ledger.shown).toEqual({ at: 1000, since: undefined, metrics: [] });
@@ -48,7 +48,7 @@ describe("a fold", () => {
     ]);
   });
 
-  test("leaves what is added while it is under way to the next", async () => {
+  test("leaves what is added in the meantime to the next", async () => {
     const { ledger } = ledgerOf();
     audits(ledger, 2);
     const folding = ledger.fold(2000);
@@ -59,7 +59,7 @@ describe("a fold", () => {
     expect(shown(await ledger.fold(3000), "tailscale.config.audit.events")).toMatchObject([{ value: 5 }]);
   });
 
-  test("asked for during another is taken after it", async () => {
+  test("requested during another begins after it", async () => {
     const { ledger } = ledgerOf();
     const [first, second] = await Promise.all([ledger.fold(2000), ledger.fold(3000)]);
     expect([first.at, second.since, second.at]).toEqual([2000, 2000, 3000]);
@@ -98,7 +98,7 @@ describe("a fold", () => {
     expect(third).toEqual(always);
   });
 
-  test("leaves the talkers of its interval to be seen, while it is under way and after it", async () => {
+  test("keeps the talkers of its interval visible during and after it", async () => {
     const { ledger, flows } = ledgerOf();
     flows.add(ledger, { from: "a", to: "b", tx: 7, rx: 2 });
     const folding = ledger.fold(2000);
@@ -113,7 +113,7 @@ describe("a fold", () => {
     expect(ledger.talkers(5)).toEqual(talkers);
   });
 
-  test("names the last row that is measured in it", async () => {
+  test("stores the last row measured before it", async () => {
     const { ledger, journal } = ledgerOf();
     ledger.measuredSeq = 7;
     const folding = ledger.fold(2000);
@@ -123,7 +123,7 @@ describe("a fold", () => {
     expect([journal.measuredSeq, ledger.measuredSeq]).toEqual([7, 8]);
   });
 
-  test("keeps the sums of counts exact at every step of it, and has all flows at its end", async () => {
+  test("keeps sums exact at every step, and includes all flows at the end", async () => {
     const { ledger, flows } = ledgerOf("cardinality.flow.collapse_external=false", "cardinality.metric_limit=9000");
     const entries = Array.from({ length: 6000 }, (_, index) => ({
       from: `192.0.${index >> 8}.${index & 255}:1`,
@@ -147,7 +147,7 @@ describe("a fold", () => {
     expect(names.map((name) => ledger.sum(name))).toEqual([12_000, 12_000, 6000]);
   });
 
-  test("of 20,000 series lets others have a turn", async () => {
+  test("of 20,000 series yields to other work", async () => {
     const { ledger, flows } = ledgerOf("cardinality.flow.collapse_external=false", "cardinality.metric_limit=50000");
     const entries = Array.from({ length: 20_000 }, (_, index) => ({
       from: `192.0.${index >> 8}.${index & 255}:1`,
@@ -165,14 +165,14 @@ describe("a fold", () => {
 });
 
 describe("the time of a fold", () => {
-  test("rises if the clock stands still or goes back a little", async () => {
+  test("increases if the clock stands still or goes back a little", async () => {
     const { ledger } = ledgerOf();
     const times: number[] = [];
     for (const now of [2000, 2000, 500, 2003]) times.push((await ledger.fold(now)).at);
     expect(times).toEqual([2000, 2001, 2002, 2003]);
   });
 
-  test("follows a clock that goes back by more than five minutes: all series begin anew, and it is said", async () => {
+  test("follows a clock that goes back by more than five minutes: all series begin anew, which is logged", async () => {
     const journal = new SnapshotJournal();
     const warnings: string[] = [];
     const config = configOf(...settings);
@@ -194,7 +194,7 @@ describe("the time of a fold", () => {
     expect((await again.fold(1_060_000)).at).toBe(1_060_000);
   });
 
-  test("tells the journal what is counted as accepted once series have begun anew", async () => {
+  test("passes the accepted count to the journal once series have begun anew", async () => {
     const { ledger, journal } = ledgerOf();
     const accepted = { source: "stream", signal: "flow", outcome: "accepted" } as const;
     ledger.count("tailscale2otel.ingest.records", accepted, 9);
@@ -214,7 +214,7 @@ describe("a series", () => {
     expect(shown(await ledger.fold(3000), io)).toMatchObject([{ value: 7, startAt: 2000 }]);
   });
 
-  test("retires once it has been idle, and begins anew when it comes back", async () => {
+  test("retires once it has been idle, and begins anew when it returns", async () => {
     const { ledger, gain } = ledgerOf();
     gain({ from: "a", to: "b", tx: 7 });
     const values: number[][][] = [];
@@ -225,7 +225,7 @@ describe("a series", () => {
     expect(values).toEqual([[[7, 1000]], [[7, 1000]], [], [[5, 4000]]]);
   });
 
-  test("stays for ever if its attribute sets are closed and few", async () => {
+  test("is kept forever if its attribute sets are closed and few", async () => {
     const { ledger } = ledgerOf();
     audits(ledger, 1);
     for (let fold = 1; fold < 20; fold++) await ledger.fold(fold * 1000);
@@ -246,11 +246,11 @@ describe("a series", () => {
       [1, 3000],
       [most, 4000],
     ]);
-    // The total that it left behind counts among the retired ones.
+    // The total it left behind counts among the retired ones.
     expect(retiredOf(ledger)).toEqual({ transmit: most + 1 });
   });
 
-  test("beyond the limit folds into one that says so, by direction, and is counted", async () => {
+  test("beyond the limit is folded into an overflow series by direction, and counted", async () => {
     const { ledger, gain } = ledgerOf("cardinality.metric_limit=2", "cardinality.flow.metrics_mode=all");
     for (const from of ["a", "b", "c", "d"]) gain({ from, to: "z", tx: 10, rx: 1 });
     expect(
@@ -264,7 +264,7 @@ describe("a series", () => {
     expect(ledger.tables.get(io)?.overflowed).toBe(6);
   });
 
-  test("keeps the sum of all increases exact over retirements: what is gone is in the retired totals", async () => {
+  test("keeps the sum of all increases exact over retirements by means of the retired totals", async () => {
     const { ledger, gain, journal } = ledgerOf();
     gain({ from: "a", to: "b", tx: 7 });
     for (let fold = 2; fold < 8; fold++) await ledger.fold(fold * 1000);
@@ -275,7 +275,7 @@ describe("a series", () => {
     expect(retiredOf(ledgerOver(journal, configOf()))).toEqual({ transmit: 7 });
   });
 
-  test("still counts among the connection entries once it has ended, also after a restart", async () => {
+  test("still counts among the connection entries once it has ended, even after a restart", async () => {
     const { ledger, gain, journal, config } = ledgerOf();
     gain({ from: "a", to: "b", tx: 7 }, { from: "a", to: "b", tx: 1, proto: 17 });
     for (let fold = 2; fold < 8; fold++) {
@@ -288,7 +288,7 @@ describe("a series", () => {
     expect(ledger.entries).toBe(3);
   });
 
-  test("of a sum that status shows has no limit: by attribute, the overflow series would be missing", async () => {
+  test("of a sum that status shows has no limit, because its parts by attribute would lack the overflow", async () => {
     const { ledger } = ledgerOf("cardinality.metric_limit=1");
     for (const outcome of ["duplicate", "accepted", "quarantined"] as const)
       ledger.count("tailscale2otel.ingest.records", { source: "stream", signal: "flow", outcome }, 2);
@@ -303,7 +303,7 @@ describe("a series", () => {
 describe("counters of delivery", () => {
   const logRecords = "tailscale2otel.export.log_records";
 
-  test("are there with 0 from the first fold on, so that the first dead letter is an increase", async () => {
+  test("start with 0 in the first fold, so that the first dead letter is an increase", async () => {
     const { ledger, journal } = ledgerOf();
     const fold = await ledger.fold(2000);
     expect(shown(fold, logRecords)).toEqual(
@@ -332,8 +332,8 @@ describe("counters of delivery", () => {
   });
 });
 
-describe("restored", () => {
-  test("it goes on where its snapshot was, with time and idleness", async () => {
+describe("after a restart", () => {
+  test("the ledger continues from its snapshot, including time and idleness", async () => {
     const { ledger, journal, config, flows } = ledgerOf();
     flows.add(ledger, { from: "a", to: "b", tx: 7 });
     ledger.measuredSeq = 9;
@@ -348,7 +348,7 @@ describe("restored", () => {
     expect(shown(await again.fold(8000), io)).toEqual([]);
   });
 
-  test("a metric whose blob is none begins anew, the others do not, and it is said", async () => {
+  test("a metric without its blob begins anew with a warning, but others do not", async () => {
     const { ledger, journal, config, gain } = ledgerOf();
     audits(ledger, 1);
     gain({ from: "a", to: "b", tx: 7 });
@@ -363,7 +363,7 @@ describe("restored", () => {
     expect(again.sum("tailscale.network.io.rollup")).toBe(7);
   });
 
-  test("words of webhook events that were remembered stay remembered", async () => {
+  test("remembered words of webhook events stay remembered", async () => {
     const { ledger, journal, config } = ledgerOf();
     const name = "tailscale.webhook.events";
     for (let word = 0; word < 64; word++) ledger.count(name, { "tailscale.webhook.type": `type${word}` }, 1);

@@ -1,4 +1,4 @@
-/** What the ledger gives back at once: arrays that were outgrown, and intervals that are folded. */
+/** Tests what the ledger frees at once: outgrown arrays and folded intervals. */
 import { expect, test } from "bun:test";
 import { Growth } from "../../src/ledger/growth.ts";
 import { Interval } from "../../src/ledger/interval.ts";
@@ -14,7 +14,7 @@ function filled(): Interval {
   return interval;
 }
 
-test("an interval gives back the sums that it outgrows", () => {
+test("an interval frees the sums that it outgrows", () => {
   const flows = new Flows(configOf());
   const interval = new Interval();
   const outgrown = interval.sums;
@@ -23,7 +23,7 @@ test("an interval gives back the sums that it outgrows", () => {
   expect(outgrown.byteLength).toBe(0);
 });
 
-test("an interval gives back its sums, and what was reached by 32,768 sources", async () => {
+test("an interval frees its sums, and what 32,768 sources reached", async () => {
   const interval = filled();
   const { byteLength } = interval.sums;
   const sources = 32_768;
@@ -31,7 +31,7 @@ test("an interval gives back its sums, and what was reached by 32,768 sources", 
   expect(await freedBy(() => interval.free())).toEqual([byteLength, firstMembers, sources, sources * 4, sources * 4]);
 });
 
-test("a fold gives back the interval that it has ended", async () => {
+test("a fold frees the interval that it has ended", async () => {
   const journal = new SnapshotJournal();
   const flows = new Flows(configOf(), journal);
   const ledger = ledgerOver(journal, configOf());
@@ -40,7 +40,7 @@ test("a fold gives back the interval that it has ended", async () => {
   expect(await freedBy(() => ledger.fold(2000))).toEqual(await freedBy(() => interval.free()));
 });
 
-test("the sums of a minute's growth give back those that they outgrow", async () => {
+test("the sums of a minute's growth free those that they outgrow", async () => {
   const growth = new Growth();
   const freed = await freedBy(() => {
     for (const length of [1_000, 2_000, 2_000, 5_000])
@@ -49,11 +49,11 @@ test("the sums of a minute's growth give back those that they outgrow", async ()
   expect(freed).toEqual([8_000, 16_000]);
 });
 
-test("a table of series gives back the rows that it outgrows", async () => {
+test("a table of series frees the rows that it outgrows", async () => {
   const table = new SeriesTable(2_000);
   const freed = await freedBy(() => {
     for (let n = 0; n < 1_000; n++) table.add({ node: `node-${n}` }, 1, { fold: 1, startAt: 1_000 });
   });
-  // Those of less than 1 KiB are the collector's.
+  // Arrays smaller than 1 KiB are left to the collector.
   expect(freed).toEqual([64, 128, 256, 512].map((series) => series * 24));
 });

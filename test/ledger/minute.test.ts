@@ -1,4 +1,4 @@
-/** One minute: what is bounded, and its stored form. */
+/** Tests a single minute: its limits and its stored form. */
 import { expect, test } from "bun:test";
 import { Damaged } from "../../src/journal/index.ts";
 import { addMinute, addService, type MinuteSums, noMinute, pairOf } from "../../src/ledger/minute.ts";
@@ -23,14 +23,14 @@ const hostile = [
   ["node", "node", 2],
 ] as const;
 
-test("is stored with all that it has, whatever nodes are called", () => {
+test("a minute is stored completely, whatever the names of nodes", () => {
   const minute = minuteWith(hostile);
   addService(minute, "__proto__", 4, 9);
   minute.omitted = 6;
   expect(unpackMinute(packMinute(0, minute))).toEqual(minute);
 });
 
-test("adds up alike as it is and as it is stored", () => {
+test("a minute adds up the same from memory and from its stored form", () => {
   const [first, second] = [minuteWith(hostile), minuteWith([...hostile.slice(2), ["new", "node", 8]])];
   const [plain, stored] = [noMinute(), noMinute()];
   for (const minute of [first, second]) {
@@ -41,7 +41,7 @@ test("adds up alike as it is and as it is stored", () => {
   expect(plain.pairs.size).toBe(7);
 });
 
-test("tells a bounded number of pairs apart: entries of others are omitted, and in the totals", () => {
+test("a limited number of pairs is distinguished: entries of others are omitted, but in the totals", () => {
   for (const add of [addMinute, (into: MinuteSums, one: MinuteSums) => addPacked(into, packMinute(0, one))]) {
     const sums = noMinute(3);
     add(sums, minuteWith(hostile));
@@ -49,7 +49,7 @@ test("tells a bounded number of pairs apart: entries of others are omitted, and 
   }
 });
 
-test("is stored with its busiest pairs, equal ones by name, and the others are omitted", () => {
+test("a minute is stored with its busiest pairs, ties sorted by name, and the others are omitted", () => {
   const name = (number: number): string => String(number).padStart(3, "0");
   const equal = Array.from({ length: 250 }, (_, number) => [name(number), "db", 7] as const).toReversed();
   const nodes = Array.from({ length: 201 }, (_, number) => [name(number), undefined, number + 1] as const);
@@ -66,7 +66,7 @@ test("is stored with its busiest pairs, equal ones by name, and the others are o
   expect([stored.omitted, stored.totals[0]]).toEqual([53, 453]);
 });
 
-test("is damaged if it is not in the form of this version, and then adds nothing", () => {
+test("a minute is damaged if it is not in the form of this version, and then adds nothing", () => {
   const minute = packMinute(0, minuteWith(hostile));
   for (const bad of [{ totals: minute.totals.subarray(8) }, { detail: minute.detail.subarray(8) }]) {
     const into = noMinute();

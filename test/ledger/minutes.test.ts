@@ -1,4 +1,4 @@
-/** Minutes are brought up to date in steps, and what comes in between the steps is counted once. */
+/** Tests that minutes are brought up to date in steps, and that what arrives between steps is counted once. */
 import { expect, test } from "bun:test";
 import { setImmediate as afterOthers } from "node:timers/promises";
 import { silentLogger } from "../../src/lib/logger.ts";
@@ -37,7 +37,7 @@ function minutesOf(flows: FlowSums): Minutes {
   return minutes;
 }
 
-/** Entries and sent bytes of each minute, and of all its pairs together. */
+/** Entries and sent bytes of each minute: totals, then the sums over its pairs. */
 async function sumsOf(minutes: Minutes) {
   const sums: number[][] = [];
   for await (const [at, addTo] of minutes.read(0, 3 * minuteMs)) {
@@ -49,7 +49,7 @@ async function sumsOf(minutes: Minutes) {
   return sums;
 }
 
-test("others get a turn between the steps", async () => {
+test("other work runs between the steps", async () => {
   const { flows, add } = interval();
   add();
   let turns = 0;
@@ -65,7 +65,7 @@ test("others get a turn between the steps", async () => {
   expect(turns).toBeGreaterThanOrEqual(4);
 });
 
-test("the steps leave nothing to be settled but what comes in between them", async () => {
+test("the steps leave nothing unsettled but what arrives between them", async () => {
   const { flows, add } = interval();
   const minutes = minutesOf(flows);
   add();
@@ -79,7 +79,7 @@ test("the steps leave nothing to be settled but what comes in between them", asy
   expect(await sumsOf(minutes)).toEqual([[0, 3 * edges, 3 * edges, 3 * edges, 3 * edges]]);
 });
 
-test("a minute that changes between two steps has what was counted before, and the next one the rest", async () => {
+test("a minute that ends between two steps includes what was counted before, and the next one the rest", async () => {
   const { flows, add } = interval();
   const minutes = minutesOf(flows);
   add();
@@ -94,7 +94,7 @@ test("a minute that changes between two steps has what was counted before, and t
   ]);
 });
 
-test("what comes while changes are being stored is among the next ones, and nothing is once all is stored", () => {
+test("what arrives while changes are being stored is in the next changes, which are empty once all is stored", () => {
   const minutes = minutesOf({ seen: [], sums: new Float64Array(0) });
   const changed = () => minutes.changes().changed.map(({ at }) => at);
   minutes.count("audit", 1);
@@ -107,7 +107,7 @@ test("what comes while changes are being stored is among the next ones, and noth
   expect(changed()).toEqual([]);
 });
 
-test("a few minutes are open at once: those used longest ago are closed, with what is stored of them", async () => {
+test("a few minutes are open at once: the least recently used are closed, and completed from storage", async () => {
   const journal = new SnapshotJournal();
   const read: number[] = [];
   journal.minutes.read = (at) => void read.push(at / minuteMs);
@@ -121,7 +121,7 @@ test("a few minutes are open at once: those used longest ago are closed, with wh
   expect(minutes.changes().changed.map(({ at }) => at / minuteMs)).toEqual([0, 1, 2, 3, 4, 5, 6]);
 });
 
-test("what a new interval has counted is added in full, though its arrays are as large as those before", async () => {
+test("what a new interval has counted is added in full, even if its arrays are as large as the previous ones", async () => {
   const [first, second] = [interval(), interval()];
   let open = first;
   const minutes = new Minutes(new SnapshotJournal(), silentLogger, 0, () => open.flows);
@@ -134,7 +134,7 @@ test("what a new interval has counted is added in full, though its arrays are as
   expect(await sumsOf(minutes)).toEqual([[0, 2 * edges, 2 * edges, 2 * edges, 2 * edges]]);
 });
 
-test("what is stored of a minute is added once, though two ask for it at the same time", async () => {
+test("what is stored of a minute is added once, even if two callers need it at the same time", async () => {
   const journal = new SnapshotJournal();
   const stored = noMinute();
   addRecords(stored, "audit", 2);
@@ -147,11 +147,11 @@ test("what is stored of a minute is added once, though two ask for it at the sam
   expect(minutes.isIncomplete).toBe(false);
 });
 
-test("of more than 2,000 closed minutes that cannot be stored, the first keep only their totals", async () => {
+test("the first of more than 2,000 closed minutes that cannot be stored keep only their totals", async () => {
   const { flows, add } = interval(1);
   const minutes = minutesOf(flows);
   for (let minute = 0; minute < 2004; minute++) {
-    // Besides the closed ones, four are open.
+    // Four open ones are in addition to the closed ones.
     expect(minutes.hasRoom).toBe(true);
     minutes.begin(minute * minuteMs);
     add();

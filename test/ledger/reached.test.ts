@@ -1,4 +1,4 @@
-/** Distinct peers and ports of an interval: exact within a bound, and nobody who was not seen. */
+/** Tests the distinct peers and ports of an interval: exact up to a limit, without sources that were not seen. */
 import { describe, expect, test } from "bun:test";
 import type { Fold } from "../../src/ledger/index.ts";
 import { memberKinds, Reached } from "../../src/ledger/interval.ts";
@@ -33,7 +33,7 @@ function gauges(fold: Fold): Record<string, number> {
 const to = (from: string, ...ends: string[]): Entry[] => ends.map((end) => ({ from, to: end }));
 
 describe("a source node", () => {
-  test("counts the same member once, in whichever batch of the interval it comes", async () => {
+  test("counts the same member once, in any batch of the interval", async () => {
     const { fold } = ledgerOf();
     expect(await fold(to("a", "x:22", "y:22"), to("a", "y:22", "z:443"), to("b", "x:0"))).toEqual({
       "peers a": 3,
@@ -42,7 +42,7 @@ describe("a source node", () => {
     });
   });
 
-  test("counts each address whose name many share, of either family", async () => {
+  test("counts each address that shares a name with others, in both families", async () => {
     const { fold } = ledgerOf();
     const addresses = [
       "192.0.2.1:1",
@@ -55,7 +55,7 @@ describe("a source node", () => {
     expect(await fold(to("a", ...addresses))).toEqual({ "peers a": 4, "ports a": 1 });
   });
 
-  test("begins anew with each interval, and who is not seen in it is not there", async () => {
+  test("starts over with each interval, and is absent if it is not seen", async () => {
     const { fold } = ledgerOf();
     await fold(to("a", "x", "y"), to("b", "x"));
     expect(await fold(to("a", "z:0"))).toEqual({ "peers a": 1 });
@@ -72,7 +72,7 @@ describe("a source node", () => {
     expect(await fold(to("a", "x:1"), to("b", "y:1"))).toEqual({});
   });
 
-  test("beyond the series limit is not reported, and is counted", async () => {
+  test("beyond the series limit is not reported, but counted", async () => {
     const { fold, ledger } = ledgerOf("cardinality.metric_limit=3");
     const sources = [..."abcdefghij"].map((source) => to(source, "x:0"));
     expect(await fold(...sources)).toEqual({ "peers a": 1, "peers b": 1, "peers c": 1 });
@@ -82,7 +82,7 @@ describe("a source node", () => {
 });
 
 describe("memory", () => {
-  test("is bounded: so many members are told apart, and what finds no room is counted", () => {
+  test("is limited in members: those beyond the limit are counted", () => {
     const reached = new Reached();
     for (let source = 0; source < 300; source++) {
       reached.addSource(source, `node-${source}`);
@@ -94,7 +94,7 @@ describe("memory", () => {
     expect(total).toBeGreaterThan(262_000);
   });
 
-  test("is bounded in sources: 8,000 are told apart", () => {
+  test("is limited in sources: 8,000 are distinguished", () => {
     const reached = new Reached();
     for (let round = 0; round < 2; round++) {
       for (let source = 0; source < 8_002; source++) {
@@ -107,7 +107,7 @@ describe("memory", () => {
     expect(reached.missed).toBe(2);
   });
 
-  test("tells apart what differs in one word or in its kind", () => {
+  test("distinguishes members that differ in one word or in their kind", () => {
     const reached = new Reached();
     reached.addSource(7, "a");
     for (let round = 0; round < 2; round++) {

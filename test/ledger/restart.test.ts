@@ -1,4 +1,4 @@
-/** The ledger over a real journal: what a fold committed is there after any end, and a clock that leaped is recovered from. */
+/** Tests the ledger over a real journal: committed folds survive any end, and a leaping clock is recovered from. */
 import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** A ledger over a journal that only remembers snapshots, and flow columns written in as few words as possible. */
+/** A ledger over a journal that only stores snapshots, and a short notation for flow columns. */
 import { inspectConfig } from "../../src/config/index.ts";
 import type { Config } from "../../src/config/schema.ts";
 import type { Logger } from "../../src/lib/logger.ts";
@@ -24,7 +24,7 @@ export function configOf(...assignments: string[]): Config {
   }).config;
 }
 
-/** What a ledger needs of a journal. */
+/** The parts of a journal that a ledger needs. */
 export class SnapshotJournal {
   identity = { instanceId: "i", identitySecret: "00".repeat(16), privacySalt: "00", tailnet: 1, createdAt: 1000 };
   cursor: LogCursor = startOfJournal;
@@ -32,7 +32,7 @@ export class SnapshotJournal {
   readonly minutes: Journal["minutes"] = { totals: () => [], read: () => undefined, gap: undefined };
   measuredSeq = 0;
   readonly blobs = new Map<string, Uint8Array>();
-  /** What each write named. */
+  /** The names of each write. */
   readonly written: string[][] = [];
   readonly settled: number[] = [];
   failure: Error | undefined;
@@ -67,7 +67,7 @@ export function ledgerOver(journal: LedgerDeps["journal"], config: Config, logge
   return new Ledger(config, { journal, logger });
 }
 
-/** One connection entry. Ends are `name` or `name:port`; names are of nodes that the directory knows, other texts addresses. */
+/** One connection entry. Ends are `name` or `name:port`; one letter is a node in the directory, anything else an address. */
 export interface Entry {
   readonly from?: string;
   readonly to?: string;
@@ -88,7 +88,7 @@ const trafficMembers = {
 
 const nodes = Array.from({ length: 26 }, (_, index) => String.fromCodePoint(97 + index));
 
-/** Counts flow records of these entries as the pipeline does, with a directory of the nodes `a` to `z`. */
+/** Counts flow records with these entries as the pipeline does, with a directory of the nodes `a` to `z`. */
 export class Flows {
   readonly edges: EdgeBook;
   readonly ends: EndBook;
@@ -111,7 +111,7 @@ export class Flows {
     this.ends = new EndBook(this.#settings);
   }
 
-  /** One record per list of entries, measured. `nodeId` is the reporting node's. */
+  /** Returns one measured record per list of entries. `nodeId` is the reporting node. */
   columns(records: readonly (readonly Entry[])[], nodeId = "na"): FlowColumns {
     const columns = new FlowColumns();
     for (const entries of records) {
@@ -153,7 +153,7 @@ function endpointOf(end: string, port: number): string {
   return `${node < 0 ? host : `100.64.0.${node + 1}`}:${given}`;
 }
 
-/** Series of a metric of a fold, as plain objects. */
+/** The series of a metric in a fold, as plain objects. */
 export function shown({ metrics }: Fold, name: string): { attributes: object; value: number; startAt: number }[] {
   return metrics.filter((metric) => metric.name === name).flatMap((metric) => [...seriesOf(metric)]);
 }

@@ -1,4 +1,4 @@
-/** Who talks the most: both ends of a flow count once, and what goes around the tunnel does not count. */
+/** Tests the top talkers: a flow reported by both ends counts once, and traffic around the tunnel does not count. */
 import { expect, test } from "bun:test";
 import type { FlowClass } from "../../src/catalogue/increments.ts";
 import { entriesOf, type FlowSums, reportsOf, topTalkers } from "../../src/ledger/talkers.ts";
@@ -26,17 +26,17 @@ const none = reportsOf(interval());
 
 const flow = (source: string, destination: string, bytes: number): Flow => ({ source, destination, bytes });
 
-test("a pair that both ends report is shown once, with the larger report", () => {
+test("a pair reported by both ends is shown once, with the larger report", () => {
   const flows = interval(flow("web", "db", 100), flow("web", "db", 20), flow("db", "web", 90));
   expect(topTalkers(none, reportsOf(flows), 5)).toEqual([{ from: "web", to: "db", bytes: 120 }]);
 });
 
-test("equal reports of both ends are shown once", () => {
+test("equal reports from both ends are shown once", () => {
   const reports = reportsOf(interval(flow("web", "db", 100), flow("db", "web", 100)));
   expect(topTalkers(none, reports, 5)).toHaveLength(1);
 });
 
-test("two intervals count together", () => {
+test("two intervals are summed", () => {
   const ended = interval(flow("web", "db", 100), flow("c", "d", 3));
   const open = interval(flow("a", "b", 7), flow("web", "db", 20));
   expect(topTalkers(reportsOf(ended), reportsOf(open), 5)).toEqual([
@@ -55,7 +55,7 @@ test("physical traffic, the folded rest and flows without both names are left ou
   expect(topTalkers(none, reportsOf(flows), 5)).toEqual([]);
 });
 
-test("the greatest come first, and no more than asked for", () => {
+test("the largest come first, up to the requested number", () => {
   const reports = reportsOf(interval(flow("a", "b", 1), flow("c", "d", 3), flow("e", "f", 2)));
   const talkers = topTalkers(none, reports, 2);
   expect(talkers.map(({ from }) => from)).toEqual(["c", "e"]);
