@@ -11,7 +11,7 @@ export function metricTables(): string {
     throw new Error(`scripts/moving-metrics.ts: where to look for ${unexplained.join(", ")}?`);
   return `### Metrics of the same name
 
-Of the ${goMetrics.length} metrics about flows, audit logs, webhooks, log streaming and the program itself, ${shared.length} exist here
+The Go program has ${goMetrics.length} metrics about flows, audit logs, webhooks, log streaming and the program itself; ${shared.length} exist here
 under the same name. A label that exists only on one side matters if a query names it.
 
 ${table(["metric", "labels only there", "labels only here", "what else differs"], shared.map(sharedRow))}
