@@ -1,4 +1,4 @@
-/** Long absences and wrong clocks, by a clock that the test holds: nothing lost, nothing counted twice, and the horizon says how far back that holds. */
+/** Tests long absences and wrong clocks: nothing is lost or counted twice, and the horizon says how far back that holds. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { horizonMs } from "../../src/pipeline/observe.ts";
 import { shown } from "../ledger/support.ts";
@@ -17,7 +17,7 @@ afterEach(() => restarts.remove());
 const horizonSeconds = (): number =>
   horizonMs(restarts.store.journal, "flow", restarts.config.dedup, restarts.now) / 1000;
 
-/** The machine runs on for that long, with what the program does every now and then. */
+/** Lets the machine run for that long, with regular maintenance. */
 function pass(ms: number, stepMs = hourMs): void {
   for (let left = ms; left > 0; left -= stepMs) {
     const step = Math.min(left, stepMs);
@@ -27,7 +27,7 @@ function pass(ms: number, stepMs = hourMs): void {
   }
 }
 
-/** How many of these records were accepted: one per node name. */
+/** Sends one record per node name, and returns how many were accepted. */
 async function sendNodes(...nodeIds: readonly string[]): Promise<number> {
   const values = nodeIds.map((nodeId) => enveloped(flowValue({ nodeId }), restarts.now / 1000));
   return (await send(restarts.store, values, { receivedAt: restarts.now })).accepted;
@@ -44,7 +44,7 @@ async function flows(): Promise<{ readonly value: number; readonly startAt: numb
 }
 
 describe("a week down", () => {
-  test("keeps what waits, knows what a sender sends again, and counts on where it ended", async () => {
+  test("keeps pending records, recognizes resent ones, and continues counting where it ended", async () => {
     expect(await sendNodes("a", "b", "c")).toBe(3);
     const before = await flows();
     await sendNodes("d");
@@ -57,7 +57,7 @@ describe("a week down", () => {
     expect(await flows()).toMatchObject({ value: 5, startAt: before.startAt });
   });
 
-  test("leaves the horizon where it was, until keys leave in their time; then it is the window", async () => {
+  test("leaves the horizon unchanged until keys expire regularly; then it is the window", async () => {
     await sendNodes("a");
     pass(hourMs);
     expect(horizonSeconds()).toBe(6 * 3600);
@@ -71,7 +71,7 @@ describe("a week down", () => {
   });
 });
 
-test("keys that are forced out bring the horizon nearer, and a restart does not hide it", async () => {
+test("keys that are evicted shorten the horizon, even after a restart", async () => {
   restarts.remove();
   restarts = new Restarts(["dedup.max_keys=1000"]);
   for (let minute = 0; minute < 30; minute++) {

@@ -1,4 +1,4 @@
-/** Ages and delays: of accepted records, sampled in a large batch, and never negative. */
+/** Tests ages and delays: recorded for accepted records, sampled in a large batch, and never negative. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import { BatchTimes } from "../../src/pipeline/times.ts";
@@ -28,7 +28,7 @@ const send = (values: readonly unknown[], source: Source = "stream") =>
   sendTo(restarts.store, values, { source, receivedAt });
 const of = (metric: string) => recorded.filter(([name]) => name === metric).map(([, value]) => value);
 
-test("a flow record's age is that of its window, and its capture that of the log service", async () => {
+test("a flow record's age is that of its window, and its capture delay that of the log service", async () => {
   await send([enveloped(flowValue())]);
   expect(of("tailscale2otel.ingest.event.age")).toEqual([20]);
   expect(of("tailscale2otel.ingest.capture.delay")[0]).toBeCloseTo(7.204, 3);
@@ -48,26 +48,26 @@ test("an audit record has the delay of its processing, and of its deferral if it
   expect(of("tailscale.config.audit.deferred.delay")).toEqual([10.5]);
 });
 
-test("a delay that is negative, since clocks differ, is not recorded as none", async () => {
+test("a negative delay, caused by differing clocks, is not recorded", async () => {
   const eventTime = "2026-11-02T09:15:21Z";
   await send([enveloped(auditValue({ eventTime, deferredAt: "2026-11-02T09:15:20.5Z" }))]);
   expect(recorded.filter(([metric]) => /age|delay/.test(metric))).toEqual([]);
 });
 
-test("of a large batch at most sixteen are recorded", async () => {
+test("at most sixteen records of a large batch are sampled", async () => {
   await send(Array.from({ length: 100 }, (_, n) => enveloped(flowValue({ nodeId: `n${n}` }))));
   const { length } = of("tailscale2otel.ingest.event.age");
   expect(length).toBeLessThanOrEqual(16);
   expect(length).toBeGreaterThan(8);
 });
 
-test("a duplicate has none, and a time ahead of ours neither", async () => {
+test("neither a duplicate nor a record with a time in the future has an age", async () => {
   await send([enveloped(flowValue())]);
   await send([enveloped(flowValue()), flowValue({ nodeId: "nAHEAD", start: "2026-11-02T10:15:00Z", end: "" })]);
   expect(of("tailscale2otel.ingest.event.age")).toHaveLength(1);
 });
 
-test("the newest event's time never moves back", async () => {
+test("the newest event's time never goes back", async () => {
   const last = () => gauges.get("tailscale2otel.ingest.last_event_timestamp")?.();
   expect(last()).toEqual([]);
   await send([enveloped(flowValue())]);
@@ -79,7 +79,7 @@ test("the newest event's time never moves back", async () => {
   ]);
 });
 
-test("a key ages from its receipt, or from when it was recorded if that is later, but at most by a day", () => {
+test("a key ages from its receipt, or from its recording if that is later, but by at most a day", () => {
   const hourMs = 3_600_000;
   const times = new BatchTimes({ source: "stream", receivedAt }, restarts.store.journal);
   const aging = [undefined, receivedAt - 9 * hourMs, receivedAt + 0.5, receivedAt + hourMs, receivedAt + 30 * hourMs];

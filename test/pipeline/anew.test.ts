@@ -1,4 +1,4 @@
-/** A clock that is set back: series begin anew, and what was accepted since the last fold is neither lost nor uncounted. */
+/** Tests a clock set back: series begin anew, and nothing accepted since the last fold is lost or uncounted. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { conservationOf } from "../../src/pipeline/observe.ts";
 import { configAt, createStore, numberedFlow, openStore, take, type TestStore } from "../support/store.ts";

@@ -1,4 +1,4 @@
-/** A large batch is appended in several transactions, none of which does much, and is one batch all the same. */
+/** Tests that a large batch is appended in several small transactions, but counts as one batch. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { zstdCompressSync } from "node:zlib";
 import { Unavailable } from "../../src/errors.ts";
@@ -13,9 +13,9 @@ import { addValue, Restarts, rowsOf } from "./restarts.ts";
 
 let restarts: Restarts;
 let appends: Append[];
-/** Bytes of the rows of each; afterwards their buffers are freed. */
+/** Bytes of the rows of each append; afterwards their buffers are freed. */
 let packedBytes: number[];
-/** Called before an append, by its number from 0; may throw. */
+/** Called before an append with its number from 0; may throw. */
 let beforeAppend: (number: number) => void;
 beforeEach(() => {
   restarts = new Restarts(["collectors.flowlogs.max_log_records_per_window=30000"]);
@@ -32,7 +32,7 @@ async function send(values: Iterable<unknown>, besides: Pick<Append, "poll"> = {
   return batch.commit(1000, besides);
 }
 
-/** `keepsText`: whether its text is to be handed over once it is committed. */
+/** `keepsText`: true if the text is to be handed over once it is committed. */
 function openBatch(keepsText = () => false): Batch {
   const { store } = restarts;
   const journal = Object.create(store.journal) as Journal;
@@ -59,7 +59,7 @@ function* numbered(count: number, valueOf: (number: number) => unknown): Generat
   for (let number = 1; number <= count; number++) yield valueOf(number);
 }
 
-/** Records and quarantined lines that each append brings, in any form. */
+/** Number of records and quarantined lines in each append, in any form. */
 const sizes = (): number[] =>
   appends.map(({ parts, quarantine, known }) =>
     [...parts.map(({ records }) => records), ...quarantine.map(({ lines }) => lines)]
@@ -68,21 +68,21 @@ const sizes = (): number[] =>
   );
 const flow = (number: number) => ({ nodeId: `n${number}`, virtualTraffic: [{}] });
 
-describe("no transaction brings more than a few rows of", () => {
+describe("no transaction contains more than a few rows of", () => {
   test("invalid records", async () => {
     expect(await send(numbered(20_000, badFlow))).toMatchObject({ quarantined: 20_000 });
     expect(Math.max(...sizes())).toBeLessThanOrEqual(maxRowRecords);
     expect(sizes().reduce((sum, one) => sum + one)).toBe(20_000);
   });
 
-  test("small records, and of the same again", async () => {
+  test("small records, nor of the same records again", async () => {
     expect(await send(numbered(20_000, flow))).toMatchObject({ accepted: 20_000 });
     expect(await send(numbered(20_000, flow))).toMatchObject({ duplicate: 20_000 });
     expect(Math.max(...sizes())).toBeLessThanOrEqual(maxRowRecords);
     expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { outcome: "duplicate" })).toBe(20_000);
   });
 
-  test("text that does not pack", async () => {
+  test("incompressible text", async () => {
     const padding = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString("base64");
     await send(numbered(200, (number) => ({ ...flow(number), padding: padding() })));
     expect(appends.length).toBeGreaterThan(2);
@@ -99,7 +99,7 @@ describe("no transaction brings more than a few rows of", () => {
 });
 
 describe("of several transactions", () => {
-  test("the last one brings the size, what was skipped, and where the poll stands", async () => {
+  test("the last one includes the size, what was skipped, and the poll's position", async () => {
     const values = [{ hello: 1 }, ...numbered(20_000, flow)];
     const poll = { type: "flow", readUntil: 1_700_000_000, unverifiableSeconds: 0 } as const;
     expect(await send(values, { poll })).toEqual({ accepted: 20_000, duplicate: 0, skipped: 1, quarantined: 0 });
@@ -117,7 +117,7 @@ describe("of several transactions", () => {
     expect(restarts.store.ledger.sum("tailscale.network.flow.logs_dropped")).toBe(10_000);
   });
 
-  test("what was committed before one failed is known when the batch is sent again, and counts once", async () => {
+  test("those before a failed one are recognized when the batch is sent again, and count once", async () => {
     beforeAppend = (number) => {
       if (number === 1) throw new Unavailable("the journal is full");
     };
@@ -130,8 +130,8 @@ describe("of several transactions", () => {
   });
 });
 
-test("a row that is larger than a transaction should be has one of its own", async () => {
-  /** All printable characters but the two that need an escape: zstd can save no more than a fifth. */
+test("a row larger than a transaction should be has its own", async () => {
+  /** All printable characters except the two that need an escape: zstd can save no more than a fifth. */
   const alphabet = Buffer.from(Array.from({ length: 95 }, (_, place) => 0x20 + place))
     .toString()
     .replaceAll(/["\\]/g, "");
@@ -147,7 +147,7 @@ test("a usual batch is one transaction", async () => {
   expect(appends).toHaveLength(1);
 });
 
-test("the rows' buffers are given back once they are on disk", async () => {
+test("the rows' buffers are freed once they are on disk", async () => {
   await send(numbered(2000, numberedFlow));
   expect(packedBytes[0]).toBeGreaterThan(1024);
   expect(appends.map(({ parts }) => parts.map(({ body }) => body.byteLength))).toEqual([[0]]);

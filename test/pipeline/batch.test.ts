@@ -1,4 +1,4 @@
-/** A batch's way through the pipeline: what each record becomes, and that nothing is missing in the sum. */
+/** Tests a batch's way through the pipeline: what each record becomes, and that the sum is complete. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { seriesOf } from "../../src/ledger/series.ts";
 import type { Outcome } from "../../src/pipeline/index.ts";
@@ -16,7 +16,7 @@ const sendAll = (values: readonly unknown[], source?: "stream" | "poll"): Promis
 
 const flowMetric = /^tailscale\.(network\.(io|packets|flows|field|unique)|exit_node)/;
 
-/** The value of each count that is not one of flows, by metric and the values of its attributes. */
+/** The value of each count except those of flows, by metric and the values of its attributes. */
 async function counts(): Promise<Record<string, number>> {
   const { metrics } = await restarts.store.ledger.fold((restarts.now += 1000));
   const series = metrics
@@ -51,8 +51,8 @@ const everything = [
   [[[[[flowValue()]]]]],
 ];
 
-describe("a batch with everything in it", () => {
-  test("comes to a sum in which nothing is missing", async () => {
+describe("a batch of everything", () => {
+  test("adds up completely", async () => {
     expect(await sendAll(everything)).toEqual({ accepted: 3, duplicate: 1, skipped: 2, quarantined: 2 });
     expect(await counts()).toEqual({
       "tailscale2otel.ingest.records stream flow accepted": 2,
@@ -83,7 +83,7 @@ describe("a batch with everything in it", () => {
     expect(sumsOf(restarts.store)).toMatchObject({ received: 8, accepted: 3, pending: 3 });
   });
 
-  test("keeps what was quarantined, and why", async () => {
+  test("keeps what was quarantined, with the reason", async () => {
     await sendAll(everything);
     expect((await quarantined()).toReversed()).toEqual([
       {
@@ -110,7 +110,7 @@ describe("a batch with everything in it", () => {
     ]);
   });
 
-  test("sent again changes nothing but what says that it came again", async () => {
+  test("changes nothing but the counts of repetitions if it is sent again", async () => {
     await sendAll(everything);
     const before = await counts();
     const flows = () => restarts.store.ledger.sum("tailscale.network.flows");
@@ -143,7 +143,7 @@ test("the size counts for the type that all records share", async () => {
   ]);
 });
 
-test("a record that comes by stream and by poll counts once, for the way that was first", async () => {
+test("a record from stream and poll counts once, for the source that was first", async () => {
   await sendAll([flowValue({ logged: "2026-11-02T09:15:07Z" })], "poll");
   expect(await sendAll([enveloped(flowValue())])).toEqual({ accepted: 0, duplicate: 1, skipped: 0, quarantined: 0 });
   const counted = await counts();
@@ -155,7 +155,7 @@ test("a record that comes by stream and by poll counts once, for the way that wa
   expect(counted).not.toHaveProperty("tailscale.stream.records flow");
 });
 
-test("a time that is ahead of ours or missing is accepted and counted, in the records that stay", async () => {
+test("a time that is missing or in the future is accepted and counted, for accepted records only", async () => {
   const at = (ms: number): string => new Date(restarts.now + ms).toISOString();
   const flow = (nodeId: string, start: string) => flowValue({ nodeId, start, end: "" });
   await sendAll([flow("n1", at(300_001)), flow("n2", "")]);
@@ -184,7 +184,7 @@ test("conflicts are counted: other counters are a duplicate, other entries are n
   });
 });
 
-test("an audit record that stands twice in a batch counts once, and the others of its part with it", async () => {
+test("an audit record that is in a batch twice counts once, and the others of its part are unaffected", async () => {
   const values = ["CREATE", "UPDATE", "CREATE", "DELETE"].map((action) => enveloped(auditValue({ action })));
   expect(await sendAll(values)).toMatchObject({ accepted: 3, duplicate: 1 });
   expect(restarts.store.ledger.sum("tailscale.config.audit.events")).toBe(3);
@@ -202,7 +202,7 @@ test("more than 1 MiB of text becomes several rows of one batch", async () => {
   expect(restarts.store.ledger.sum("tailscale.network.reporter.observations")).toBe(50);
 });
 
-test("records of many entries become several rows, so that no row decodes into more than 65,536", async () => {
+test("records of many entries become several rows, so that no row decodes into more than 65,536 entries", async () => {
   const virtualTraffic = Array.from({ length: 16_384 }, () => ({}));
   await sendAll(Array.from({ length: 7 }, (_, n) => flowValue({ nodeId: `n${n}`, virtualTraffic })));
   expect((await rowsOf(restarts.store)).map(({ records }) => records)).toEqual([3, 3, 1]);
@@ -210,7 +210,7 @@ test("records of many entries become several rows, so that no row decodes into m
   expect(restarts.store.ledger.sum("tailscale.network.flows")).toBe(7 * 16_384);
 });
 
-test("a batch that is dropped leaves nothing, and its buffers hold nothing of it", async () => {
+test("a batch that is dropped leaves nothing, neither in the journal nor in its buffers", async () => {
   const batch = restarts.store.pipeline.open({ source: "stream", receivedAt: restarts.now });
   addValue(batch, [flowValue(), auditValue(), { hello: 1 }]);
   expect([batch.records, batch.entries]).toEqual([3, 1]);
@@ -223,14 +223,14 @@ test("a batch that is dropped leaves nothing, and its buffers hold nothing of it
   ]);
 });
 
-test("an empty batch holds no memory, and writes its size alone", async () => {
+test("an empty batch holds no memory, and writes only its size", async () => {
   const batch = restarts.store.pipeline.open({ source: "stream", receivedAt: restarts.now });
   expect(batch.byteLength).toBe(0);
   expect(await batch.commit(7)).toEqual({ accepted: 0, duplicate: 0, skipped: 0, quarantined: 0 });
   expect((await rowsOf(restarts.store)).map(({ type, tally }) => [type, tally?.bytes])).toEqual([["tally", 7]]);
 });
 
-test("batches that are put together at once, with a fold between, count each record once", async () => {
+test("concurrent batches with a fold in between count each record once", async () => {
   const { pipeline, ledger } = restarts.store;
   const open = () => pipeline.open({ source: "stream", receivedAt: restarts.now });
   const [one, two] = [open(), open()];
@@ -249,7 +249,7 @@ test("batches that are put together at once, with a fold between, count each rec
   expect(ledger.sum("tailscale.network.io.rollup", { "network.io.direction": "transmit" })).toBe(12_000);
 });
 
-test("a record on which measuring throws is quarantined alone, and leaves no half of itself in the counters", async () => {
+test("a record that fails to be measured is quarantined alone, and no part of it is counted", async () => {
   const { store } = restarts;
   store.settings.directory.current = failingDirectory;
   const virtualTraffic = [connection(), connection({ dst: `${badAddress}:1` })];

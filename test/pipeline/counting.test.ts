@@ -1,4 +1,4 @@
-/** Catching up past what cannot be read or measured: what is lost is a term of its own, and the sums hold again. */
+/** Tests catching up past what cannot be read or measured: losses have their own term, so that the sums still hold. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
@@ -32,7 +32,7 @@ async function restart(change?: () => void, parts: StoreParts = {}): Promise<Sto
   return restarts.restart(watched(parts), change);
 }
 
-/** One row per list of node names, one record per name. */
+/** Sends one row per list of node names, with one record per name. */
 async function sendRows(...rows: readonly (readonly string[])[]): Promise<void> {
   for (const nodeIds of rows) {
     const values = nodeIds.map((nodeId) => {
@@ -45,7 +45,7 @@ async function sendRows(...rows: readonly (readonly string[])[]): Promise<void> 
 
 const fold = () => restarts.store.ledger.fold((restarts.now += 60_000));
 
-/** All records of rows below `seq` are accepted by the backend. */
+/** Reports all records of rows below `seq` as accepted by the backend. */
 function deliver(seq: number, delivered: number): void {
   const cursor = { ...startOfJournal, seq, records: { delivered, deadLettered: 0 } };
   restarts.store.journal.progress({ cursor, marks: [] });
@@ -56,10 +56,10 @@ const damage =
   (): void =>
     restarts.changeDatabase(...statements);
 
-/** So that the whole database is set aside, and rows are salvaged one by one. */
+/** Makes the journal set the whole database aside and salvage it row by row. */
 const unreadable = "UPDATE state SET value = x'00' WHERE name = 'identity'";
 
-/** The metrics of what damage took. */
+/** The metrics of losses by damage. */
 function lossShown(store: Store): Record<string, number | undefined> {
   const shown: Record<string, number | undefined> = {};
   const telemetry: Telemetry = {
@@ -101,7 +101,7 @@ function totalsOf({ ledger }: Store): Record<string, number> {
   return Object.fromEntries(names.map((name) => [name, ledger.sum(name)]));
 }
 
-test("commits while the ledger is behind are read as rows, each once", async () => {
+test("commits while the ledger is behind are read as rows, once each", async () => {
   await sendRows(["a"], ["b"]);
   const { config, journal, settings } = restarts.store;
   const ledger = new Ledger(config, { journal, logger: silentLogger });
@@ -124,7 +124,7 @@ test("commits while the ledger is behind are read as rows, each once", async () 
   expect(counting.progress).toEqual({ rows: 3, not_counted: 0, unreadable: 0 });
 });
 
-test("a row that is committed while a read finds nothing more is not passed over", async () => {
+test("a row committed while a read finds nothing more is not skipped", async () => {
   await sendRows(["a"]);
   const { config, settings, journal: stored } = restarts.store;
   let reads = 0;
@@ -135,7 +135,7 @@ test("a row that is committed while a read finds nothing more is not passed over
         return Object.assign(Object.create(reader) as JournalReader, {
           async read(...asked: Parameters<JournalReader["read"]>) {
             if (reads++ > 0) return reader.read(...asked);
-            // The first row has left, and while that is found out the second one comes.
+            // The first row is gone, and before that is noticed, the second one is committed.
             await sendRows(["b"]);
             return [];
           },
@@ -178,7 +178,7 @@ test("with a tail, rows of all instances are counted as they are announced, whoe
   expect(ledger.measuredSeq).toBe(6);
 });
 
-test("with a tail, a record that does not measure is counted as such after the start, too", async () => {
+test("with a tail, a record that does not measure is counted as such even after the start", async () => {
   const { config, settings } = restarts.store;
   const tail: Tail = { onGrowth() {} };
   const journal = Object.create(restarts.store.journal, { tail: { value: tail } }) as Journal;
@@ -195,7 +195,7 @@ test("with a tail, a record that does not measure is counted as such after the s
 });
 
 describe("rows that are gone", () => {
-  test("and were counted, but not delivered, are lost: the sums show how many records", async () => {
+  test("and were counted but not delivered are lost: the sums show how many records", async () => {
     await sendRows(["a"], ["b", "c"], ["d", "e", "f"], ["g"]);
     await fold();
     deliver(2, 1);
@@ -208,7 +208,7 @@ describe("rows that are gone", () => {
     expect(errors).toContain("accepted records are lost, or it is not known that they were delivered");
   });
 
-  test("and were delivered, but not counted, are told apart from lost ones", async () => {
+  test("and were delivered but not counted are distinguished from lost ones", async () => {
     await sendRows(["a"]);
     await fold();
     await sendRows(["b", "c"]);
@@ -217,7 +217,7 @@ describe("rows that are gone", () => {
     expect(sumsOf(again)).toMatchObject({ accepted: 1, delivered: 3, pending: 0, lost: 0, uncounted: 2 });
   });
 
-  test("stay lost over further starts, and add up over further damage", async () => {
+  test("stay lost over further starts, and further damage adds to them", async () => {
     await sendRows(["a"], ["b"]);
     await fold();
     deliver(1, 0);
@@ -231,7 +231,7 @@ describe("rows that are gone", () => {
     expect(fourth.journal.loss.rows).toBe(2);
   });
 
-  test("with the counters are no difference any more: both sums begin anew", async () => {
+  test("together with the counters leave no difference: both sums begin anew", async () => {
     await sendRows(["a"], ["b"]);
     await fold();
     const again = await restart(damage("UPDATE state SET value = x'00' WHERE name LIKE 'ledger/%'"));
@@ -248,7 +248,7 @@ test("a difference without damage is not explained away", async () => {
   expect(conservationOf(journal, ledger)).toMatchObject({ accepted: 2, lost: 0, uncounted: 0 });
 });
 
-test("a row that cannot be read is counted by its records, at every start before the next fold", async () => {
+test("the records of an unreadable row are counted at every start before the next fold", async () => {
   await sendRows(["a"], ["b", "c"]);
   for (const change of [damage("UPDATE batch SET body = x'00' WHERE seq = 2"), undefined]) {
     const again = await restart(change);
@@ -262,7 +262,7 @@ test("a row that cannot be read is counted by its records, at every start before
 describe("a record that no longer measures", () => {
   const unmeasured = { class: "note", reason: "unmeasured" } as const;
 
-  test("is marked, counted as such, and waits for delivery like any other", async () => {
+  test("is marked, counted as such, and pending like any other", async () => {
     await sendRows(["a", "bad", "c"]);
     const again = await restart(undefined, { directory: failingDirectory });
     expect(sumsOf(again)).toMatchObject({ accepted: 3, pending: 3 });
@@ -277,7 +277,7 @@ describe("a record that no longer measures", () => {
     expect((await journal.quarantine.read(note?.id ?? ""))?.texts[0]).toContain('"nodeId":"bad"');
   });
 
-  test("is kept up to a hundred times, and counted every time", async () => {
+  test("is marked up to a hundred times, and always counted", async () => {
     await sendRows(Array.from({ length: 130 }, (_, place) => `bad${place}`));
     const again = await restart(undefined, { directory: failingDirectory });
     expect(again.ledger.sum("tailscale2otel.quarantine.records", unmeasured)).toBe(130);

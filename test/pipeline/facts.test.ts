@@ -1,4 +1,4 @@
-/** Webhook events and audit records that tell the same: which of them counts, in every order, and after a restart. */
+/** Tests webhook events and audit records that report the same: which one counts, in any order, and after a restart. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Outcome } from "../../src/pipeline/index.ts";
 import type { JsonObject } from "../../src/records/types.ts";
@@ -50,7 +50,7 @@ function totals() {
   };
 }
 
-test("an event whose time is replaced by the time of receipt is counted, and one of an odd form is quarantined alone", async () => {
+test("an event with a replaced time is counted, and only one of an odd form is quarantined", async () => {
   const odd = { ...created(2), version: "1" };
   expect(await deliver(created(), created(1, { timestamp: "yesterday" }), odd)).toEqual({
     ...outcome(2, 0),
@@ -60,8 +60,8 @@ test("an event whose time is replaced by the time of receipt is counted, and one
   expect(restarts.store.ledger.sum("tailscale.network.data_quality", reason)).toBe(1);
 });
 
-describe("an event that comes again", () => {
-  test("is a duplicate: in one delivery, in another, and after a restart", async () => {
+describe("a repeated event", () => {
+  test("is a duplicate in the same delivery, in another, and after a restart", async () => {
     expect(await deliver(created(), created(), created(1))).toEqual(outcome(2, 1));
     expect(await deliver(created(1))).toEqual(outcome(0, 1));
     await restarts.restart();
@@ -69,7 +69,7 @@ describe("an event that comes again", () => {
     expect(totals()).toEqual({ events: 3, duplicates: 3, received: 6, audits: 0 });
   });
 
-  test("among a hundred at once counts once", async () => {
+  test("counts once among a hundred at once", async () => {
     const outcomes = await Promise.all(Array.from({ length: 100 }, () => deliver(created())));
     expect(outcomes.reduce((sum, { accepted }) => sum + accepted, 0)).toBe(1);
     expect(totals()).toEqual({ events: 1, duplicates: 99, received: 100, audits: 0 });
@@ -78,15 +78,15 @@ describe("an event that comes again", () => {
   });
 });
 
-describe("an event that an audit record has told", () => {
-  test("is a duplicate, and stays one if it comes again", async () => {
+describe("an event already reported by an audit record", () => {
+  test("is a duplicate, and remains one if it is repeated", async () => {
     expect(await stream(audit)).toEqual(outcome(1, 0));
     expect(await deliver(created(400))).toEqual(outcome(0, 1));
     expect(await deliver(created(400))).toEqual(outcome(0, 1));
     expect(totals()).toEqual({ events: 0, duplicates: 2, received: 2, audits: 1 });
   });
 
-  test("is one after a restart, and after the audit record came again", async () => {
+  test("is a duplicate after a restart, and after the audit record is repeated", async () => {
     await stream(audit);
     await restarts.restart();
     expect(await deliver(created(400))).toEqual(outcome(0, 1));
@@ -96,12 +96,12 @@ describe("an event that an audit record has told", () => {
     expect(totals()).toEqual({ events: 0, duplicates: 3, received: 3, audits: 1 });
   });
 
-  test("is one in the same turn, by order of arrival", async () => {
+  test("is a duplicate in the same turn, by order of arrival", async () => {
     const outcomes = await Promise.all([stream(audit), deliver(created(400))]);
     expect(outcomes).toEqual([outcome(1, 0), outcome(0, 1)]);
   });
 
-  test("is judged once: what was dropped stays dropped when the fact is forgotten", async () => {
+  test("is judged once: a dropped event stays dropped when the fact is forgotten", async () => {
     restarts.remove();
     restarts = new Restarts(["webhook.dedup_audit_events=true", "dedup.webhook_window=6h"]);
     await stream(audit);
@@ -126,7 +126,7 @@ describe("an event that an audit record has told", () => {
     expect(await deliver(created(millis))).toEqual(outcome(accepted, 1 - accepted));
   });
 
-  test("of another node, another kind, or a failure, is accepted", async () => {
+  test("is accepted if the node or the kind differs, or if the change failed", async () => {
     await stream(audit);
     const failed = { error: "no", target: { id: "n", name: "db-1", type: "NODE" } };
     await stream(auditValue({ ...audit, eventGroupID: "group-2", ...failed }));
@@ -138,7 +138,7 @@ describe("an event that an audit record has told", () => {
     expect(await deliver(...others)).toEqual(outcome(3, 0));
   });
 
-  test("leaves the rest of its delivery", async () => {
+  test("does not affect the rest of its delivery", async () => {
     await stream(audit);
     expect(await deliver(created(0), created(5000), { type: "test" })).toEqual(outcome(2, 1));
     const counted = { events: 2, duplicates: 1, received: 3, audits: 1 };
@@ -155,7 +155,7 @@ describe("an event that an audit record has told", () => {
   });
 });
 
-test("an audit record is never dropped: an event that came first stays beside it", async () => {
+test("an audit record is never dropped: an earlier event is kept as well", async () => {
   expect(await deliver(created())).toEqual(outcome(1, 0));
   expect(await stream(audit)).toEqual(outcome(1, 0));
   await restarts.restart();

@@ -1,4 +1,4 @@
-/** The history by minute after damage: what is lost is made again from the rows that are still there, and nothing else changes. */
+/** Tests the history by minute after damage: losses are rebuilt from the rows that are left, and nothing else changes. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { kinds } from "../../src/ledger/minute.ts";
 import type { Store } from "../support/store.ts";
@@ -18,7 +18,7 @@ afterEach(() => restarts.remove());
 
 let sent = 0;
 
-/** One record with one connection, to a node of that number. */
+/** Receives one record with one connection to the node of that number. */
 async function receive(to: number, tx = 100): Promise<void> {
   const end = new Date(Date.UTC(2026, 10, 2, 9, 16) + ++sent * 100).toISOString();
   const value = flowValue({
@@ -33,7 +33,7 @@ async function receive(to: number, tx = 100): Promise<void> {
 const fold = () => restarts.store.ledger.fold(restarts.now);
 const countOf = async (store: Store) => Object.keys(await minutesOf(store)).length;
 
-/** Three minutes, folded within each, and at the end. */
+/** Receives three minutes of records, folded within each and at the end. */
 async function threeMinutes(): Promise<ReturnType<typeof minutesOf>> {
   for (let n = 1; n <= 6; n++) {
     await receive(n);
@@ -68,7 +68,7 @@ for (const [what, table] of [
     expect(await minutesOf(await restarts.restart())).toEqual(live);
   });
 
-test("a damaged minute that is added to at once is rebuilt besides", async () => {
+test("a damaged minute that grows before it is rebuilt keeps what was added", async () => {
   await receive(1);
   await fold();
   await restarts.restart({}, () => restarts.changeDatabase("UPDATE minute SET totals = x'00'"));
@@ -79,7 +79,7 @@ test("a damaged minute that is added to at once is rebuilt besides", async () =>
   expect(await historySums(await restarts.restart())).toMatchObject({ entries: 2, txBytes: 200 });
 });
 
-test("counters that begin anew after damage leave the minutes as they are, but for the rows in between", async () => {
+test("counters that begin anew after damage leave the minutes unchanged, except for the rows in between", async () => {
   await threeMinutes();
   await receive(7);
   const live = await minutesOf(restarts.store);
@@ -104,7 +104,7 @@ test("a journal that is salvaged keeps the minutes that can be read", async () =
 });
 
 test(
-  "of more pairs than a minute keeps the busiest are named, and the totals are exact",
+  "a minute with too many pairs keeps the busiest by name, and its totals are exact",
   async () => {
     for (let n = 1; n <= 230; n++) {
       await receive(n, n);

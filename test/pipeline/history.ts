@@ -1,11 +1,11 @@
-/** The history by minute of a store, in a form that can be compared, and what it must add up to. */
+/** A store's history by minute in a comparable form, and the sums it must add up to. */
 import { auditPlace, firstPhysical, kinds, noMinute, totalsPerKind, webhookPlace } from "../../src/ledger/minute.ts";
 import { packMinute, unpackMinute } from "../../src/ledger/packed-minute.ts";
 import type { Journal } from "../../src/journal/index.ts";
 import { MinuteRebuild } from "../../src/pipeline/rebuild.ts";
 import type { Store } from "../support/store.ts";
 
-/** All minutes as a reader sees them now: stored, held and open ones. */
+/** All minutes as a reader sees them now, whether stored, closed or open. */
 export async function minutesOf({ ledger }: Store): Promise<Readonly<Record<string, object>>> {
   ledger.minutes.settle();
   const found: Record<string, object> = {};
@@ -18,7 +18,7 @@ export async function minutesOf({ ledger }: Store): Promise<Readonly<Record<stri
   return found;
 }
 
-/** Sums of all minutes. */
+/** Sums over all minutes. */
 export async function historySums({ ledger }: Store) {
   ledger.minutes.settle();
   const sums = { entries: 0, physical: 0, txBytes: 0, rxPackets: 0, audits: 0, webhooks: 0 };
@@ -36,7 +36,7 @@ export async function historySums({ ledger }: Store) {
   return sums;
 }
 
-/** The same as the counters have it, after a fold. */
+/** The same sums according to the counters, after a fold. */
 export function countedSums({ ledger }: Store): Awaited<ReturnType<typeof historySums>> {
   const accepted = (signal: "audit" | "webhook") =>
     ledger.sum("tailscale2otel.ingest.records", { signal, outcome: "accepted" });
@@ -50,7 +50,7 @@ export function countedSums({ ledger }: Store): Awaited<ReturnType<typeof histor
   };
 }
 
-/** Rebuilds what is to be rebuilt, or as much as that many rows; then reading fails. Returns how many rows were read. */
+/** Rebuilds what is missing, failing after `maxRows` rows. Returns how many rows were read. */
 export async function rebuilt(
   { journal, ledger, settings }: Store,
   maxRows = Number.POSITIVE_INFINITY,

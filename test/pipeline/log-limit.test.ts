@@ -1,4 +1,4 @@
-/** The guard of log volume: decided once, at the append, over the accepted records of a batch. */
+/** Tests the limit on log records: decided once, at the append, over the accepted records of a batch. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { flowLogRecords } from "../../src/processors/flow.ts";
 import type { FlowLogMode } from "../../src/processors/settings.ts";
@@ -22,7 +22,7 @@ beforeEach(() => start(5));
 
 const send = (...values: readonly unknown[]) => sendTo(restarts.store, values);
 
-/** The number of log records of each flow record, as the rows say. */
+/** The number of log records of each flow record, according to the rows. */
 async function kept(mode: FlowLogMode = "per_connection"): Promise<number[]> {
   return (await rowsOf(restarts.store))
     .filter(({ type }) => type === "flow")
@@ -46,7 +46,7 @@ const record = (nodeId: string, connections: number) =>
 
 const dropped = () => restarts.store.ledger.sum("tailscale.network.flow.logs_dropped");
 
-test("what goes over it is left out of the logs, counted, and kept in the metrics", async () => {
+test("log records beyond the limit are left out and counted, but kept in the metrics", async () => {
   await send(record("n1", 3), record("n2", 4), record("n3", 2));
   expect(await kept()).toEqual([3, 2, 0]);
   expect(dropped()).toBe(4);
@@ -54,7 +54,7 @@ test("what goes over it is left out of the logs, counted, and kept in the metric
   expect(restarts.store.ledger.sum("tailscale.network.flows")).toBe(9);
 });
 
-test("each batch has its own", async () => {
+test("each batch has its own limit", async () => {
   start(2);
   await send(record("n1", 3));
   await send(record("n2", 3));
@@ -62,7 +62,7 @@ test("each batch has its own", async () => {
   expect(dropped()).toBe(2);
 });
 
-test("a record that turns out to be known uses none of it, and shifts nobody's share", async () => {
+test("a record that turns out to be known uses none of the limit, and does not change any other's share", async () => {
   await send(record("n1", 4), record("n1", 4), record("n2", 3), record("n3", 1));
   expect(await kept()).toEqual([4, 1, 0]);
   await send(record("n1", 4), record("n4", 2), record("n2", 3), record("n5", 4));
@@ -70,7 +70,7 @@ test("a record that turns out to be known uses none of it, and shifts nobody's s
   expect(dropped()).toBe(4);
 });
 
-test("entries that are left out have no log record, and use none of it", async () => {
+test("left-out entries have no log record, and use none of the limit", async () => {
   const bad = connection({ src: "nonsense" });
   await send(
     enveloped(flowValue({ virtualTraffic: [connection(), bad, connection({ proto: 17 }), bad] })),
@@ -87,7 +87,7 @@ test("audit records are not limited", async () => {
   expect(restarts.store.journal.pendingRecords).toBe(2);
 });
 
-test("it counts log records, of which a record has one with per_record and none with off", async () => {
+test("the limit counts log records: a record has one with per_record and none with off", async () => {
   start(1, "per_record");
   await send(record("n1", 3), record("n2", 3));
   expect(await kept("per_record")).toEqual([1, 0]);
@@ -97,7 +97,7 @@ test("it counts log records, of which a record has one with per_record and none 
   expect(dropped()).toBe(0);
 });
 
-test("the decision stays the same after a restart, and so does its count", async () => {
+test("the decision and its count stay the same after a restart", async () => {
   start(4);
   await send(record("n1", 3), record("n2", 3));
   await restarts.restart();

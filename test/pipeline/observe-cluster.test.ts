@@ -1,4 +1,4 @@
-/** What an instance says of those that share its journal, over a database that answers, is slow, or is away. */
+/** Tests what an instance reports about those that share its journal, over a database that answers, is slow, or is down. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { createInstruments } from "../../src/export/instruments.ts";
@@ -69,7 +69,7 @@ afterEach(() => stop());
 
 const answered = () => until(() => durations.length > 0);
 
-test("members that show life, the leader, and how far it is behind", async () => {
+test("live members, the leader, and its lag are reported", async () => {
   await answered();
   expect(read()).toEqual({
     members: [2],
@@ -84,13 +84,13 @@ test("members that show life, the leader, and how far it is behind", async () =>
   expect(read()["leading"]).toEqual([1]);
 });
 
-test("a lease that is over or given back is held by nobody, and a lag is never below 0", async () => {
+test("a lease that has expired or was released has no holder, and a lag is never below 0", async () => {
   cluster.view = async () => ({ ...view, leaseMs: -now, measuredSeq: 101, cursorSeq: 102 });
   await until(() => read()["lease.held"]?.[0] === 0);
   expect(read()["lag"]).toEqual([0, 0]);
 });
 
-test("while the database is away, what only it knows is not reported, and afterwards it is again", async () => {
+test("what only the database knows is not reported while it is down, and is reported again afterwards", async () => {
   await answered();
   cluster.view = async () => {
     throw new Unavailable("the database does not answer");
@@ -103,7 +103,7 @@ test("while the database is away, what only it knows is not reported, and afterw
   expect(read()).toMatchObject({ members: [2], "database.up": [1] });
 });
 
-test("a database that hangs holds up no collection, and is not asked again meanwhile", async () => {
+test("a database that hangs delays no collection, and is not queried again meanwhile", async () => {
   const { promise, resolve } = Promise.withResolvers<ClusterView>();
   await answered();
   cluster.view = () => promise;
@@ -125,7 +125,7 @@ test("a database that hangs holds up no collection, and is not asked again meanw
   await until(() => read()["fence"]?.[0] === 8);
 });
 
-test("asks no more once it is stopped", async () => {
+test("no query is made after the stop", async () => {
   await answered();
   stop();
   const before = asked;

@@ -1,4 +1,4 @@
-/** What journal and ledger say about themselves, over a real store. */
+/** Tests what journal and ledger report about themselves, over a real store. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { startOfJournal } from "../../src/journal/index.ts";
@@ -28,7 +28,7 @@ const send = (nodeId: string) =>
   sendTo(restarts.store, [enveloped(flowValue({ nodeId }))], { receivedAt: restarts.now });
 const valueOf = (metric: string): number | undefined => read(metric)[0]?.value;
 
-test("pending records, and how long the oldest of them has waited", async () => {
+test("reports pending records, and how long the oldest has waited", async () => {
   expect(valueOf("tailscale2otel.journal.pending")).toBe(0);
   expect(valueOf("tailscale2otel.journal.pending.age")).toBe(0);
   await send("n1");
@@ -43,7 +43,7 @@ test("pending records, and how long the oldest of them has waited", async () => 
   expect(valueOf("tailscale2otel.journal.pending.age")).toBe(1);
 });
 
-test("space, and how far back keys are known", async () => {
+test("reports space, and how far back keys are known", async () => {
   await send("n1");
   expect(valueOf("tailscale2otel.journal.size")).toBeGreaterThan(4096);
   expect(valueOf("tailscale2otel.journal.limit")).toBe(restarts.store.journal.space.limitBytes);
@@ -52,7 +52,7 @@ test("space, and how far back keys are known", async () => {
   expect(read("tailscale2otel.quarantine.evicted")).toEqual([]);
 });
 
-test("series by metric, and how many there may be", async () => {
+test("reports series by metric, and their limit", async () => {
   await send("n1");
   await restarts.store.ledger.fold(restarts.now + 1);
   const active = Object.fromEntries(
@@ -66,7 +66,7 @@ test("series by metric, and how many there may be", async () => {
   expect(new Set(read("tailscale2otel.series.limit").map(({ value }) => value))).toEqual(new Set([7]));
 });
 
-test("attribute sets beyond the limit, and connections that found no room in the edge book", async () => {
+test("reports attribute sets beyond the limit, and connections that found no room in the edge book", async () => {
   restarts.remove();
   restarts = new Restarts(["cardinality.metric_limit=4", "cardinality.flow.collapse_external=false"]);
   observe();

@@ -1,4 +1,4 @@
-/** Rows while they come in: lines in a buffer, and parts from which the turn takes records out again. */
+/** Tests rows in preparation: lines in a buffer, and parts from which the turn removes records. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Part, QuarantinePart } from "../../src/journal/index.ts";
@@ -23,7 +23,7 @@ const unpacked = ({ body, length }: Packed): Uint8Array => unpackText(body, leng
 const linesIn = (packed: Packed): string[] => linesOf(unpacked(packed)).map(textOf);
 
 describe("lines", () => {
-  test("come back as they were appended, whatever they hold", () => {
+  test("come back as they were appended, whatever they contain", () => {
     const line = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => !text.includes("\n"));
     fc.assert(
       fc.property(fc.array(line, { maxLength: 20 }), (appended) => {
@@ -39,7 +39,7 @@ describe("lines", () => {
     );
   });
 
-  test("fill a row, and one more may pass its end", () => {
+  test("fill a row, and the last one may exceed its end", () => {
     const lines = Lines.open();
     lines.add(Buffer.alloc(maxRowBytes - 1, "x"), 0, maxRowBytes - 1);
     expect(lines.isFull).toBe(false);
@@ -61,7 +61,7 @@ describe("lines", () => {
     expect(lines.seal().keys.length).toBe(maxRowRecords * keyWords);
   });
 
-  test("leave, and the others stay as they are", () => {
+  test("can be removed, and the others are unchanged", () => {
     const text = Buffer.from('{"a":1}\n{"bb":2}\n{"\u{1f600}":3}\n{}');
     const stored = { body: packText(text), length: text.length, keys: new Uint32Array(4 * keyWords) };
     const left = (...dropped: number[]) => textOf(unpacked(linesWithout(stored, Uint8Array.from(dropped))));
@@ -77,7 +77,7 @@ describe("buffers of a row", () => {
     Array.from({ length: parts }, () => new OpenPart("flow", new EdgeBook(settingsWith()), undefined).columns);
   const isHeld = (columns: FlowColumns | undefined): boolean => columns?.txBytes.length !== 0;
 
-  test("are used again: the columns of 16 rows, and those of further ones are given back", () => {
+  test("are reused: the columns of 16 rows are kept, and those of further rows are freed", () => {
     const released = columnsOfParts(20);
     for (const columns of released) releaseColumns(columns);
     const held = released.filter(isHeld);
@@ -85,7 +85,7 @@ describe("buffers of a row", () => {
     expect(new Set(columnsOfParts(16))).toEqual(new Set(held));
   });
 
-  test("of more than 2 MiB are given back", () => {
+  test("of more than 2 MiB are freed", () => {
     const [small, large] = columnsOfParts(2) as [FlowColumns, FlowColumns];
     for (; large.byteLength <= 2 * 1024 * 1024; large.entries++) large.beginEntry(0);
     for (const columns of [small, large]) releaseColumns(columns);
@@ -103,7 +103,7 @@ describe("buffers of a row", () => {
 
 const identifier = new Identifier("00".repeat(16), 1);
 
-/** A part of these records, each with as many log records and flags as its place says. */
+/** A part of these records, each with log records and flags according to its position. */
 function flowPartOf(values: readonly object[]) {
   const part = new OpenPart("flow", new EdgeBook(settingsWith()), undefined);
   const columns = part.columns as FlowColumns;
@@ -119,7 +119,7 @@ function flowPartOf(values: readonly object[]) {
 }
 
 describe("a part of flow records", () => {
-  test("without some of them is what it would be if they had never come", () => {
+  test("without some of them is the same as if they had never been added", () => {
     const entry = fc.constantFrom(connection(), connection({ src: "nonsense" }), connection({ txBytes: -1 }), {
       proto: 1,
     });
@@ -155,7 +155,7 @@ describe("a part of flow records", () => {
   });
 });
 
-test("a part of webhook events without some of them is what it would be if they had never come", () => {
+test("a part of webhook events without some of them is the same as if they had never been added", () => {
   const events = Array.from({ length: 5 }, (_, n) => bytesOf(JSON.stringify({ event: { type: "test", n } })));
   const partOf = (places: readonly number[]) => {
     const part = new OpenPart("webhook", new EdgeBook(settingsWith()), undefined);
@@ -174,7 +174,7 @@ test("a part of webhook events without some of them is what it would be if they 
 });
 
 describe("quarantined texts", () => {
-  test("are cut at 64 KiB, in a row for each type and reason, and leave with their keys", () => {
+  test("are cut at 64 KiB, in a row for each type and reason, and are removed with their keys", () => {
     const open = new OpenQuarantine();
     const why = { class: "invalid", type: "flow", reason: "decode_error", detail: "d" } as const;
     for (const [place, text] of ["a", "b".repeat(100_000), "c"].entries())
@@ -195,22 +195,22 @@ describe("quarantined texts", () => {
   });
 });
 
-describe("of values of unknown kinds a few are kept:", () => {
-  test("three of a kind, told by member names and not by what they hold", () => {
+describe("a few values of unknown kinds are kept:", () => {
+  test("three of a kind, distinguished by member names rather than contents", () => {
     const samples = new Samples();
     const texts = ['{"a":1,"b":"x"}', '{"a":2,"b":"y\\"z"}', '{"a":-3.5e1,"b":null}', '{"a":4,"b":true}'];
     expect(texts.map((text) => samples.wants(bytesOf(text)))).toEqual([true, true, true, false]);
     expect(samples.wants(bytesOf('{"b":1,"a":1}'))).toBe(true);
   });
 
-  test("64 kinds and no more", () => {
+  test("at most 64 kinds", () => {
     const samples = new Samples();
     const wanted = Array.from({ length: 1000 }, (_, n) => samples.wants(bytesOf(`{"kind${n}":1}`))).filter(Boolean);
     expect(wanted).toHaveLength(64);
     expect(samples.wants(bytesOf('{"kind0":2}'))).toBe(true);
   });
 
-  test("a text that looks like nothing is judged by its first characters alone", () => {
+  test("a text without any structure is judged by its first characters only", () => {
     const samples = new Samples();
     const long = bytesOf(`"${"\\".repeat(1_000_000)}`);
     expect(Array.from({ length: 4 }, () => samples.wants(long))).toEqual([true, true, true, false]);

@@ -1,4 +1,4 @@
-/** A store that a test restarts, with clocks that it holds, and batches as the receivers put them together. */
+/** A store for tests that restart it and control its clocks, and batches built as the receivers build them. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,10 +14,10 @@ import { configAt, newStore, openStore, type Store, type StoreParts } from "../s
 
 export const hourMs = 3_600_000;
 
-/** A record with this address does not measure under `failingDirectory`. */
+/** A record with this address cannot be measured with `failingDirectory`. */
 export const badAddress = "100.64.9.9";
 
-/** As a bug of ours would be. */
+/** Fails like a bug in the program. */
 export const failingDirectory: Directory = {
   ...directoryOf([]),
   byIpv4: new (class extends Map<number, Device> {
@@ -30,9 +30,9 @@ export const failingDirectory: Directory = {
 
 export class Restarts {
   readonly config: Config;
-  /** The wall clock, epoch milliseconds. */
+  /** The wall clock, in epoch milliseconds. */
   now = Date.UTC(2026, 10, 2, 9, 15);
-  /** What the steady clock has counted besides; it goes with the wall clock unless a test sets it. */
+  /** The steady clock; follows the wall clock unless a test sets it. */
   steady: number | undefined;
   store: Store;
   readonly #parent = mkdtempSync(join(tmpdir(), "pipeline-test-"));
@@ -42,14 +42,14 @@ export class Restarts {
     this.store = newStore(this.config, ...this.#given(parts));
   }
 
-  /** Ends as a kill does and starts again; `change` is called in between. */
+  /** Stops without a final fold and starts again; `change` is called in between. */
   async restart(parts: StoreParts = {}, change?: () => void): Promise<Store> {
     this.store.close();
     change?.();
     return (this.store = await openStore(this.config, ...this.#given(parts)));
   }
 
-  /** Runs statements on the closed database, each of which must change something. */
+  /** Runs statements on the closed database; each must change something. */
   changeDatabase(...statements: readonly string[]): void {
     const database = new DatabaseSync(join(this.config.state.path, "journal.db"));
     for (const sql of statements) expectChanged(database.prepare(sql).run().changes, sql);
@@ -77,7 +77,7 @@ export function send(
   return batch.commit(1000);
 }
 
-/** Adds a value as a receiver does: scanned, or read if the scanner gives it up. */
+/** Adds a value as a receiver does: scanned, or read if the scanner rejects it. */
 export function addValue(batch: Batch, value: unknown): void {
   const bytes = Buffer.from(JSON.stringify(value));
   if (batch.scan(bytes, 0, bytes.length) < 0) for (const _ of batch.add(bytes, 0, bytes.length));
@@ -93,7 +93,7 @@ export async function rowsOf({ journal }: Store): Promise<readonly Row[]> {
   }
 }
 
-/** Both sums, which must hold. */
+/** Returns the terms of both sums. @throws {Error} if one does not hold. */
 export function sumsOf({ journal, ledger }: Store): Conservation {
   const sums = conservationOf(journal, ledger);
   const { received, accepted, duplicate, skipped, quarantined } = sums;

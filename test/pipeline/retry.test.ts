@@ -1,4 +1,4 @@
-/** A quarantined record that comes in again: everything about it is in one transaction, or nothing changes. */
+/** Tests retrying a quarantined record: everything happens in one transaction, or nothing changes. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { QuarantineLine } from "../../src/journal/index.ts";
 import { createRetry, type RetryRecord } from "../../src/pipeline/index.ts";
@@ -17,7 +17,7 @@ afterEach(() => restarts.remove());
 const ids = async () => (await restarts.store.journal.quarantine.page({}, { limit: 100 })).map(({ id }) => id);
 const retried = () => restarts.store.ledger.sum("tailscale2otel.quarantine.retried");
 
-/** As if an earlier version had not known what this one knows. Returns its id. */
+/** Quarantines a record as if an earlier version had not known it. Returns its id. */
 async function put(
   members: Partial<QuarantineLine> = {},
   partClass: "invalid" | "sample" = "invalid",
@@ -27,7 +27,7 @@ async function put(
 }
 const putFlow = (number: number) => put({ text: JSON.stringify({ event: numberedFlow(number) }) });
 
-test("one that is valid by now is received, accepted, and no longer quarantined", async () => {
+test("a record that is now valid is received, accepted, and no longer quarantined", async () => {
   await send(restarts.store, [{ event: badFlow(1) }]);
   const [invalid = ""] = await ids();
   const id = await putFlow(5);
@@ -39,7 +39,7 @@ test("one that is valid by now is received, accepted, and no longer quarantined"
   expect(restarts.store.ledger.sum("tailscale2otel.ingest.size")).toBe(1000 + bytes);
 });
 
-test("what it counts is the same after a restart without a snapshot", async () => {
+test("a retry counts the same after a restart without a snapshot", async () => {
   for (const number of [5, 6]) await retry(await putFlow(number));
   for (let start = 0; start < 2; start++) {
     expect(sumsOf(restarts.store)).toMatchObject({ accepted: 2, duplicate: 0, pending: 2 });
@@ -48,7 +48,7 @@ test("what it counts is the same after a restart without a snapshot", async () =
   }
 });
 
-test("one that is invalid again changes nothing at all, and says why", async () => {
+test("a record that is invalid again changes nothing, and the reason is given", async () => {
   await send(restarts.store, [{ event: badFlow(1) }]);
   const { journal } = restarts.store;
   const before = { sums: sumsOf(restarts.store), seq: journal.lastSeq, ids: await ids() };
@@ -63,21 +63,21 @@ test("one that is invalid again changes nothing at all, and says why", async () 
   expect(retried()).toBe(0);
 });
 
-test("one that is known already leaves too, and is a duplicate", async () => {
+test("a record that is already known is removed too, as a duplicate", async () => {
   await send(restarts.store, [{ event: numberedFlow(5) }]);
   expect(await retry(await putFlow(5))).toEqual({ kind: "duplicate" });
   expect(sumsOf(restarts.store)).toMatchObject({ received: 2, accepted: 1, duplicate: 1 });
   expect([await ids(), retried()]).toEqual([[], 1]);
 });
 
-test("one that has left in the meantime is not accepted", async () => {
+test("a record that was removed in the meantime is not accepted", async () => {
   const id = await putFlow(5);
   restarts.store.journal.quarantine.remove([id]);
   expect(await retry(id)).toEqual({ kind: "missing" });
   expect(sumsOf(restarts.store)).toMatchObject({ received: 0, accepted: 0 });
 });
 
-test("two retries of one item are one receipt", async () => {
+test("two retries of one item are received once", async () => {
   const id = await putFlow(5);
   const [first, second] = await Promise.allSettled([retry(id), retry(id)]);
   expect([first?.status, second?.status].toSorted()).toEqual(["fulfilled", "rejected"]);
@@ -85,7 +85,7 @@ test("two retries of one item are one receipt", async () => {
   expect(retried()).toBe(1);
 });
 
-test("one keeps the time that its envelope gave it", async () => {
+test("a record keeps the time of its envelope", async () => {
   const audit = { actor: { id: "u1" }, action: "UPDATE", eventGroupID: "g" };
   const text = JSON.stringify({ time: 1_793_610_900.125, event: audit });
   expect(await retry(await put({ type: "audit", text }))).toEqual({ kind: "accepted" });
@@ -93,7 +93,7 @@ test("one keeps the time that its envelope gave it", async () => {
   expect(Buffer.from(stored?.text ?? []).toString()).toBe(text);
 });
 
-test("webhook events too", async () => {
+test("a webhook event can be retried too", async () => {
   const event = { type: "test", timestamp: "2026-11-02T09:15:00Z", tailnet: "example.com" };
   expect(await retry(await put({ type: "webhook", text: JSON.stringify({ event }) }))).toEqual({ kind: "accepted" });
   expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { signal: "webhook", outcome: "accepted" })).toBe(
