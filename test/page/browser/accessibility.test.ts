@@ -1,4 +1,4 @@
-/** Every view under axe, in both schemes and widths: what a screen reader, a keyboard or weak eyes need. */
+/** Every view checked with axe in both color schemes and widths, for screen readers, keyboards and low vision. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
@@ -17,7 +17,7 @@ interface AxeResults {
   }[];
 }
 
-/** One line for each finding. The policy forbids script tags, so it is evaluated. */
+/** One line per finding. axe is evaluated, because the content security policy forbids script tags. */
 async function findings(page: Page): Promise<readonly string[]> {
   const { violations } = (await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")) as AxeResults;
   return violations.flatMap(({ id, impact, nodes }) =>
@@ -25,7 +25,7 @@ async function findings(page: Page): Promise<readonly string[]> {
   );
 }
 
-/** What is folded away is opened, up to a few of a kind. */
+/** Opens collapsed parts of the page, at most eight per round. */
 async function expandAll(page: Page): Promise<void> {
   for (let round = 0; round < 2; round++)
     await page.evaluate(() => {
@@ -35,7 +35,7 @@ async function expandAll(page: Page): Promise<void> {
   await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 }
 
-/** Each dialog and popover of the page, opened as a person does. */
+/** Each dialog and popover of the page, opened as a user opens it. */
 const dialogs: readonly (readonly [name: string, view: View, open: (page: Page) => Promise<void>])[] = [
   ["the state of the instance", "now", (page) => page.getByRole("button", { name: /^Instance:/ }).click()],
   [

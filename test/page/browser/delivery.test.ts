@@ -1,4 +1,4 @@
-/** The view *Delivery* in a real browser, while the instance has not answered what is asked, or cannot. */
+/** The view *Delivery* in a real browser, while the instance has not answered yet or cannot. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
@@ -23,7 +23,7 @@ describe.skipIf(!hasBrowser)("on Delivery", () => {
   }, timeoutMs);
 
   test(
-    "nothing can be deleted by a filter of which is not known what it matches",
+    "nothing can be deleted by a filter until its matches are known",
     async () => {
       const { page, context } = await openPage(browser, `${program.admin}/#/delivery`, { mayFail: true });
       const row = page.getByRole("button", { name: /^Show \d/ });
@@ -52,7 +52,7 @@ describe.skipIf(!hasBrowser)("on Delivery", () => {
   );
 
   test(
-    "an instance that does not say its warnings is not said to have none",
+    "the page does not say that there are no warnings if it could not read them",
     async () => {
       const { page, context } = await openPage(browser, "about:blank", { mayFail: true });
       await page.route("**/api/v1/instance", (route) => route.fulfill({ status: 503, json: { text: "not now" } }));

@@ -1,10 +1,10 @@
-/** The demo of the compiled binary in a process of its own, for a browser to look at. */
+/** Runs the demo of the compiled binary as a process, for browser tests. */
 import { spawn } from "node:child_process";
 import type { Page } from "playwright-core";
 import { programBinary } from "../../support/binary.ts";
 
 export interface RunningDemo {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly url: string;
   stop(): Promise<number | null>;
 }
@@ -33,7 +33,7 @@ export async function startDemo(args: readonly string[]): Promise<RunningDemo> {
 export const views = { now: "Now", events: "Events", delivery: "Delivery", history: "History" } as const;
 export type View = keyof typeof views;
 
-/** What is on a view once its data is there, or once it is known that there is none. */
+/** Selectors that match once a view has its data, or knows that there is none. */
 const filled: Readonly<Record<View, string>> = {
   now: "main table tbody tr, main .empty",
   events: "main details.event, main .empty",
@@ -41,7 +41,7 @@ const filled: Readonly<Record<View, string>> = {
   history: "main table tbody tr, main .empty",
 };
 
-/** Resolves when the view is there with its data. */
+/** Opens the view and resolves once it has its data. */
 export async function show(page: Page, view: View, parameters = ""): Promise<void> {
   await page.evaluate((hash) => (location.hash = hash), `#/${view}${parameters === "" ? "" : `?${parameters}`}`);
   await page.getByRole("heading", { level: 1, name: views[view] }).waitFor({ state: "attached" });

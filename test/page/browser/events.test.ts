@@ -1,4 +1,4 @@
-/** The views *Events* and *History* of a real instance: search, differences, what comes live, links, and ranges of time. */
+/** The views *Events* and *History* of a real instance: search, diffs, live events, links, and time ranges. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser, Locator, Page } from "playwright-core";
 import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
@@ -46,7 +46,7 @@ async function firstIs(page: Page, text: string): Promise<void> {
 }
 
 test.skipIf(!hasBrowser)(
-  "a change of a long policy is found by a word, and shows the line that differs",
+  "a change to a long policy is found by a word, and shows the line that differs",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/events`);
     await firstIs(page, "number-59");
@@ -62,7 +62,7 @@ test.skipIf(!hasBrowser)(
       '  "rule 700": "tag:b",',
     ]);
     await page.getByRole("button", { name: "697 unchanged lines" }).waitFor();
-    // No landmark: several may be open, all with this name.
+    // It is not a landmark, because several with this name may be open.
     expect(await page.getByRole("group", { name: "Differing lines" }).count()).toBe(1);
     await page.getByRole("searchbox", { name: "Search in events" }).fill("nobody did this");
     await page.getByText("No event matches").waitFor();
@@ -73,7 +73,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "what is chosen while a text is typed stays chosen",
+  "a choice made while typing a search text is kept",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/events`);
     await firstIs(page, "number-59");
@@ -88,7 +88,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "what comes stands on top, and waits while somebody reads further down",
+  "new events appear on top, or wait while somebody reads further down",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/events`);
     await firstIs(page, "number-59");
@@ -102,7 +102,7 @@ test.skipIf(!hasBrowser)(
     await send(program, ...numbered(61, 2));
     const news = page.getByRole("button", { name: "2 new events" });
     await news.waitFor();
-    // Less than a line of the list.
+    // Less than the height of a list row.
     expect(Math.abs((await place()) - before)).toBeLessThan(10);
     await news.click();
     await firstIs(page, "number-62");
@@ -113,7 +113,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "a link to an event opens it among its neighbors, or says that it has left",
+  "a link to an event opens it among its neighbors, or says that it has left the journal",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/events?text=number-20`);
     await page.locator("summary").first().click();
@@ -130,7 +130,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "the history shows all there is, or as much as somebody chooses, and its fields say so",
+  "the history shows everything or the chosen range, and its fields show which",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/history`);
     const hours = async (): Promise<number> => {
@@ -158,7 +158,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "a mark of the history leads to its events, and a typed range is checked",
+  "a mark in the history leads to its events, and a typed range is validated",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/history?span=1h`);
     await page
@@ -186,7 +186,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "events that make room for newer ones leave nothing behind",
+  "events replaced by newer ones leave no listeners behind",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/events?text=number-`);
     const session = await context.newCDPSession(page);
@@ -198,7 +198,7 @@ test.skipIf(!hasBrowser)(
     expect(await events(page).count()).toBeLessThanOrEqual(1000);
     await until(async () => {
       await session.send("HeapProfiler.collectGarbage");
-      // One per event, and those of the frame.
+      // One listener per event, and those of the page itself.
       return (await session.send("Memory.getDOMCounters")).jsEventListeners < 1200;
     });
     await context.close();

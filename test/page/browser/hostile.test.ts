@@ -1,4 +1,4 @@
-/** Records that want to become more than text on the page: names, users, values and messages that are HTML, scripts, addresses or worse. */
+/** Hostile records on the page: names, users, values and messages that contain HTML, scripts or addresses stay text. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser, Locator, Page } from "playwright-core";
 import {
@@ -22,7 +22,7 @@ const image = "<img src=x onerror=hacked=1>";
 const svg = "<svg/onload=hacked=1>";
 const script = '"><script>hacked=1</script>';
 
-/** What a node, a person or a value can call itself. Of a node, only what comes before the first dot is shown. */
+/** Hostile names of nodes, users and values. Of a node's name, only the part before the first dot is shown. */
 const hostile = [
   image,
   script,
@@ -42,7 +42,7 @@ const hostile = [
   "x".repeat(4096),
 ];
 
-/** Elements that only a record could have made. */
+/** Elements that only a record could have created. */
 const foreign =
   "img, iframe, object, embed, base, meta[http-equiv], script:not([src]), style, [onerror], [onload], [onmouseover], [href^='javascript:' i], [src^='javascript:' i]";
 
@@ -66,12 +66,12 @@ async function expectHarmless({ page, problems }: WatchedPage, where: string): P
   });
 }
 
-/** Resolves once the text stands there as it is. */
+/** Resolves once the text is shown literally. */
 function expectText(place: Page | Locator, text: string): Promise<void> {
   return place.getByText(text, { exact: true }).first().waitFor({ state: "attached" });
 }
 
-describe.skipIf(!hasBrowser)("what records say is shown as text", () => {
+describe.skipIf(!hasBrowser)("the content of records is shown as text", () => {
   const directory = temporaryDirectory();
   let browser: Browser;
   let program: RunningProgram;
@@ -137,7 +137,7 @@ describe.skipIf(!hasBrowser)("what records say is shown as text", () => {
   );
 
   test(
-    "of every event that is opened, and of every item of quarantine",
+    "in every opened event and quarantined item",
     async () => {
       const watched = await openPage(browser, `${program.admin}/`);
       const { page } = watched;
@@ -163,7 +163,7 @@ describe.skipIf(!hasBrowser)("what records say is shown as text", () => {
   );
 
   test(
-    "of nodes in the tables of traffic",
+    "in the names of nodes in the traffic tables",
     async () => {
       const watched = await openPage(browser, `${program.admin}/`);
       await show(watched.page, "now");

@@ -1,4 +1,4 @@
-/** An instance of the compiled binary for a browser to look at, and what it receives. */
+/** Runs an instance of the compiled binary for browser tests, and sends it records. */
 import { expect } from "bun:test";
 import type { TrafficMap } from "../../../src/admin/traffic/index.ts";
 import { askAdmin } from "../../support/admin.ts";
@@ -10,12 +10,12 @@ import { until } from "../../support/wait.ts";
 
 type InstanceOptions = Pick<ProgramOptions, "directory"> & Partial<ProgramOptions>;
 
-/** It exports nothing, unless the options say otherwise. */
+/** Starts an instance that exports nothing, unless the options say otherwise. */
 export function startInstance(options: InstanceOptions): Promise<RunningProgram> {
   return startProgram({ command: [programBinary()], endpoint: "", encoding: "json", ...options });
 }
 
-/** Streams records, as they are wrapped by Tailscale. */
+/** Streams records in Tailscale's envelopes. */
 export function send(program: RunningProgram, ...values: readonly object[]): Promise<void> {
   const body = values.map((value) => JSON.stringify(enveloped(value as never, Date.now() / 1000))).join("\n");
   return sendBody(program, body);
@@ -26,7 +26,7 @@ export async function sendBody({ url, token }: RunningProgram, body: string): Pr
   expect([answer.status, answer.status === 200 ? "" : await answer.text()]).toEqual([200, ""]);
 }
 
-/** Streams the sample records. Returns the map once they are on it. */
+/** Streams the sample records, and returns the map once it shows them. */
 export async function sendSamples(program: RunningProgram): Promise<TrafficMap> {
   await sendBody(program, sampleBody);
   let map: TrafficMap | undefined;

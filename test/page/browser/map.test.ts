@@ -1,4 +1,4 @@
-/** The node map of an instance with the sample records: drawn by the real worker, used with keyboard, search and pointer. */
+/** The node map of an instance with the sample records: laid out by the real worker, used with keyboard, search and pointer. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
 import type { TrafficMap } from "../../../src/admin/traffic/index.ts";
@@ -37,7 +37,7 @@ function picture(page: Page): Promise<string> {
   return page.locator(".map canvas").evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
 }
 
-/** Of a canvas as large as the map's. */
+/** The picture of an empty canvas of the map's size. */
 function emptyPicture(page: Page): Promise<string> {
   return page.locator(".map canvas").evaluate((canvas) => {
     const { width, height } = canvas as HTMLCanvasElement;
@@ -46,7 +46,7 @@ function emptyPicture(page: Page): Promise<string> {
 }
 
 test.skipIf(!hasBrowser)(
-  "nodes are drawn, found, and filtered by with the keyboard and the pointer",
+  "nodes are drawn, found, and used as filters with the keyboard and the pointer",
   async () => {
     const { page, context, problems } = await openMap();
     const frame = page.getByRole("application", { name: "Node map" });
@@ -66,7 +66,7 @@ test.skipIf(!hasBrowser)(
     await page.keyboard.press("Enter");
     await until(async () => (await said.innerText()).startsWith(`${wanted}, `));
     const { x, y, width, height } = (await page.locator(".map canvas").boundingBox()) ?? expect.unreachable();
-    // It is brought to the middle.
+    // The map centers the node that was found.
     await until(async () => {
       await page.mouse.move(x + width / 2, y + height / 2 + Math.random());
       return (await page.locator(".map-tooltip").allInnerTexts()).join().startsWith(wanted);

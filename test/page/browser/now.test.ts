@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 test.skipIf(!hasBrowser)(
-  "a name in a table filters every view until its chip is removed, and the back button knows",
+  "a name in a table filters every view until its chip is removed, and the back button restores it",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/`);
     const pairs = page.getByRole("region", { name: "Pairs of nodes by traffic" });
@@ -65,7 +65,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "tables are sorted, and charts are read, with the keyboard alone",
+  "tables can be sorted and charts read with the keyboard alone",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/`);
     const heading = page.getByRole("columnheader", { name: "From" });
@@ -97,7 +97,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "what is summed up is named, and is neither a link nor offered as a filter",
+  "summed-up nodes are named, but are neither a link nor offered as a filter",
   async () => {
     const { page, context, problems } = await openPage(browser, "about:blank");
     const pair = { from: "__other__", to: "laptop", entries: 1, txBytes: 5, rxBytes: 5, kinds: { virtual: 10 } };

@@ -1,4 +1,4 @@
-/** A page that stays open while the instance goes, comes back with another journal or another version, and wants a token. */
+/** A page that stays open while the instance stops, returns with another journal or version, and requires a token. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
@@ -24,7 +24,7 @@ function start(adminPort: number, settings: Readonly<Record<string, string>> = {
 }
 
 test.skipIf(!hasBrowser)(
-  "an open page says that the instance is gone, finds it again with another journal, and asks for its token",
+  "an open page reports a lost connection, reconnects to another journal, and asks for a token",
   async () => {
     const adminPort = await freePort();
     const first = await start(adminPort);
@@ -65,7 +65,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "a page of another version offers to load itself again, and one that may keep nothing still changes its colors",
+  "a page of another version offers to reload, and one without local storage can still change its colors",
   async () => {
     const program = await start(await freePort());
     const { page, context, problems } = await openPage(browser, `${program.admin}/`);
@@ -86,7 +86,7 @@ test.skipIf(!hasBrowser)(
     const message = `event: overview\ndata: ${body}\n\n`;
     await page.route("**/api/v1/overview", (route) => route.fulfill({ contentType: "application/json", body }));
     await page.route("**/api/v1/live", (route) => route.fulfill({ contentType: "text/event-stream", body: message }));
-    // What a browser does when it comes back to a network.
+    // A browser does this when it regains a network.
     await page.evaluate(() => dispatchEvent(new Event("online")));
     await page.getByText("Version 9.9.9 runs now").waitFor();
     await page.getByRole("button", { name: "Reload" }).click();
@@ -101,7 +101,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "a page that gets no stream still shows what happened",
+  "a page without a live stream still shows new events",
   async () => {
     const program = await start(await freePort());
     const { page, context, problems } = await openPage(browser, "about:blank", { mayFail: true });
@@ -119,7 +119,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "a page whose stream is open again stays live, whatever a question from before is answered",
+  "a page whose stream is open again stays live, whatever the outcome of an earlier request",
   async () => {
     const program = await start(await freePort());
     const { page, context } = await openPage(browser, "about:blank", { mayFail: true });
@@ -150,7 +150,7 @@ test.skipIf(!hasBrowser)(
     const failed = page.waitForEvent("requestfailed", (request) => request.url().endsWith("/overview"));
     isOpenAgain.resolve();
     await failed;
-    // What the page makes of it is drawn before this is answered.
+    // The page has drawn its reaction before this is answered.
     await page.evaluate(async () => {
       await fetch("/api/v1/status");
       await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
@@ -164,7 +164,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "an event that is streamed while the latest ones are read stays among them",
+  "an event streamed while the latest ones are being read stays among them",
   async () => {
     const program = await start(await freePort());
     await send(program, auditValue());
@@ -186,7 +186,7 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
-  "a page that nobody sees asks for nothing after a minute, and is live again as soon as somebody does",
+  "a hidden page stops its requests after a minute, and is live again as soon as it is visible",
   async () => {
     const program = await start(await freePort());
     const { page, context, problems } = await openPage(browser, "about:blank", { mayFail: true });

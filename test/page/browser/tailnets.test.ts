@@ -1,4 +1,4 @@
-/** The page of an instance with several tailnets, in a real browser: one at a time is shown, and the address says which. */
+/** The page of an instance with several tailnets, in a real browser: it shows one at a time, named in the address. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
@@ -43,7 +43,7 @@ describe.skipIf(!hasBrowser)("on the page of two tailnets", () => {
   }, timeoutMs);
 
   test(
-    "the first is shown, and the other once it is chosen, with all that is asked for",
+    "the first is shown, and after another is chosen, every request is for that one",
     async () => {
       const { page, context, problems } = await openPage(browser, `${program.admin}/`, { mayFail: true });
       const figure = page.locator("dl.figures > div", { hasText: "Records accepted" });
@@ -53,12 +53,12 @@ describe.skipIf(!hasBrowser)("on the page of two tailnets", () => {
       await until(async () => (await choice.locator("option").allInnerTexts()).join() === "acme,globex");
       expect(await choice.inputValue()).toBe("acme");
       const asked: string[] = [];
-      // The page before may still ask for something.
+      // The previous page may still send requests.
       page.on("request", (request) => page.url().includes("globex") && asked.push(request.url()));
       await choice.selectOption("globex");
       await shows(5);
       expect(new URL(page.url()).search).toBe("?tailnet=globex");
-      // Which tailnets there are is asked without naming one.
+      // The list of tailnets is requested without naming one.
       const api = asked.filter((url) => /\/api\/v1\/(?!session|instance|status$)/.test(url));
       expect(api.length).toBeGreaterThan(2);
       expect(api.filter((url) => !url.includes("tailnet=globex"))).toEqual([]);
@@ -69,7 +69,7 @@ describe.skipIf(!hasBrowser)("on the page of two tailnets", () => {
   );
 
   test(
-    "of an address that names no tailnet of the instance, the ones that there are can be chosen",
+    "with an unknown tailnet in the address, the existing ones can be chosen",
     async () => {
       const { page, context } = await openPage(browser, `${program.admin}/?tailnet=nope`, { mayFail: true });
       await page.getByText('there is no tailnet "nope"').first().waitFor();
@@ -83,7 +83,7 @@ describe.skipIf(!hasBrowser)("on the page of two tailnets", () => {
   );
 
   test(
-    "of an address that names a tailnet of an instance with a single one, a link leads to that one",
+    "with an unknown tailnet and only one on the instance, a link leads to that one",
     async () => {
       const single = await startInstance({ directory: temporaryDirectory() });
       const { page, context } = await openPage(browser, `${single.admin}/?tailnet=nope`, { mayFail: true });
@@ -97,7 +97,7 @@ describe.skipIf(!hasBrowser)("on the page of two tailnets", () => {
   );
 
   test.skipIf(!canHavePostgres)(
-    "of an instance that follows, whom to ask is shown, and the other tailnet can be chosen",
+    "of a follower, a link to the leader is shown, and another tailnet can be chosen",
     async () => {
       const cluster = await startCluster();
       const shared = {

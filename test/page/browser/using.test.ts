@@ -1,4 +1,4 @@
-/** What a person does on the page, in a real browser: reads numbers, filters, follows links, walks by keyboard, retries, deletes, cancels. */
+/** Using the page in a real browser: reading numbers, filtering, following links, keyboard use, retrying, deleting, canceling. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
 import type { RunningStatus } from "../../../src/admin/status.ts";
@@ -17,7 +17,7 @@ let browser: Browser;
 let sink: OtlpSink;
 let program: RunningProgram;
 
-/** A name that the backend refuses at first. */
+/** A name that the backend rejects at first. */
 const poison = "poison.tail1234.ts.net";
 const isPoison = ({ attributes }: { readonly attributes: Readonly<Record<string, unknown>> }): boolean =>
   attributes["tailscale.target.name"] === poison;
@@ -28,7 +28,7 @@ describe.skipIf(!hasBrowser)("on the page", () => {
     sink.behave(refusing(isPoison));
     [browser, program] = await Promise.all([startBrowser(), startInstance({ directory, endpoint: sink.url })]);
     await send(program, ...flows(), ...changes(), flowValue({ start: "never" }), { what: "something else" });
-    // Again: duplicates.
+    // Sent again, these are duplicates.
     await send(program, ...changes());
     await until(async () => {
       const { pending, deadLettered } = (await status()).conservation;
@@ -58,7 +58,7 @@ describe.skipIf(!hasBrowser)("on the page", () => {
   });
 
   inPage(
-    "the colors are those of the system, or those that were chosen, and plain enough for a canvas",
+    "the colors follow the system or the user's choice, and are in a form that a canvas accepts",
     async ({ page }) => {
       const colors = () =>
         page.evaluate(() => {
@@ -86,7 +86,7 @@ describe.skipIf(!hasBrowser)("on the page", () => {
     },
   );
 
-  inPage("a click on a node filters every view, and stands in the address", async ({ page }) => {
+  inPage("a click on a node filters every view, and is in the address", async ({ page }) => {
     await show(page, "now");
     const pairs = page.getByRole("table", { name: "Pairs of nodes by traffic" });
     await until(async () => (await pairs.getByRole("row").count()) === 1 + pairCount);
@@ -102,7 +102,7 @@ describe.skipIf(!hasBrowser)("on the page", () => {
     expect(new URL(page.url()).hash).toBe("#/events");
   });
 
-  inPage("a link to an event opens it, with what was changed", async ({ page, context }) => {
+  inPage("a link to an event opens it with its changes", async ({ page, context }) => {
     await show(page, "events");
     const event = page.locator("details.event", { hasText: "node-1.tail1234.ts.net" });
     await event.locator("summary").click();
@@ -124,7 +124,7 @@ describe.skipIf(!hasBrowser)("on the page", () => {
     expect(new URL(page.url()).hash).toContain("text=POISON");
   });
 
-  inPage("the colors are chosen, and stay", async ({ page }) => {
+  inPage("a chosen color scheme survives a reload", async ({ page }) => {
     const ink = () => page.evaluate(() => getComputedStyle(document.body).color);
     const light = await ink();
     await page.getByLabel("Color scheme").selectOption("dark");
@@ -134,11 +134,11 @@ describe.skipIf(!hasBrowser)("on the page", () => {
     expect(await ink()).not.toBe(light);
   });
 
-  inPage("the Tab key reaches every control, and shows where it is", async ({ page }) => {
+  inPage("the Tab key reaches every control, with a visible focus", async ({ page }) => {
     for (const view of Object.keys(views) as View[]) {
       await show(page, view);
       let found = await walk(page);
-      // What arrives behind the focus is reached by the next walk.
+      // A control added behind the focus is reached by the next walk.
       for (let again = 0; again < 3 && found.unreached.length > 0; again++) found = await walk(page);
       expect({ view, ...found }).toEqual({ view, unreached: [], unseen: [] });
     }
@@ -176,7 +176,7 @@ describe.skipIf(!hasBrowser)("on the page", () => {
     },
   );
 
-  inPage("a replay is shown, and canceled", async ({ page }) => {
+  inPage("a replay is shown and can be canceled", async ({ page }) => {
     sink.behave(({ logs }) => (logs.length > 0 ? { kind: "status", status: 503 } : { kind: "take" }));
     const body = JSON.stringify({ since: Date.now() - 3_600_000 });
     const headers = { "content-type": "application/json" };
@@ -193,7 +193,7 @@ describe.skipIf(!hasBrowser)("on the page", () => {
   });
 });
 
-/** A test with a page of its own, on which nothing may go wrong. */
+/** A test with a page of its own, which may not have any errors. */
 function inPage(name: string, body: (watched: WatchedPage) => Promise<void>): void {
   test(
     name,
@@ -256,13 +256,13 @@ function status(): Promise<RunningStatus> {
 }
 
 interface Walk {
-  /** Controls that are in sight, and that no number of Tabs leads to. */
+  /** Visible controls that Tab never reaches. */
   readonly unreached: readonly string[];
-  /** Those that look the same with focus and without. */
+  /** Controls that look the same with and without focus. */
   readonly unseen: readonly string[];
 }
 
-/** Presses Tab until it is where it began. */
+/** Presses Tab until the focus is back at the start. */
 async function walk(page: Page): Promise<Walk> {
   await page.evaluate(() => {
     (document.activeElement as HTMLElement | null)?.blur();

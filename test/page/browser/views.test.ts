@@ -1,4 +1,4 @@
-/** Every view of a demo in a real browser, wide and on a phone, light and dark: nothing goes wrong, nothing sticks out, it is there at once. */
+/** Every view of a demo in a real browser, wide and narrow, light and dark: no errors, no overflow, and a fast first paint. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import {
@@ -14,10 +14,10 @@ import {
 import { timeoutMs } from "../../support/wait.ts";
 import { type RunningDemo, show, startDemo, type View, views } from "./demo.ts";
 
-/** 200 ms on an idle machine, which is what a person waits; a busy one may take many times as long. */
+/** It takes 200 ms on an idle machine; a busy one may take many times as long. */
 const maxFirstContentMs = 10_000;
 
-/** On an idle machine there are fewer than ten in a walk through all views; a busy one makes long what is short. */
+/** An idle machine has fewer than ten in a walk through all views; on a busy one, short tasks become long. */
 const maxLongTasks = 200;
 
 describe.skipIf(!hasBrowser).each([60, 500])("of %d nodes", (nodes) => {

@@ -1,4 +1,4 @@
-/** The flow picture: everything that is there can be seen, nothing overlaps, and thickness follows the amounts. */
+/** The flow picture: every amount is visible, nothing overlaps, and thickness is proportional to the amounts. */
 import { describe, expect, test } from "bun:test";
 import { type Bar, type Flow, pictureOf, thicknesses } from "../../../src/page/delivery/flow-geometry.ts";
 
@@ -16,16 +16,16 @@ function flow(first: number[], second: number[], extra = 0): Flow {
 }
 
 describe("thicknesses", () => {
-  test("follow the amounts and fill what is there", () => {
+  test("are proportional to the amounts and fill the space", () => {
     expect(thicknesses(branches(50, 25, 25), 100)).toEqual([50, 25, 25]);
   });
 
-  test("of a branch a millionth of another are thin, but can be seen", () => {
+  test("are thin but visible for a branch a millionth the size of another", () => {
     const [large = 0, small, none] = thicknesses(branches(1e9, 1, 0), 100);
     expect([large, small, none]).toEqual([97, 3, 0]);
   });
 
-  test("grow beyond the room rather than vanish, and bear amounts that make no sense", () => {
+  test("exceed the space rather than vanish, and tolerate invalid amounts", () => {
     expect(thicknesses(branches(1, 1, 1), 3)).toEqual([3, 3, 3].map(() => expect.any(Number)));
     expect(thicknesses(branches(1, 1, 1), 3).every((thickness) => thickness >= 1)).toBe(true);
     expect(thicknesses(branches(5, 1, 1), 2).every((thickness) => thickness > 0)).toBe(true);
@@ -44,7 +44,7 @@ const cases: readonly (readonly [string, Flow])[] = [
 ];
 
 describe.each(cases)("if %s", (_, given) => {
-  test.each([260, 720, 2000])("in %d pixels, labels do not overlap and everything is inside", (width) => {
+  test.each([260, 720, 2000])("at %d pixels, labels do not overlap and everything is inside", (width) => {
     const { bars, height, ribbons } = pictureOf(given, width);
     const byColumn = Map.groupBy(bars, ({ x }) => x);
     expect(byColumn.size).toBe(3);
@@ -64,7 +64,7 @@ describe.each(cases)("if %s", (_, given) => {
   });
 });
 
-test("what comes in is as thick as all that is made of it", () => {
+test("an inflow is as thick as the sum of its outflows", () => {
   const { bars } = pictureOf(flow([600, 200, 100, 100], [400, 100, 100]), 720);
   const height = (name: string): number => (bars.find((bar) => bar.name === name) as Bar).height;
   expect(height("received")).toBeCloseTo(
@@ -74,7 +74,7 @@ test("what comes in is as thick as all that is made of it", () => {
   expect(height("accepted")).toBeCloseTo(3 * height("duplicate"));
 });
 
-test("the label of the last column has room, however narrow the picture is", () => {
+test("the label of the last column fits, however narrow the picture", () => {
   for (const width of [260, 360, 720, 3000]) {
     const { bars } = pictureOf(flow([1, 0, 0, 0], [1, 0, 0]), width);
     const last = Math.max(...bars.map(({ x }) => x));

@@ -1,4 +1,4 @@
-/** Retries and deletions of all that match: page by page to the end, with the sums of all pages. */
+/** Retries and deletions of all matching items: page by page to the end, with totals over all pages. */
 import { beforeEach, expect, test } from "bun:test";
 import type { PurgeReport, RetryReport } from "../../../src/admin/operations.ts";
 import { ApiError } from "../../../src/page/api.ts";
@@ -19,7 +19,7 @@ beforeEach(() => {
   asked = [];
 });
 
-/** Gives these answers one after the other. */
+/** Gives these answers in order. */
 function answering(answers: readonly (object | Error)[]) {
   let next = 0;
   return async <Answer>(path: string, body: object): Promise<Answer> => {
@@ -30,7 +30,7 @@ function answering(answers: readonly (object | Error)[]) {
   };
 }
 
-test("a retry goes on from page to page and from selection to selection, and adds up", async () => {
+test("a retry goes through all pages and selections, and adds up the results", async () => {
   const pages: RetryReport[] = [
     { ...nothing, accepted: 90, kept: [{ id: "1.0", why: "still invalid" }], nextBeforeId: "7.0" },
     { ...nothing, accepted: 5, duplicate: 1 },
@@ -49,14 +49,14 @@ test("a retry goes on from page to page and from selection to selection, and add
   });
 });
 
-test("a deletion goes on until it is done, and says what stays", async () => {
+test("a deletion continues until it is done, and says what is kept", async () => {
   const page: PurgeReport = { purged: 500, keptDeadLetters: 0, isDone: false };
   await purgeAll({ before: 7 }, "keep", answering([page, page, { purged: 3, keptDeadLetters: 2, isDone: true }]));
   expect(asked.map(([, body]) => body)).toEqual([1, 2, 3].map(() => ({ before: 7, deadLetters: "keep" })));
   expect(work.value).toEqual({ isRunning: false, text: "1,003 items deleted; 2 dead letters kept", kept: [] });
 });
 
-test("one that ends early says how far it came and why", async () => {
+test("one that ends early says how far it got and why", async () => {
   await retryAll(
     [{ class: "invalid" }],
     answering([{ ...nothing, accepted: 4, nextBeforeId: "2.0" }, new TypeError()]),
@@ -69,7 +69,7 @@ test("one that ends early says how far it came and why", async () => {
   });
 });
 
-test("one that could not begin says why, and no sums of nothing", async () => {
+test("one that could not start says why, and shows no totals", async () => {
   await retryAll([{ class: "dead_letter" }], answering([new ApiError(409, "a retry has been in progress since 9:15")]));
   expect(work.value).toEqual({
     isRunning: false,
@@ -93,7 +93,7 @@ test("only one runs at a time, and it cannot be dismissed", async () => {
   expect(work.value).toBeUndefined();
 });
 
-test("one that is stopped ends with the page that is under way, and begins nothing more", async () => {
+test("one that is stopped finishes the current page, and starts nothing more", async () => {
   const page = { ...nothing, accepted: 3, nextBeforeId: "2.0" };
   const ask = answering([page]);
   await retryAll([{ class: "invalid" }, { class: "dead_letter" }], async (path, body) => {
@@ -110,7 +110,7 @@ test("one that is stopped ends with the page that is under way, and begins nothi
   expect(work.value).toEqual({ isRunning: false, text: "1 item deleted", kept: [] });
 });
 
-test("the words are those of the command", () => {
+test("the wording is that of the command", () => {
   const none = { accepted: 0, duplicate: 0, queued: 0, kept: 0, missing: 0 };
   expect(retryText(none)).toBe("0 accepted, 0 duplicate, 0 still in quarantine");
   expect(retryText({ ...none, queued: 1 })).toBe("1 record queued for export");

@@ -1,4 +1,4 @@
-/** The words of the view *Delivery*: sums, levels, certificates, losses, and what is found in the configuration. */
+/** The texts of the view *Delivery*: sums, levels, certificates, losses, and the search in the configuration. */
 import { describe, expect, test } from "bun:test";
 import type { ShownSetting } from "../../../src/admin/instance.ts";
 import type { Status } from "../../../src/admin/status.ts";
@@ -23,7 +23,7 @@ const sums: Status["conservation"] = {
 const current = { kind: "current" } as const;
 
 describe("the sums", () => {
-  test("hold term by term; what only damage makes is left out", () => {
+  test("hold term by term, without the terms that only damage causes", () => {
     const [received, accepted] = sumsOf(sums);
     expect([received.holds, accepted.holds]).toEqual([true, true]);
     expect(received.right.map(({ amount }) => amount)).toEqual([100, 3, 2, 1]);
@@ -32,7 +32,7 @@ describe("the sums", () => {
     expect(verdictOf(emptyStatus.conservation, current).kind).toBe("ok");
   });
 
-  test("of a damaged journal have its terms", () => {
+  test("of a damaged journal include the terms for damage", () => {
     const damaged = { ...sums, uncounted: 5, lost: 4, delivered: 91 };
     const [, accepted] = sumsOf(damaged);
     expect(accepted.holds).toBe(true);
@@ -41,7 +41,7 @@ describe("the sums", () => {
     expect(flowOf(damaged).second.at(-1)).toEqual({ name: "lost", amount: 4 });
   });
 
-  test("that do not add up are said, and not while counters are restored", () => {
+  test("that do not add up are reported, except while counters are being restored", () => {
     const broken = { ...sums, accepted: 99 };
     expect(verdictOf(broken, current).kind).toBe("bad");
     expect(verdictOf({ ...sums, pending: 9 }, current).kind).toBe("bad");
@@ -51,13 +51,13 @@ describe("the sums", () => {
     });
   });
 
-  test("use no word without its meaning", () => {
+  test("use no term without an explanation", () => {
     const all = sumsOf({ ...sums, uncounted: 5, lost: 4 }).flatMap(({ left, right }) => [...left, ...right]);
     for (const { name } of all) expect(meanings[name]).toBeString();
   });
 });
 
-test("a signal is well, failing, without any success, or not used", () => {
+test("a signal is ok, failing, without any success, or off", () => {
   expect(levelOf({ kind: "idle" })).toBe("ok");
   expect(levelOf({ kind: "ok", leftOut: 3 })).toBe("warn");
   expect(levelOf({ kind: "waiting", why: "HTTP 503" })).toBe("warn");
@@ -88,7 +88,7 @@ const counts = [
   { class: "dead_letter", reason: "rejected", items: 1 },
 ] as const;
 
-test("a deletion says what is lost of each class, and what stays", () => {
+test("a deletion says what is lost in each class, and what is kept", () => {
   expect(lossOf(counts, "keep")).toEqual([
     "Not deleted: 1 dead letter, accepted records that exist nowhere else.",
     "1,201 invalid records: never accepted, and without their text they cannot be retried.",
@@ -99,7 +99,7 @@ test("a deletion says what is lost of each class, and what stays", () => {
   );
 });
 
-test("a reason that this version does not know is shown as it is, without what could hide something", () => {
+test("a reason unknown to this version is shown as is, without characters that could hide something", () => {
   expect(reasonText("too_large")).toBe("it is too large for the backend (413)");
   expect(reasonText("\u202Enew")).toBe("?new");
   expect(reasonText("constructor")).toBe("constructor");
@@ -107,14 +107,14 @@ test("a reason that this version does not know is shown as it is, without what c
 });
 
 describe("the filter of quarantine", () => {
-  test("takes what it knows from the address, and leaves out the rest", () => {
+  test("takes known parameters from the address and ignores the rest", () => {
     const given = { class: "invalid", type: "audit", reason: "decode_error", destination: "archive", id: "x" };
     const { id: _, ...known } = given;
     expect(chosenFilter(given)).toEqual(known as object);
     expect(chosenFilter({ class: "all", type: "<b>", reason: "", destination: "" })).toEqual({});
   });
 
-  test("a retry of all that match asks once for each class that can be retried and is there", () => {
+  test("retries everything that matches with one request per retryable class that is present", () => {
     expect(retriesOf({}, counts)).toEqual([{ class: "invalid" }, { class: "dead_letter" }]);
     expect(retriesOf({ class: "dead_letter", reason: "rejected" }, counts)).toEqual([
       { class: "dead_letter", reason: "rejected" },
@@ -123,12 +123,12 @@ describe("the filter of quarantine", () => {
     expect(retriesOf({}, [])).toEqual([]);
   });
 
-  test("offers the reasons that there are, and the chosen one", () => {
+  test("offers the reasons that occur, and the chosen one", () => {
     expect(reasonsIn(counts, "gone")).toEqual(["decode_error", "gone", "inverted_window", "rejected", "unclassified"]);
   });
 });
 
-test("offers the destinations that there are, and the chosen one", () => {
+test("offers the configured destinations, and the chosen one", () => {
   expect(destinationsIn(["archive"], undefined)).toEqual(["primary", "archive"]);
   expect(destinationsIn(["archive"], "gone")).toEqual(["primary", "archive", "gone"]);
   expect(destinationsIn([], "primary")).toEqual(["primary"]);
@@ -159,7 +159,7 @@ describe("the search in the configuration", () => {
     expect(found("otlp nowhere")).toEqual([]);
   });
 
-  test("shows only what is set if that is wanted", () => {
+  test("shows only settings that are set, if asked to", () => {
     expect(found("", true)).toEqual(["otlp.endpoint"]);
   });
 

@@ -1,4 +1,4 @@
-/** What differs between two values, whatever the values are. */
+/** Differences between two values of any kind. */
 import { describe, expect, test } from "bun:test";
 import { type Change, changeOf, excerptOf, type LineChange } from "../../../src/page/events/changes.ts";
 
@@ -15,7 +15,7 @@ const drawn = ({ sections }: Lines): string[] =>
     kind === "equal" ? [`… ${lines.length}`] : lines.map(({ sign, text }) => `${sign}${text}`),
   );
 
-/** Lines `n` from 1 on. */
+/** Lines numbered from 1. */
 const numbered = (count: number): string[] => Array.from({ length: count }, (_, n) => `line ${n + 1}`);
 
 describe("short values", () => {
@@ -24,7 +24,7 @@ describe("short values", () => {
     ["", "2027-03-01T09:15:00Z"],
     ["tag:a", ""],
     ['{"nameservers":[]}', '{"nameservers":["192.0.2.53"]}'],
-  ])("%j and %j stand beside each other", (before, after) => {
+  ])("%j and %j are shown side by side", (before, after) => {
     expect(changeOf(before, after)).toEqual({ kind: "short", before, after });
   });
 });
@@ -57,7 +57,7 @@ describe("texts", () => {
     ]);
   });
 
-  test("have numbers of lines in both", () => {
+  test("have line numbers in both versions", () => {
     const { sections } = linesOf("a\nb\nc\n", "a\nx\ny\nc\n");
     expect(sections.flatMap(({ lines }) => lines).map(({ sign, before, after }) => [sign, before, after])).toEqual([
       [" ", 1, 1],
@@ -87,7 +87,7 @@ describe("texts", () => {
     expect(excerptOf({ text: "short" })).toEqual({ text: "short", from: 0, to: 0, left: 0, right: 0 });
   });
 
-  test("that only end otherwise do not differ", () => {
+  test("that differ only in the final line break are equal", () => {
     const { removed, added } = linesOf("a\nb", "a\nb\n");
     expect([removed, added]).toEqual([0, 0]);
   });
@@ -97,7 +97,7 @@ describe("texts", () => {
     expect(drawn(linesOf("a\nb\n", ""))).toEqual(["-a", "-b"]);
   });
 
-  test("without a line in common are not compared for ever", () => {
+  test("without a line in common are compared in limited time", () => {
     const text = (name: string): string => Array.from({ length: 20_000 }, (_, n) => `${name} ${n * 7}`).join("\n");
     const began = performance.now();
     const change = changeOf(text("old"), text("new"));
@@ -105,7 +105,7 @@ describe("texts", () => {
     expect(performance.now() - began).toBeLessThan(10_000);
   });
 
-  test("that are hostile stay what they are", () => {
+  test("with hostile content stay unchanged", () => {
     const after = "<img src=x onerror=alert(1)>\n\u202egnp.exe\n\u0000";
     expect(drawn(linesOf("a\n", after))).toEqual(["-a", ...after.split("\n").map((line) => `+${line}`)]);
   });
@@ -122,7 +122,7 @@ describe("JSON", () => {
     expect(changed).toEqual(["… 6", '-        "tag:prod:22"', '+        "tag:prod:443"', "… 2"]);
   });
 
-  test("of brackets alone grows within bounds", () => {
+  test("of nothing but brackets grows within limits", () => {
     const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
     const texts = changeOf(nested(20_000), nested(20_001));
     expect(JSON.stringify(texts).length).toBeLessThan(40_000 * 2 * 200);

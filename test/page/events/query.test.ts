@@ -24,7 +24,7 @@ describe("the filter in an address", () => {
     expect(filterOf({ nodes: [], more: more as Record<string, string> })).toEqual({ ...usual, ...expected } as never);
   });
 
-  test("is the same one when it has been there and back", () => {
+  test("round-trips through the address", () => {
     for (const more of [{}, { types: "flow" }, { types: "webhook", text: "a&b=<c>", severity: "warn", until: "7" }]) {
       const filter = filterOf({ nodes: ["nas"], more });
       expect(filterOf({ nodes: ["nas"], more: addressOf(filter) })).toEqual(filter);
@@ -32,7 +32,7 @@ describe("the filter in an address", () => {
     expect(Object.values(addressOf(filterOf({ nodes: [], more: {} }))).join("")).toBe("");
   });
 
-  test("asks the instance for what it can find", () => {
+  test("sends the instance the parameters it can search by", () => {
     const filter = filterOf({
       nodes: ["nas", "web"],
       more: { severity: "warn", text: "acl", actor: "bob@example.com" },
@@ -63,7 +63,7 @@ function event(members: Partial<AcceptedEvent>): AcceptedEvent {
   };
 }
 
-test("an actor is found by the server in any text, and here where actors are", () => {
+test("an actor is searched in any text by the server, and only among actors by the page", () => {
   const filter = filterOf({ nodes: [], more: { actor: "Bob", since: String(Date.parse("2026-11-02T09:15:00Z")) } });
   expect(isShown(event({ attributes: { "user.name": "bob@example.com" } }), filter)).toBe(true);
   expect(
@@ -76,7 +76,7 @@ test("an actor is found by the server in any text, and here where actors are", (
 
 const webhook = { type: "webhook", name: "tailscale.webhook.nodeCreated" } as const;
 
-describe("in words", () => {
+describe("as text", () => {
   test("an audit event says who changed what", () => {
     const attributes = {
       "user.name": "alice@example.com",
@@ -94,7 +94,7 @@ describe("in words", () => {
     expect(wordsOf(failed).what).toBe("changed key expiry time, which failed: no such key");
   });
 
-  test("a webhook event says its message, and nothing is made up that is not there", () => {
+  test("a webhook event says its message, and absent parts stay empty", () => {
     expect(wordsOf(event({ ...webhook, body: "Node laptop needs approval" }))).toEqual({
       actor: "",
       what: "Node laptop needs approval",
@@ -102,13 +102,13 @@ describe("in words", () => {
     });
   });
 
-  test("a long text is cut in the list, never inside of a character", () => {
+  test("a long text is truncated in the list, never inside a character", () => {
     const { what } = wordsOf(event({ ...webhook, body: "😀".repeat(400).slice(1) }));
     expect([what.length <= 301, what.isWellFormed(), what.endsWith("…")]).toEqual([true, true, true]);
   });
 });
 
-test("events stand under the day of their time", () => {
+test("events are grouped by the day of their time", () => {
   const now = new Date(2026, 10, 3, 12).getTime();
   const at = (...time: readonly [number, number, number, number]): AcceptedEvent =>
     event({ time: new Date(...time).toISOString() });
@@ -125,7 +125,7 @@ test("events stand under the day of their time", () => {
   expect(daysOf([], now)).toEqual([]);
 });
 
-test("an event that was received late stands where it belongs, among those of one time by receipt", () => {
+test("an event that was received late is sorted by its time, and events of the same time by receipt", () => {
   const at = (id: string, time: string): AcceptedEvent => event({ id, time: `2026-11-02T${time}Z` });
   const received = [at("late", "12:00:02"), at("b", "12:00:05.5"), at("a", "12:00:05.500"), at("c", "12:00:09")];
   const idsOf = (events: readonly AcceptedEvent[]) => daysOf(events).flatMap((day) => day.events.map(({ id }) => id));
@@ -133,7 +133,7 @@ test("an event that was received late stands where it belongs, among those of on
   expect(idsOf([at("x", "nonsense"), ...received, at("y", "")])).toEqual(["c", "b", "a", "late", "x", "y"]);
 });
 
-test("a day comes once, and keeps its key when events are added", () => {
+test("a day appears once, and keeps its key when events are added", () => {
   const at = (...[day, hour]: readonly [number, number]): AcceptedEvent =>
     event({ time: new Date(2026, 10, day, hour).toISOString() });
   const keysOf = (...events: readonly AcceptedEvent[]) => daysOf(events).map(({ key }) => key);

@@ -1,4 +1,4 @@
-/** The timeline of the page against a real journal: searched backwards, followed, linked to, and bounded. */
+/** The timeline of the page with a real journal: searching backwards, following, links, and limits. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { EventFeed } from "../../../src/admin/events/index.ts";
 import { eventQueryOf } from "../../../src/admin/requests.ts";
@@ -42,7 +42,7 @@ async function accept(...values: readonly JsonObject[]): Promise<void> {
 const audits = (count: number, first = 0): JsonObject[] =>
   Array.from({ length: count }, (_, n) => auditValue({ eventGroupID: `g${first + n}` }));
 
-/** What the listener answers, without the socket between. */
+/** Answers as the listener does, without a socket. */
 async function ask<Answer>(path: string, parameters: Parameters = {}): Promise<Answer> {
   const given = new URLSearchParams(Object.entries(parameters).map(([name, value]) => [name, String(value)]));
   asked.push(`${path}?${given}`);
@@ -63,7 +63,7 @@ const labels = ({ state }: Timeline, which: "events" | "waiting" = "events"): un
 const names = (from: number, to: number): string[] => Array.from({ length: from - to + 1 }, (_, n) => `g${from - n}`);
 
 describe("a timeline", () => {
-  test("has the newest first, and more if it is asked for", async () => {
+  test("shows the newest first, and older ones on request", async () => {
     await accept(...audits(120));
     const timeline = await open();
     expect(labels(timeline)).toEqual(names(119, 70));
@@ -74,7 +74,7 @@ describe("a timeline", () => {
     expect(timeline.state.value.isStart).toBe(true);
   });
 
-  test("is shown by the time of each event, whenever it was received", async () => {
+  test("is ordered by the time of each event, whenever it was received", async () => {
     const at = (...seconds: readonly number[]): JsonObject[] =>
       seconds.map((second) =>
         auditValue({
@@ -99,7 +99,7 @@ describe("a timeline", () => {
     expect(shown().slice(-7)).toEqual([9, 8, 7, 5, 4, 3, 1].map((second) => `at ${second}`));
   });
 
-  test("keeps what comes apart until it is asked for, exactly once", async () => {
+  test("holds back new events until they are asked for, each exactly once", async () => {
     await accept(...audits(3));
     const timeline = await open();
     await accept(...audits(2, 3));
@@ -110,7 +110,7 @@ describe("a timeline", () => {
     expect([labels(timeline), labels(timeline, "waiting")]).toEqual([names(4, 0), []]);
   });
 
-  test("reads what came while its first page was on its way", async () => {
+  test("reads events that arrived while its first page was loading", async () => {
     await accept(...audits(3));
     const answered = async <Answer>(path: string, parameters: Parameters = {}): Promise<Answer> => {
       const page = await ask<Answer>(path, parameters);
@@ -128,7 +128,7 @@ describe("a timeline", () => {
   });
 
   test(
-    "never holds more than a thousand events, and finds those again that it dropped",
+    "never holds more than a thousand events, and does not request more beyond that",
     async () => {
       await accept(...audits(900));
       const timeline = await open();
@@ -147,7 +147,7 @@ describe("a timeline", () => {
   );
 
   test(
-    "leaps to the newest if more comes than can be read, and goes on backwards from there",
+    "skips to the newest if more arrive than can be read, and continues backwards from there",
     async () => {
       await accept(...audits(5));
       const timeline = await open();
@@ -161,7 +161,7 @@ describe("a timeline", () => {
     timeoutMs,
   );
 
-  test("shows only what matches, also of what comes", async () => {
+  test("shows only events that match, including new ones", async () => {
     const by = (loginName: string, eventGroupID: string) => auditValue({ actor: { loginName }, eventGroupID });
     await accept(by("bob@example.com", "a"), by("eve@example.com", "bob"), flowValue());
     const timeline = await open({ actor: "bob" });
@@ -172,7 +172,7 @@ describe("a timeline", () => {
     expect(labels(await open({ types: "flow" }))).toEqual([443]);
   });
 
-  test("between two times has nothing else, and is not followed", async () => {
+  test("between two times shows nothing else, and is not followed", async () => {
     const begun = store.now;
     for (let minute = 0; minute < 9; minute++) {
       store.now = begun + minute * 60_000;
@@ -184,7 +184,7 @@ describe("a timeline", () => {
     expect(labels(timeline, "waiting")).toEqual([]);
   });
 
-  test("says what is wrong, and tries again", async () => {
+  test("reports a failure, and retries", async () => {
     await accept(...audits(1));
     let isDown = true;
     const timeline = new Timeline(filterOf({ nodes: [], more: {} }), (path, parameters) =>
@@ -198,7 +198,7 @@ describe("a timeline", () => {
     expect([labels(timeline), timeline.state.value.phase]).toEqual([["g0"], "idle"]);
   });
 
-  test("ends a search that is stopped, and goes on with it", async () => {
+  test("ends a search that is stopped, and can continue it", async () => {
     await accept(...audits(3));
     const { promise, resolve } = Promise.withResolvers<void>();
     let isHeld = true;
@@ -221,7 +221,7 @@ describe("a timeline", () => {
 });
 
 describe("a link to an event", () => {
-  test("shows it with those around it, and more in both directions", async () => {
+  test("shows it with the events around it, and more in both directions", async () => {
     await accept(...audits(100));
     const { events } = (await open()).state.value;
     const linked = events.find(({ attributes }) => attributes["tailscale.audit.event_group_id"] === "g60");
@@ -234,7 +234,7 @@ describe("a link to an event", () => {
     expect(timeline.state.value).toMatchObject({ isEnd: true, isStart: true });
   });
 
-  test("says why newer ones cannot be read, and reads them once that is over", async () => {
+  test("says why newer events cannot be read, and reads them once they can be", async () => {
     await accept(...audits(100));
     const id = (await open()).state.value.events.at(-1)?.id ?? "";
     let isDown = false;
@@ -264,7 +264,7 @@ describe("a link to an event", () => {
     expect(asked.filter((one) => one.includes("nonsense"))).toEqual([]);
   });
 
-  test("to a connection stands among the changes around it", async () => {
+  test("to a connection shows it among the changes around it", async () => {
     await accept(...audits(1));
     await accept(flowValue({ virtualTraffic: [connection({ dst: "100.64.1.2:22" })] }));
     await accept(...audits(1, 1));

@@ -1,4 +1,4 @@
-/** Ranges of time in the address, minutes as columns, and marks of events. */
+/** Time ranges in the address, minutes as columns, and event marks. */
 import { describe, expect, test } from "bun:test";
 import type { Traffic } from "../../../src/admin/traffic/index.ts";
 import { historyOf, marksOf } from "../../../src/page/history/minutes.ts";
@@ -17,7 +17,7 @@ import { kinds } from "../../../src/page/kinds.ts";
 const minute = 60_000;
 const begin = Date.UTC(2026, 10, 2, 9, 0);
 
-/** Minutes by their number from `begin` on, each with its entries. */
+/** Traffic with this many entries per minute; minutes are numbered from `begin`. */
 function traffic(entries: Readonly<Record<number, number>>): Traffic {
   const at = Object.keys(entries).map((n) => begin + Number(n) * minute);
   const values = Object.values(entries);
@@ -38,7 +38,7 @@ function traffic(entries: Readonly<Record<number, number>>): Traffic {
 const span = (from: number, to: number) => ({ since: begin + from * minute, until: begin + to * minute });
 
 describe("minutes", () => {
-  test("are rates, at the middle of each minute", () => {
+  test("become rates at the middle of each minute", () => {
     const { at, series, stepSeconds } = historyOf(traffic({ 0: 60, 1: 120, 2: 30 }), span(0, 3), begin);
     expect(at).toEqual([0, 1, 2].map((n) => begin / 1000 + n * 60 + 30));
     expect(series.virtual.entries).toEqual([1, 2, 0.5]);
@@ -46,7 +46,7 @@ describe("minutes", () => {
     expect(stepSeconds).toBe(60);
   });
 
-  test("without records are zero while the program runs, or if they are few", () => {
+  test("without records are zero while the program runs, or if there are only a few", () => {
     const { series, hasGap, first } = historyOf(traffic({ 2: 60, 5: 60 }), span(0, 20), begin + 10 * minute);
     expect(series.virtual.entries.slice(2, 6)).toEqual([1, 0, 0, 1]);
     expect(series.virtual.entries.slice(10)).toEqual(Array(10).fill(0));
@@ -61,17 +61,17 @@ describe("minutes", () => {
     expect(historyOf(traffic({ 3: 60, 4: 60 }), span(0, 5), begin + 5 * minute).hasGap).toBe(false);
   });
 
-  test("that are not over yet are rates of the part that has passed", () => {
+  test("that are not over yet become rates over the part that has passed", () => {
     const { series } = historyOf(traffic({ 0: 60, 1: 30 }), { since: begin, until: begin + 1.5 * minute }, begin);
     expect(series.virtual.entries).toEqual([1, 1]);
   });
 
-  test("are added up if there are more than a screen shows", () => {
+  test("are summed up if there are more than a screen can show", () => {
     const { at, series, stepSeconds } = historyOf(traffic({ 0: 60, 1: 180 }), span(0, 3000), begin);
     expect([at.length, stepSeconds, series.virtual.entries[0]]).toEqual([1500, 120, 2]);
   });
 
-  test("of nothing are nothing", () => {
+  test("are gaps if there is no traffic at all", () => {
     const { series, first } = historyOf(traffic({}), span(0, 10), Number.POSITIVE_INFINITY);
     expect([first, series.virtual.entries]).toEqual([undefined, Array(10).fill(null)]);
   });
@@ -103,17 +103,17 @@ describe("a range", () => {
     { since: "a", until: "9" },
     { since: "-1", until: "9" },
     { since: "", until: "9" },
-  ])("%j is none", (more) => {
+  ])("%j is not a range", (more) => {
     expect(fixedSpanOf({ more: more as Record<string, string> })).toBeUndefined();
   });
 
-  test("up to now is all there is, or a length that the address names", () => {
+  test("up to now covers everything, or a length named in the address", () => {
     const namesOf = (...names: readonly string[]) => names.map((name) => spanOf({ more: { span: name } }));
     expect(spanOf({ more: {} })).toBe("all");
     expect(namesOf("1h", "6h", "24h", "all", "9h")).toEqual(["1h", "6h", "24h", "all", "all"]);
   });
 
-  test("of all begins with the first record, and is some minutes long at least", () => {
+  test("of everything begins with the first record and spans at least ten minutes", () => {
     const now = begin + 100 * minute;
     expect(spanUpTo(now, "all")).toEqual({ since: 0, until: now });
     expect(spanFrom(begin + 50 * minute, now)).toEqual(span(50, 100));
@@ -121,7 +121,7 @@ describe("a range", () => {
     expect(spanFrom(undefined, now)).toEqual(span(90, 100));
   });
 
-  test("of a length is as long as that, and a chart of it has an empty part before the first record", () => {
+  test("of a fixed length keeps it, and its chart is empty before the first record", () => {
     const hour = spanUpTo(begin + 60 * minute, "1h");
     expect(hour).toEqual(span(0, 60));
     expect(spanUpTo(begin, "24h")).toEqual(span(-24 * 60, 0));
@@ -131,7 +131,7 @@ describe("a range", () => {
     expect(series.virtual.entries.slice(49, 51)).toEqual([0, 1]);
   });
 
-  test("is moved by half of its length, not after now, and doubled", () => {
+  test("is moved by half its length, not past now, and doubled", () => {
     const now = begin + 30 * minute;
     expect(moved(span(10, 20), "earlier", now)).toEqual(span(5, 15));
     expect(moved(span(10, 20), "later", now)).toEqual(span(15, 25));
@@ -139,7 +139,7 @@ describe("a range", () => {
     expect(moved(span(20, 30), "wider", now)).toEqual(span(15, 30));
   });
 
-  test("is typed in local time", () => {
+  test("is entered in local time", () => {
     expect(timeOfInput(inputOf(begin))).toBe(begin);
     expect(timeOfInput("")).toBeUndefined();
     expect(timeOfInput("2026-13-45T99:99")).toBeUndefined();

@@ -1,4 +1,4 @@
-/** Where labels stand on the map. */
+/** Placement of labels on the map. */
 import { expect, test } from "bun:test";
 import { type LabelCandidate, lineHeight, placeLabels } from "../../../src/page/map/labels.ts";
 
@@ -33,7 +33,7 @@ test("puts it above at the lower edge, and beside in a corner", () => {
   expect(corner?.x).toBeGreaterThan(8 + 20);
 });
 
-test("never lets two overlap, and writes the first ones first", () => {
+test("never lets two overlap, and places the first ones first", () => {
   const crowd = Array.from({ length: 400 }, (_, index) =>
     candidate(100 + ((index * 37) % 300), 100 + ((index * 91) % 200), { radius: 3 }),
   );
@@ -50,7 +50,7 @@ test("does not cover nodes", () => {
   expect(labels.some(({ candidate: one }) => one === wall[0])).toBe(false);
 });
 
-test("writes no more than allowed, but always what must be there", () => {
+test("places no more than allowed, but always the required ones", () => {
   const many = Array.from({ length: 20 }, (_, index) => candidate(100 + index * 30, 50 + index * 25));
   expect(placeLabels(many, frame, 3)).toHaveLength(3);
   const last = candidate(108, 100, { priority: "always" });

@@ -1,4 +1,4 @@
-/** The page's side of the layout, with the real worker. */
+/** The page's side of the layout, tested with the real worker. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { TrafficPair } from "../../../src/admin/traffic/answers.ts";
 import { buildGraph, type Graph } from "../../../src/page/map/graph.ts";
@@ -55,7 +55,7 @@ function chain(count: number): Graph {
   return buildGraph(pairs, []);
 }
 
-/** Asks until nothing moves; how often. */
+/** Requests positions until nothing moves, and returns the number of requests. */
 async function settle(): Promise<number> {
   for (let times = 0; ; times++) {
     const answered = next();
@@ -64,14 +64,14 @@ async function settle(): Promise<number> {
   }
 }
 
-test("gives positions until nothing moves any more, and asks for none before there is a graph", async () => {
+test("gets positions until nothing moves, and requests none before there is a graph", async () => {
   expect(await settle()).toBe(0);
   client.show(chain(5), 1.5);
   expect(await settle()).toBe(1);
   expect(reports).toEqual([{ type: "positions", count: 5 }]);
 });
 
-test("a graph that changes while positions are on their way is asked for again", async () => {
+test("positions are requested again if the graph changes in the meantime", async () => {
   client.show(chain(5), 1.5);
   const first = next();
   client.ask("animated");
@@ -83,7 +83,7 @@ test("a graph that changes while positions are on their way is asked for again",
   expect(await second).toEqual({ type: "positions", count: 8 });
 });
 
-test("a node that is moved while the last positions are on their way moves the others", async () => {
+test("a node moved while the last positions are computed moves the others", async () => {
   client.show(chain(5), 1.5);
   const last = next();
   client.ask("at once");

@@ -36,7 +36,7 @@ test("500 nodes with 2,000 edges settle within bounds", () => {
   expect(positions.every((place) => Number.isFinite(place) && Math.abs(place) < 5000)).toBe(true);
 });
 
-test("two unlinked nodes, one alone, and none are no trouble", () => {
+test("two unlinked nodes, a single one and none at all settle", () => {
   for (const count of [0, 1, 2]) {
     const layout = new Layout();
     show(layout, names(count), []);
@@ -45,7 +45,7 @@ test("two unlinked nodes, one alone, and none are no trouble", () => {
   }
 });
 
-test("a link of a node with itself, or to a node that is not there, is left out", () => {
+test("an edge from a node to itself or to a missing node is left out", () => {
   const layout = new Layout();
   show(layout, names(2), [
     [0, 0],
@@ -71,7 +71,7 @@ test("nothing moves when only bytes have changed", () => {
   expect([after.revision, after.positions]).toEqual([2, before]);
 });
 
-test("a new node begins beside its peer and hardly moves the others", () => {
+test("a new node starts beside its peer and hardly moves the others", () => {
   const layout = new Layout();
   show(layout, names(100), tangle(100, 250));
   const before = settled(layout).positions.slice();
@@ -82,7 +82,7 @@ test("a new node begins beside its peer and hardly moves the others", () => {
   expect(moved[50]).toBeLessThan(15);
 });
 
-test("a node that comes back is where it was", () => {
+test("a node that returns is where it was", () => {
   const layout = new Layout();
   show(layout, names(20), tangle(20, 40));
   const before = settled(layout).positions.slice();
@@ -94,7 +94,7 @@ test("a node that comes back is where it was", () => {
 });
 
 describe("a node that is held", () => {
-  test("stays at its place, also in the next graph, until it is released", () => {
+  test("stays in place, even in the next graph, until it is released", () => {
     const layout = new Layout();
     show(layout, names(20), tangle(20, 40));
     settled(layout);
@@ -118,7 +118,7 @@ describe("the messages", () => {
     expect(new Layout().answer(toTheEnd)).toBeUndefined();
   });
 
-  test("an array that comes back is filled again, unless it has the wrong length", () => {
+  test("a returned array is reused, unless it has the wrong length", () => {
     const layout = new Layout();
     show(layout, names(3), [[0, 1]]);
     const [fitting, short] = [new Float32Array(6), new Float32Array(2)];
@@ -126,7 +126,7 @@ describe("the messages", () => {
     expect(layout.answer({ ...toTheEnd, positions: short })?.positions).toHaveLength(6);
   });
 
-  test("a step does as many ticks as it may, and says whether more are needed", () => {
+  test("a step does as many ticks as allowed, and says whether more are needed", () => {
     const layout = new Layout();
     show(layout, names(10), tangle(10, 20));
     const first = layout.answer({ ...toTheEnd, ticks: 1 });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { isolatedName, nodeKindOf, shownName } from "../../../src/page/map/names.ts";
 
-describe("tells what a name stands for", () => {
+describe("recognizes what a name stands for", () => {
   test.each([
     ["203.0.113.7", "outside"],
     ["203.0.113.7:443", "outside"],
@@ -26,12 +26,12 @@ describe("tells what a name stands for", () => {
   });
 });
 
-test("leaves an ordinary name as it is", () => {
+test("leaves an ordinary name unchanged", () => {
   expect(shownName("web-1", 5)).toBe("web-1");
   expect(shownName("<img src=x onerror=alert(1)>", 100)).toBe("<img src=x onerror=alert(1)>");
 });
 
-test("cuts a long name with an ellipsis, never half a character", () => {
+test("truncates a long name with an ellipsis, never inside a character", () => {
   expect(shownName("x".repeat(4096), 10)).toBe(`${"x".repeat(9)}…`);
   expect(shownName("😀".repeat(50), 4)).toBe("😀😀😀…");
 });
@@ -45,6 +45,6 @@ test("keeps the joiners of emoji", () => {
   expect(shownName("👩‍👧", 50)).toBe("👩‍👧");
 });
 
-test("isolates the direction of a name that stands on a canvas", () => {
+test("isolates the text direction of a name on a canvas", () => {
   expect(isolatedName("מחשב", 50)).toBe("\u2068מחשב\u2069");
 });

@@ -1,4 +1,4 @@
-/** Nodes and edges that come, move and go; and what is under the pointer. */
+/** Nodes and edges that appear, move and disappear; and hit testing under the pointer. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { TrafficPair } from "../../../src/admin/traffic/answers.ts";
 import { emphasesOf } from "../../../src/page/map/focus.ts";
@@ -32,8 +32,8 @@ beforeEach(() => {
   for (const now of [1000, 1050, 2000]) scene.advance(now);
 });
 
-describe("what comes and goes", () => {
-  test("waits for its place, then fades in", () => {
+describe("a node that appears or disappears", () => {
+  test("waits for its position, then fades in", () => {
     const fresh = new Scene(fadeMs);
     fresh.show(buildGraph(pairs(["a", "b"]), []));
     expect(fresh.advance(5000)).toBe(false);
@@ -47,7 +47,7 @@ describe("what comes and goes", () => {
     expect(opacities(fresh)).toEqual({ a: 1, b: 1 });
   });
 
-  test("fades out and is gone, with its edges", () => {
+  test("fades out and is removed, with its edges", () => {
     scene.show(buildGraph(pairs(["b", "c"]), []));
     scene.advance(10_000);
     scene.advance(10_040);
@@ -58,7 +58,7 @@ describe("what comes and goes", () => {
     expect(scene.edges).toHaveLength(1);
   });
 
-  test("comes back from where it was", () => {
+  test("reappears where it was", () => {
     scene.show(buildGraph(pairs(["b", "c"]), []));
     scene.advance(10_000);
     scene.advance(10_040);
@@ -67,7 +67,7 @@ describe("what comes and goes", () => {
     expect(nodeOf(scene, "a")).toMatchObject({ opacity: expect.closeTo(0.8), x: 0, y: 0, isLeaving: false });
   });
 
-  test("needs no time if it may take none", () => {
+  test("appears at once without animation", () => {
     const still = new Scene(0);
     still.show(buildGraph(pairs(["a", "b"]), []));
     still.move(Float32Array.of(1, 2, 3, 4), 0, 0);
@@ -76,7 +76,7 @@ describe("what comes and goes", () => {
   });
 });
 
-test("nodes go to their places in the given time", () => {
+test("nodes move to their positions in the given time", () => {
   scene.move(Float32Array.of(10, 20, 100, 0, 100, 100), 3000, 100);
   expect(scene.advance(3050)).toBe(true);
   expect(nodeOf(scene, "a")).toMatchObject({ x: 5, y: 10 });
@@ -84,7 +84,7 @@ test("nodes go to their places in the given time", () => {
   expect(nodeOf(scene, "a")).toMatchObject({ x: 10, y: 20 });
 });
 
-test("nothing is on its way if all nodes are at their places already", () => {
+test("nothing moves if all nodes are already at their positions", () => {
   scene.move(Float32Array.of(0, 0, 100, 0, 100, 100), 3000, 100);
   expect(scene.advance(3010)).toBe(false);
 });
@@ -106,7 +106,7 @@ describe("under the pointer is", () => {
     const radius = radiusOf(nodeOf(scene, "c"), view);
     expect(at(100, 100 - radius * 2.1)).toBe("1 c c");
   });
-  test("nothing beside them, beyond their ends, or where something leaves", () => {
+  test("nothing beside them, beyond their ends, or where a node is fading out", () => {
     expect(at(50, 9)).toBeUndefined();
     expect(at(-100, 0)).toBeUndefined();
     scene.show(buildGraph(pairs(["b", "c"]), []));
@@ -114,7 +114,7 @@ describe("under the pointer is", () => {
   });
 });
 
-test("the view that fits shows all nodes inside of the frame", () => {
+test("the fitting view shows all nodes inside the frame", () => {
   const size = { width: 300, height: 200 };
   const { k, x, y } = fittingView(scene.nodes, size);
   for (const node of scene.nodes) {
@@ -124,13 +124,13 @@ test("the view that fits shows all nodes inside of the frame", () => {
   expect(fittingView([], size)).toEqual({ k: 1, x: 150, y: 100 });
 });
 
-describe("a line is cut to the frame", () => {
+describe("a line is clipped to the frame", () => {
   const frame = { width: 100, height: 50 };
 
   test("not if it is inside", () => {
     expect(clippedLine(10, 10, 90, 40, frame)).toEqual({ fromX: 10, fromY: 10, toX: 90, toY: 40, skipped: 0 });
   });
-  test("if it passes through, with how much is skipped", () => {
+  test("if it passes through, with the skipped length", () => {
     expect(clippedLine(-1000, 25, 1000, 25, frame)).toEqual({ fromX: -10, fromY: 25, toX: 110, toY: 25, skipped: 990 });
   });
   test("to nothing if it passes by", () => {
@@ -138,27 +138,27 @@ describe("a line is cut to the frame", () => {
     expect(clippedLine(-50, 40, 40, 150, frame)).toBeUndefined();
     expect(clippedLine(200, 0, 200, 50, frame)).toBeUndefined();
   });
-  test("also if it is a point", () => {
+  test("even if it is a point", () => {
     expect(clippedLine(5, 5, 5, 5, frame)).toMatchObject({ fromX: 5, toY: 5 });
   });
 });
 
-describe("an arrow key leads", () => {
+describe("an arrow key moves", () => {
   test("to the neighbor in its direction", () => {
     expect(nodeTowards(scene, nodeOf(scene, "a"), "right")?.node.name).toBe("b");
     expect(nodeTowards(scene, nodeOf(scene, "b"), "down")?.node.name).toBe("c");
   });
-  test("to another node if no neighbor lies there", () => {
+  test("to another node if there is no neighbor in that direction", () => {
     scene.show(buildGraph(pairs(["a", "c"], ["b", "b"]), []));
     expect(nodeTowards(scene, nodeOf(scene, "a"), "right")?.node.name).toBe("c");
     expect(nodeTowards(scene, nodeOf(scene, "b"), "left")?.node.name).toBe("a");
   });
-  test("nowhere from the last one", () => {
+  test("nowhere from the last node", () => {
     expect(nodeTowards(scene, nodeOf(scene, "a"), "left")).toBeUndefined();
   });
 });
 
-describe("stressed is", () => {
+describe("emphasized is", () => {
   const of = (...chosen: string[]) => {
     const found = emphasesOf(scene.graph, { chosen: new Set(chosen), hovered: undefined, cursor: undefined });
     return {
@@ -167,11 +167,11 @@ describe("stressed is", () => {
     };
   };
 
-  test("nothing if nothing is chosen, or only what is not on the map", () => {
+  test("nothing if nothing is chosen, or only nodes that are not on the map", () => {
     expect(of().nodes).toEqual({ a: "normal", b: "normal", c: "normal" });
     expect(of("elsewhere")).toEqual(of());
   });
-  test("the chosen node with its edges; what is further away is dim", () => {
+  test("the chosen node with its edges, and nodes further away are dimmed", () => {
     expect(of("a")).toEqual({
       nodes: { a: "strong", b: "normal", c: "dim" },
       edges: { "1 a b": "strong", "1 b c": "dim", "1 c c": "dim" },

@@ -1,4 +1,4 @@
-/** What the filter leaves of the answers, and their sums. */
+/** Answers after the filter, and their sums. */
 import { expect, test } from "bun:test";
 import type { TrafficNode, TrafficPair } from "../../../src/admin/traffic/index.ts";
 import { isAbout, nodesOf, pairsWith, pathsOf, sumOfPaths } from "../../../src/page/now/reduce.ts";
@@ -16,14 +16,14 @@ const nodes: readonly TrafficNode[] = [
   { name: "e", kinds: { direct: 2 } },
 ];
 
-test("pairs are those with a chosen node at an end", () => {
+test("keeps pairs with a chosen node at either end", () => {
   expect(pairsWith(pairs, [])).toBe(pairs);
   expect(pairsWith(pairs, ["a"])).toEqual([pair("a", "b", 5), pair("d", "a", 1)]);
   expect(pairsWith(pairs, ["c", "d"])).toEqual([pair("b", "c", 100), pair("d", "a", 1)]);
   expect(pairsWith(pairs, ["nobody"])).toEqual([]);
 });
 
-test("paths are those that are known, of the chosen nodes", () => {
+test("keeps the known paths of the chosen nodes", () => {
   expect(pathsOf(nodes, [])).toEqual([
     { name: "a", direct: 10, relayed: 5 },
     { name: "b", direct: 0, relayed: 1 },
@@ -34,7 +34,7 @@ test("paths are those that are known, of the chosen nodes", () => {
   expect(sumOfPaths([])).toEqual({ direct: 0, relayed: 0 });
 });
 
-test("nodes are all that the map has, those with the most traffic first", () => {
+test("lists all nodes of the map, those with the most traffic first", () => {
   expect(nodesOf({ pairs, nodes })).toEqual(["b", "c", "a", "d", "e"]);
 });
 

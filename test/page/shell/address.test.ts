@@ -1,4 +1,4 @@
-/** The state of the page behind the # of its address. */
+/** The state of the page in the fragment of its address. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { changed, hashOf, ranges, type Route, routeOf, views } from "../../../src/page/address.ts";
@@ -28,7 +28,7 @@ describe("an address", () => {
     );
   });
 
-  test("carries everything there and back", () => {
+  test("round-trips every route", () => {
     const name = fc.string({ minLength: 1, maxLength: 20, unit: "grapheme" }).filter((text) => text.isWellFormed());
     const routes = fc.record({
       view: fc.constantFrom(...views),
@@ -46,7 +46,7 @@ describe("an address", () => {
 describe("a change", () => {
   const route: Route = { view: "events", nodes: ["a"], range: "5m", more: { text: "b" } };
 
-  test("of the view keeps nodes and range, and drops what belongs to the old view", () => {
+  test("of the view keeps nodes and range, and drops the parameters of the old view", () => {
     expect(hashOf(changed(route, { view: "now" }))).toBe("#/now?node=a&range=5m");
   });
 

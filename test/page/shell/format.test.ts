@@ -59,12 +59,12 @@ describe("a time", () => {
     expect(time(now - 86_400_000, now)).toContain("2026");
   });
 
-  test("that is none is a dash", () => {
+  test("that is invalid is a dash", () => {
     expect([time("nonsense"), dateTime("nonsense"), dateTime(Number.NaN)]).toEqual(["–", "–", "–"]);
   });
 });
 
-test("the times in a sentence of the program are local ones", () => {
+test("times in a message of the program become local times", () => {
   const [from, until] = ["2026-11-27T06:49:38.403Z", "2026-11-27T07:00:00Z"];
   expect(inLocalTime(`failing since ${from}, until ${until}; 12:00 stays`)).toBe(
     `failing since ${time(from)}, until ${time(until)}; 12:00 stays`,

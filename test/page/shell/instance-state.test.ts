@@ -1,4 +1,4 @@
-/** How an instance is, in a word. */
+/** The state of an instance, in one word. */
 import { expect, test } from "bun:test";
 import type { Overview } from "../../../src/admin/overview.ts";
 import { stateOf } from "../../../src/page/instance-state.ts";
@@ -20,7 +20,7 @@ function overview(change: Partial<Overview>): Overview {
   };
 }
 
-test("an instance is as bad as its worst reason, and names them all", () => {
+test("an instance has the state of its worst reason, and names all reasons", () => {
   const restoring = { kind: "restoring", measuredRow: 1000, lastRow: 2500 } as const;
   expect(stateOf(undefined)).toEqual({ kind: "unknown", word: "Unknown", reasons: [] });
   expect(stateOf(overview({}))).toEqual({ kind: "ok", word: "Accepting", reasons: [] });

@@ -1,10 +1,10 @@
-/** Text of a record: readable, exact, bounded, and unable to hide anything. */
+/** The text of a record: readable, exact, limited in length, and without hidden characters. */
 import { expect, test } from "bun:test";
 import { indented, isStructured, maxShown, recordText, visible } from "../../../src/page/record-text.ts";
 
 const plain = { isIndented: true, isBeginning: false };
 
-test("JSON is indented, with every digit and every member as it was", () => {
+test("JSON is indented, with every digit and member unchanged", () => {
   const text = '{"a":12345678901234567890,"a":1.0,"b":[],"c":{ },"d":[1,{"e":"x, {y}: \\"z\\" [\\\\"}],"f":null}';
   const shown = indented(text);
   expect(shown).toBe(`{
@@ -24,12 +24,12 @@ test("JSON is indented, with every digit and every member as it was", () => {
   expect(indented("[1, 2]")).toBe(JSON.stringify([1, 2], undefined, 2));
 });
 
-test("what is not JSON stays as it is, unless it is the beginning of some", () => {
+test("text that is not JSON stays unchanged, unless it is the beginning of JSON", () => {
   for (const text of ["no { json, at: all", '{"a": ', "", "x".repeat(10)]) expect(indented(text)).toBe(text);
   expect(indented('{"a":1,"b":"x,{', true)).toBe('{\n  "a": 1,\n  "b": "x,{');
 });
 
-test("a long text is cut, and so are many", () => {
+test("a long text is truncated, and so are many texts", () => {
   const long = JSON.stringify({ a: "x".repeat(1_000_000) });
   const shown = recordText([long], plain);
   expect([shown.text.length, shown.isCut]).toEqual([maxShown, true]);
@@ -46,7 +46,7 @@ test("a long text is cut, and so are many", () => {
   expect(recordText(['{"a":1}'], { ...plain, isIndented: false }).text).toBe('{"a":1}');
 });
 
-test("a text that is nested too deeply stays as it is", () => {
+test("a text that is nested too deeply stays unchanged", () => {
   const nested = (depth: number): string => "[".repeat(depth) + "1" + "]".repeat(depth);
   expect(indented(nested(40_000))).toBe(nested(40_000));
   expect(indented(nested(201))).toBe(nested(201));
@@ -55,12 +55,12 @@ test("a text that is nested too deeply stays as it is", () => {
   expect(recordText([nested(60_000)], plain)).toMatchObject({ isCut: true });
 });
 
-test("tells objects and lists from other texts", () => {
+test("distinguishes objects and lists from other texts", () => {
   for (const text of ['{"a":1}', " [1]", "[]"]) expect(isStructured(text)).toBe(true);
   for (const text of ["true", '"a"', "{ // HuJSON\n}", "{", "", "{}x"]) expect(isStructured(text)).toBe(false);
 });
 
-test("characters that hide something or change the direction of text are seen", () => {
+test("characters that hide something or change the direction of text are made visible", () => {
   expect(visible('a\u202Eb\u200Bc\u0000\n\t<img src=x onerror="alert(1)">')).toBe(
     'a\\u202eb\\u200bc\\u0000\n\t<img src=x onerror="alert(1)">',
   );

@@ -1,10 +1,10 @@
-/** Minutes and samples of five seconds as one series of rates. */
+/** Minutes and five-second samples as one series of rates. */
 import { describe, expect, test } from "bun:test";
 import type { RecentTraffic, Traffic, TrafficSample } from "../../../src/admin/traffic/index.ts";
 import { kinds } from "../../../src/page/kinds.ts";
 import { addSample, keptSeconds, meanOf, noSamples, samplesOf } from "../../../src/page/samples.ts";
 
-/** A minute that began then, epoch seconds; every number of every kind is the same. */
+/** Minutes by their start in epoch seconds; every number of every kind is the same. */
 function minutes(values: Readonly<Record<number, number>>, until: number): Traffic {
   const column = Object.values(values);
   return {
@@ -20,7 +20,7 @@ function minutes(values: Readonly<Record<number, number>>, until: number): Traff
   };
 }
 
-/** Later than all of them, epoch milliseconds. */
+/** Later than all minutes and samples, epoch milliseconds. */
 const late = 10_000_000;
 
 function recent(values: Readonly<Record<number, number>>): RecentTraffic {
@@ -42,7 +42,7 @@ function sample(at: number, value: number): TrafficSample {
 describe("minutes and samples", () => {
   test("make one series: minutes up to the first sample, then the samples", () => {
     const merged = samplesOf(minutes({ 6000: 600, 6060: 120, 6120: 210 }, 6150), recent({ 6140: 50, 6145: 100 }), late);
-    // The minute from 6120 ends at 6135, where the first sample begins, and 150 of it are in the samples.
+    // The minute from 6120 is cut at 6135, where the first sample begins; 150 of its 210 are in the samples.
     expect(merged.at).toEqual([6030, 6090, 6135, 6140, 6145]);
     expect(merged.series.relayed.rxBytes).toEqual([10, 2, 4, 10, 20]);
     expect(merged.series.virtual.entries).toEqual([10, 2, 4, 10, 20]);
@@ -62,17 +62,17 @@ describe("minutes and samples", () => {
     ]);
   });
 
-  test("go down to zero when nothing is received any more", () => {
+  test("drop to zero when nothing more is received", () => {
     expect(samplesOf(minutes({ 6000: 60 }, 6200), undefined, late).series.exit.entries).toEqual([1, 0, 0]);
   });
 
-  test("count a minute that is not over by the seconds that it has, and not at all at its beginning", () => {
+  test("divide an unfinished minute by its elapsed seconds, and omit it in its first seconds", () => {
     const traffic = minutes({ 6000: 60, 6060: 60 }, 6120);
     expect(samplesOf(traffic, undefined, 6_090_000).series.exit.entries).toEqual([1, 2]);
     expect(samplesOf(traffic, undefined, 6_074_000).series.exit.entries).toEqual([1]);
   });
 
-  test("are empty if there is nothing", () => {
+  test("are empty if there is no data", () => {
     expect(samplesOf(undefined, undefined, late)).toEqual(noSamples());
     expect(samplesOf(minutes({}, 6000), recent({}), late)).toEqual(noSamples());
     expect(samplesOf(minutes({}, 6000), undefined, late).at).toEqual([]);
@@ -91,7 +91,7 @@ describe("a live sample", () => {
     expect([samples.at, samples.series.subnet.txBytes]).toEqual([[100], [2]]);
   });
 
-  test("that is there already changes nothing, nor does an older one", () => {
+  test("that is already present changes nothing, nor does an older one", () => {
     const samples = samplesOf(undefined, recent({ 95: 5, 100: 5 }), late);
     addSample(samples, sample(100, 500));
     addSample(samples, sample(97, 500));
@@ -101,7 +101,7 @@ describe("a live sample", () => {
     ]);
   });
 
-  test("pushes out what is older than an hour, from the same arrays", () => {
+  test("removes samples older than an hour from the same arrays", () => {
     const samples = noSamples();
     const { at, series: all } = samples;
     for (let second = 0; second <= 3 * keptSeconds; second += 5) addSample(samples, sample(second, 5));
@@ -111,14 +111,14 @@ describe("a live sample", () => {
     expect(samples.at).toBe(at);
   });
 
-  test("of no time is no rate", () => {
+  test("of zero duration has a rate of zero", () => {
     const samples = noSamples();
     addSample(samples, { ...sample(100, 10), seconds: 0 });
     expect(samples.series.virtual.entries).toEqual([0]);
   });
 });
 
-test("the mean is that of the last seconds", () => {
+test("the mean covers the last seconds only", () => {
   const samples = samplesOf(undefined, recent({ 10: 500, 65: 50, 70: 100 }), late);
   expect(meanOf(samples, samples.series.virtual.entries, 60)).toBe(15);
   expect(meanOf(noSamples(), [], 60)).toBe(0);

@@ -1,4 +1,4 @@
-/** Series on top of each other. */
+/** Stacked series in a chart. */
 import { expect, test } from "bun:test";
 import { alone, bandsOf, stacked, type StackedSeries } from "../../../src/page/stack.ts";
 
@@ -12,7 +12,7 @@ const series: readonly StackedSeries[] = [
 
 const none = () => false;
 
-test("heights add up on each side of zero, and what is missing is drawn nowhere", () => {
+test("heights add up on each side of zero, and missing values are not drawn", () => {
   expect(stacked(series, 2, none)).toEqual([
     [1, 2],
     [11, null],
@@ -28,7 +28,7 @@ test("a hidden series is left out of the sum", () => {
   expect(bandsOf(series, isHidden)).toEqual([[3, 0]]);
 });
 
-test("what is filled lies between a series and the one nearer to zero on its side", () => {
+test("a filled band lies between a series and the next one toward zero on its side", () => {
   expect(bandsOf(series, none)).toEqual([
     [1, 0],
     [3, 1],

@@ -21,7 +21,7 @@ const rows: readonly Row[] = [
 
 const names = (sorted: readonly Row[]) => sorted.map(({ name }) => name);
 
-test("numbers are compared as numbers, also inside of names, and equal rows keep their order", () => {
+test("numbers are compared as numbers, even inside names, and equal rows keep their order", () => {
   expect(names(sortedRows(rows, columns, { title: "Name", direction: "ascending" }))).toEqual([
     "node-1",
     "node-9",
@@ -34,7 +34,7 @@ test("numbers are compared as numbers, also inside of names, and equal rows keep
   ]);
 });
 
-test("without a column to sort by, rows stay as they are", () => {
+test("without a column to sort by, rows keep their order", () => {
   expect(sortedRows(rows, columns, undefined)).toBe(rows);
   expect(sortedRows(rows, columns, { title: "Plain", direction: "ascending" })).toBe(rows);
 });
