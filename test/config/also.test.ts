@@ -182,6 +182,7 @@ describe("a reload", () => {
     expect(inspectReload(running, sources("")).waiting).toEqual(["otlp.also.0.name"]);
     const renamed = inspectReload(running, sources(archive.replace('"archive"', '"depot"').replace('"one"', '"two"')));
     expect(renamed.waiting).toEqual(["otlp.also.0.name"]);
+    expect(renamed.differing).toEqual(["otlp.also.0.name", "otlp.also.0.headers"]);
     expect(renamed.config.otlp.also[0]?.headers).toEqual({ "X-Scope-OrgID": "one" });
   });
 });

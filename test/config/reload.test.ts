@@ -29,12 +29,14 @@ describe("a restart is needed", () => {
   });
 
   test("not for the log level, tokens and other certificates", () => {
-    const started = configWith(...pair("first"));
+    const started = configWith(...pair("first"), "webhook.secret=a-secret");
     const next = configWith(
       ...pair("second"),
       "otlp.tls.ca_file=/dev/null",
       "log_level=debug",
       "streaming.token_previous=old-token",
+      "webhook.secret=b-secret",
+      "webhook.secret_previous=a-secret",
     );
     expect(mergeReload(started, next).waiting).toEqual([]);
   });
