@@ -1,4 +1,4 @@
-/** The curated changes, one by one, as the signals page lists them, and the properties that are known beside them. */
+/** Tests each curated audit change, as listed on the signals page, and the other known properties. */
 import { expect, test } from "bun:test";
 import { auditChanges } from "../../src/catalogue/vocabulary.ts";
 import { type Count, noIncrements } from "../../src/catalogue/increments.ts";
@@ -45,7 +45,7 @@ const byTarget = [
   ["API_KEY", "REVOKE", "api_key"],
 ] as const;
 
-/** From the published API description; no change of them is curated. */
+/** From the published API description; none of them has a curated change. */
 const otherProperties = [
   ..."ACL_TAGS MACHINE_NAME ACCOUNT_EMAIL ADDRESS ALLOWED_IPS AUTO_APPROVED_ROUTES ATTRIBUTES BILLING_OWNER".split(" "),
   ..."COLLECT_SERVICES MULLVAD_VPN EMAIL FEATURE MACHINE_AUTH_NEEDED GEOSTEERING PAYMENT_INFO POSTURE_IDENTITY".split(
@@ -86,11 +86,11 @@ test.each([
   ["UPDATE", { type: "NODE" }],
   ["UPDATE", { type: "NODE", property: "toString" }],
   ["CREATE", { type: "constructor" }],
-] as const)("%s of %j is none", (action, target) => {
+] as const)("%s of %j is not a curated change", (action, target) => {
   expect(changeOf(action, target)).toBeUndefined();
 });
 
-test("every curated change is in this list", () => {
+test("every curated change is tested here", () => {
   const listed = [...byProperty.map(([, change]) => change), ...byTarget.map(([, , change]) => change)];
   expect([...new Set<string>(listed)].toSorted()).toEqual([...auditChanges].toSorted());
 });

@@ -1,4 +1,4 @@
-/** Every text that leaves is well-formed and under its bound, and every cut is counted. */
+/** Tests that every exported text is well-formed and within its limit, and that every cut is counted. */
 import { describe as suite, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type LogEvent } from "../../src/catalogue/log-event.ts";
@@ -27,7 +27,7 @@ const anyText = fc.oneof(
   fc.array(fc.constantFrom("\ud83d", "\ude00", "😀", "é", "a", "…"), { maxLength: 60 }).map((units) => units.join("")),
 );
 
-test("a text is well-formed, fits, and is either whole or the longest beginning with a mark", () => {
+test("a text is well-formed and within the limit: whole, or its longest prefix with a mark", () => {
   fc.assert(
     fc.property(anyText, fc.integer({ min: 20, max: 80 }), (text, maxBytes) => {
       const bounded = boundedText(text, maxBytes);
@@ -70,12 +70,12 @@ function expectBounded(event: LogEvent): void {
 
 const hostile = `\ud800${"é".repeat(40_000)}\udc00`;
 
-suite("what leaves is bounded", () => {
+suite("exported texts are limited", () => {
   test("to 4 KiB per attribute, 32 KiB per log body and 256 bytes per metric attribute", () => {
     expect([maxAttributeBytes, maxBodyBytes, maxLabelBytes]).toEqual([4096, 32_768, 256]);
   });
 
-  test("of a record with a large user and many connections: 0.3 MB do not become 200", () => {
+  test("for a record with a large user and many connections: 0.3 MB do not become 200", () => {
     const user = `${"a".repeat(150_000)}@example.com`;
     const srcNode = { nodeId: "nONECNTRL", name: "web-1", addresses: ["100.64.1.1"], user };
     const columns = columnsOf(flowValue({ srcNode, virtualTraffic: Array.from({ length: 1300 }, () => connection()) }));
@@ -86,7 +86,7 @@ suite("what leaves is bounded", () => {
     expect(JSON.stringify(events[0]).length).toBeLessThan(6000);
   });
 
-  test("of an audit record", () => {
+  test("for an audit record", () => {
     takeTruncatedTexts();
     const target = { id: hostile, name: hostile, type: hostile, property: hostile };
     const value = auditValue({ target, old: { key: hostile }, new: hostile, action: hostile, eventGroupID: hostile });
@@ -97,7 +97,7 @@ suite("what leaves is bounded", () => {
     expect(takeTruncatedTexts()).toBe(9);
   });
 
-  test("of a webhook event, in its name too", () => {
+  test("for a webhook event, including its name", () => {
     const value = { type: hostile, message: hostile, data: { url: hostile, newRoles: ["admin", hostile, "x"] } };
     const event = describe(webhookOf(value), settingsWith(), 0);
     expectBounded(event);
@@ -109,7 +109,7 @@ suite("what leaves is bounded", () => {
         expect(Buffer.byteLength(label)).toBeLessThanOrEqual(maxLabelBytes);
   });
 
-  test("of a flow record", () => {
+  test("for a flow record", () => {
     const columns = columnsOf(flowWithTexts());
     for (const mode of ["per_connection", "per_record"] as const) {
       const describer = new FlowDescriber(settingsWith({ flowLogMode: mode, tailnet: hostile }));
@@ -119,7 +119,7 @@ suite("what leaves is bounded", () => {
     }
   });
 
-  test("in the labels of metrics: exit node, user, tags and system", () => {
+  test("in metric labels: exit node, user, tags and system", () => {
     const dimensions = { nodes: true, identity: true, sourcePort: false, destinationPort: false };
     const settings = settingsWith({ dimensions });
     const columns = columnsOf(flowWithTexts());
@@ -134,7 +134,7 @@ suite("what leaves is bounded", () => {
     }
   });
 
-  test("in a node's name from the directory, as a label of metrics", () => {
+  test("in the metric label of a node's name from the directory", () => {
     const device = { nodeId: "n", label: hostile, addresses: ["100.64.1.1"], os: "", user: "", tags: [] };
     const settings = settingsWith({ directory: { current: directoryOf([device]) } });
     const columns = columnsOf(flowWithTexts());

@@ -1,4 +1,4 @@
-/** Edges: one number for the same names and class, and bounds that lose no sum. */
+/** Tests edges: one number for the same names and class, and limits that lose no sum. */
 import { describe, expect, test } from "bun:test";
 import type { JsonObject } from "../../src/records/types.ts";
 import { type FlowClass, noIncrements } from "../../src/catalogue/increments.ts";
@@ -28,14 +28,14 @@ function edgeNumbers({ edge, entries }: { readonly edge: Uint32Array; readonly e
 
 const named = (name: string): JsonObject => flowValue({ srcNode: { nodeId: "n", name, addresses: ["100.64.1.1"] } });
 
-test("the same content is the same edge, whatever record it comes from", () => {
+test("the same content is the same edge, whatever its record", () => {
   const { edgesOf } = bookWith(settingsWith());
   const [one] = edgesOf(named("web-1"));
   expect(edgesOf({ ...named("web-1"), nodeId: "nOTHER", start: "" })).toEqual([one as number]);
   expect(edgesOf(named("web-2"))).not.toEqual([one as number]);
 });
 
-test("ports are no part of it, but for the service that the destination's stands for", () => {
+test("ports are not part of an edge, except for the service of the destination port", () => {
   const { edges, edgesOf } = bookWith(settingsWith());
   const [one = 0, two, ssh = 0] = edgesOf(
     flowValue({
@@ -51,13 +51,13 @@ test("ports are no part of it, but for the service that the destination's stands
   expect([edges.classOf(one).service, edges.classOf(ssh).service]).toEqual([undefined, "ssh"]);
 });
 
-test("a pair's key tells an absent end from any name", () => {
+test("a pair's key distinguishes an absent end from any name", () => {
   const { edges, edgesOf } = bookWith(settingsWith());
   const values = [named("-"), named("="), named(""), flowValue({ virtualTraffic: [connection({ src: "" })] })];
   expect(new Set(edgesOf(...values).map((edge) => edges.pair(edge).key)).size).toBe(4);
 });
 
-test("a class's key tells transport, traffic, path and region apart", () => {
+test("a class's key distinguishes transport, traffic, path and region", () => {
   const { edges, edgesOf } = bookWith(settingsWith());
   const value = {
     nodeId: "n",
@@ -83,7 +83,7 @@ test("a class's key tells transport, traffic, path and region apart", () => {
   ]);
 });
 
-test("an edge says who the peer is: a name of its own, the address, or nobody", () => {
+test("an edge's peer is a name of its own, the address, or nobody", () => {
   const { edges, edgesOf } = bookWith(settingsWith());
   const dstNodes = [{ name: "db-1", addresses: ["100.64.1.2"] }];
   const [db = 0, external = 0, none = 0, relay = 0] = edgesOf(
@@ -98,7 +98,7 @@ test("an edge says who the peer is: a name of its own, the address, or nobody", 
   expect([peerOf[external], peerOf[none], peerOf[relay]]).toEqual([peerByAddress, noPeer, noPeer]);
 });
 
-test("peers are told apart by their own names, also if privacy hides them", () => {
+test("peers are distinguished by their own names, even if privacy hides them", () => {
   const { edges, edgesOf } = bookWith(settingsWith({ privacy: privacyWith({ hostnames: "drop" }) }));
   const dstNodes = ["100.64.1.2", "100.64.1.3"].map((address, place) => ({
     name: `db-${place}`,
@@ -113,7 +113,7 @@ test("peers are told apart by their own names, also if privacy hides them", () =
 });
 
 describe("a full table", () => {
-  test("of pairs counts for other nodes, and loses no sum", async () => {
+  test("of pairs counts further ones as other nodes, and loses no sum", async () => {
     const { edges, measured } = bookWith(settingsWith());
     const columns = measured(...Array.from({ length: 9000 }, (_, place) => named(`flood-${place}`)), named("flood-0"));
     const numbers = edgeNumbers(columns);
@@ -131,7 +131,7 @@ describe("a full table", () => {
     expect(sent.reduce((sum, { value }) => sum + value, 0)).toBe(9001 * 300);
   });
 
-  test("of ports counts without ports, for the same nodes", () => {
+  test("of ports counts further ones without ports, for the same nodes", () => {
     const dimensions = { nodes: true, identity: false, sourcePort: true, destinationPort: false };
     const { edges, edgesOf } = bookWith(settingsWith({ dimensions }));
     const entries = (from: number) =>
@@ -141,13 +141,13 @@ describe("a full table", () => {
     expect(edges.classOf(numbers[0] as number).ports).toEqual({ source: "10000", destination: undefined });
     expect(last).toMatchObject({ ports: undefined, service: "https" });
     expect(edges.pair(numbers[4999] as number)).toBe(edges.pair(numbers[0] as number));
-    // A key in a thousand may find no room for its seed.
+    // About one key in a thousand may find no room because of its hash.
     const overflowed = edges.takeOverflowed();
     expect(overflowed).toBeGreaterThanOrEqual(5000 - 4096);
     expect(overflowed).toBeLessThan(5000 - 4096 + 50);
   });
 
-  test("of regions counts for the relay without its region", () => {
+  test("of regions counts further ones as relayed, without the region", () => {
     const { edges, edgesOf } = bookWith(settingsWith());
     const physicalTraffic = Array.from({ length: 8000 }, (_, place) => connection({ dst: `127.3.3.40:${place + 1}` }));
     const classes = edgesOf(flowValue({ virtualTraffic: [], physicalTraffic })).map((edge) => edges.classOf(edge));
@@ -175,7 +175,7 @@ describe("a full table", () => {
 });
 
 describe("between two intervals", () => {
-  test("a book that is more than half full numbers anew", () => {
+  test("a book that is more than half full renumbers its edges", () => {
     const { edges, edgesOf } = bookWith(settingsWith());
     const { generation } = edges;
     const [before = 0] = edgesOf(...Array.from({ length: 5000 }, (_, place) => named(`flood-${place}`)));
@@ -187,7 +187,7 @@ describe("between two intervals", () => {
     expect(pair.source).toBe("flood-0");
   });
 
-  test("a class that was used just before means the same in a book that numbers anew", () => {
+  test("a recently used class keeps its meaning in a renumbered book", () => {
     const { edges, edgesOf } = bookWith(settingsWith());
     const ssh = (name: string): JsonObject => ({
       ...named(name),

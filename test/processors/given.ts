@@ -1,11 +1,11 @@
-/** What the tests of processors begin with: settings that keep everything, and records decoded as the pipeline does. */
+/** Fixtures for tests of processors: settings that keep everything, and records decoded as in the pipeline. */
 import { type PrivacySettings, privacyCategories } from "../../src/catalogue/logs.ts";
 import { decodeAudit, decodeWebhook, webhookRecord } from "../../src/records/plain.ts";
 import type { AuditRecord, JsonObject, WebhookRecord } from "../../src/records/types.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
 import { unwrapped } from "../support/records.ts";
 
-/** The defaults, but for the members given. */
+/** The defaults, except for the given members. */
 export function settingsWith(members: Partial<ProcessorSettings> = {}): ProcessorSettings {
   return {
     collapseExternal: true,
@@ -20,7 +20,7 @@ export function settingsWith(members: Partial<ProcessorSettings> = {}): Processo
   };
 }
 
-/** Privacy that keeps everything but the categories given. */
+/** Privacy settings that keep all but the given categories. */
 export function privacyWith(actions: Partial<PrivacySettings["actions"]>, salt = "salt"): PrivacySettings {
   const kept = Object.fromEntries(privacyCategories.map((category) => [category, "keep"]));
   return { actions: { ...(kept as PrivacySettings["actions"]), ...actions }, salt };

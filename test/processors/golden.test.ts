@@ -1,4 +1,4 @@
-/** Every golden file is a record, and what it must become: log events, and points of the ledger. A new case is a new file. */
+/** Tests that each golden file's record becomes its log events and points. A new case is a new file. */
 import { describe as suite, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -22,22 +22,22 @@ import { type Point, pointsOf } from "./points.ts";
 
 interface GoldenCase {
   readonly why: string;
-  /** If its shape does not say it. */
+  /** Required if its shape does not show it. */
   readonly type?: "webhook";
-  /** The record, bare or wrapped. */
+  /** The record, with or without an envelope. */
   readonly record: JsonObject;
   readonly options?: Partial<ProcessorSettings>;
-  /** The directory; absent: none has been read. */
+  /** The directory; if absent, none has been read. */
   readonly devices?: readonly Device[];
-  /** What is not kept. Hashes are `hash-` and 16 digits of SHA-256 over salt, line feed and text. */
+  /** Categories that are not kept. A hash is `hash-` and 16 digits of SHA-256 over salt, line feed and text. */
   readonly privacy?: Partial<PrivacySettings["actions"]>;
-  /** With times as text. */
+  /** Times are written as text. */
   readonly logs: readonly JsonObject[];
-  /** In the mode `all`. What is counted of every record is listed if a case is about it: then all of that metric. */
+  /** In the mode `all`. A metric that every record counts is listed completely if a case is about it, and otherwise not at all. */
   readonly metrics: readonly JsonObject[];
 }
 
-/** Counted of every record, and listed only if a case is about it. */
+/** Counted for every record, and listed only if a case is about it. */
 const everywhere = new Set([
   "tailscale.network.reporter.observations",
   "tailscale.network.field.observations",
@@ -47,7 +47,7 @@ const everywhere = new Set([
 ]);
 
 const folder = new URL("../golden/", import.meta.url);
-/** Cases that say something else than they did. */
+/** Cases in this folder take precedence. */
 const changed = new URL("../golden/", import.meta.url);
 const acceptedAt = Date.parse("2026-11-02T09:16:00Z");
 
@@ -86,7 +86,7 @@ function readCase(name: string): GoldenCase {
   return JSON.parse(readFileSync(new URL(name, from), "utf8")) as GoldenCase;
 }
 
-/** The event as it is decoded from the stored line of a flow, and as it is described at once. */
+/** Events described at once, which must equal those described from the stored line. */
 function eventsOf({ type, record }: GoldenCase, settings: ProcessorSettings): readonly LogEvent[] {
   if (type === "webhook") return [describe(webhookOf(record), settings, acceptedAt)];
   const columns = columnsOf(record);
@@ -102,7 +102,7 @@ function eventsOf({ type, record }: GoldenCase, settings: ProcessorSettings): re
   return events ?? [];
 }
 
-/** The columns of a flow record; nothing for other records. */
+/** The columns of a flow record; undefined for other records. */
 function columnsOf(value: JsonObject): FlowColumns | undefined {
   const [raw] = unwrapped(value).records;
   if (raw?.type !== "flow") return undefined;
@@ -120,7 +120,7 @@ function pointsOfCase({ type, record }: GoldenCase, settings: ProcessorSettings)
   return pointsOf(columns, edges, increments);
 }
 
-/** As `toEqual` compares them: the name of the event is a member like others, times are text. */
+/** In a form for `toEqual`: the event's name is a member, and times are text. */
 function shown({ name, severity, time, observedTime, body, attributes }: LogEvent): object {
   return { name, severity, time: formatRfc3339(time), observedTime: formatRfc3339(observedTime), body, attributes };
 }

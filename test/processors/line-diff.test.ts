@@ -1,4 +1,4 @@
-/** What changed in a policy is shown line by line, whatever the texts are. */
+/** Tests that changes of a policy are shown line by line, whatever the texts. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { lineDiff } from "../../src/processors/line-diff.ts";
@@ -27,7 +27,7 @@ describe("a line diff", () => {
     );
   });
 
-  test("of two large texts that differ all over is short, and shows whole lines as replaced", () => {
+  test("of two large and completely different texts is short, and shows whole lines as replaced", () => {
     const lines = (word: string) => Array.from({ length: 20_000 }, (_, line) => `${word} ${line}`).join("\n");
     const shown = lineDiff(lines("old"), lines("new")).split("\n");
     expect(shown).toHaveLength(500);

@@ -1,4 +1,4 @@
-/** Names: what the directory knows no record can change, whatever it claims. */
+/** Tests names: no record's claim can change what the directory knows. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { JsonObject } from "../../src/records/types.ts";
@@ -17,7 +17,7 @@ const webOne = { nodeId: "nWEB", label: "web-1", addresses: [], os: "", user: ""
 
 const withDirectory = (): ProcessorSettings => settingsWith({ directory: { current: directoryOf(devices) } });
 
-/** The end of an address as the first record's source. */
+/** The end with that address as the record's source. */
 function endOf(text: string, value: JsonObject, settings: ProcessorSettings, ends = new EndBook(settings)): End {
   const src = text.includes(":") ? `[${text}]:1` : `${text}:1`;
   const columns = columnsOf({ ...value, virtualTraffic: [connection({ src })] });
@@ -56,7 +56,7 @@ test("no claim renames what the directory knows, or gives it a user or a system"
   );
 });
 
-test("with a directory, a name is the directory's, marked, or one of the two words", () => {
+test("with a directory, a name is from the directory, marked, unknown or external", () => {
   const labels = new Set(devices.map(({ label }) => label));
   const settings = withDirectory();
   fc.assert(
@@ -75,12 +75,12 @@ describe("a name that only a record claims", () => {
     srcNode: { nodeId: "nONECNTRL", name: "new-1.tail1234.ts.net", addresses: ["100.64.7.7"] },
   });
 
-  test("is marked while there is a directory", () => {
+  test("is marked if there is a directory", () => {
     expect(endOf("100.64.7.7", value, withDirectory()).name).toBe("unverified:new-1");
     expect(reporterName(columnsOf(value), 0, withDirectory())).toBe("unverified:new-1");
   });
 
-  test("is used as it is if there is none to contradict it", () => {
+  test("is used unchanged without a directory to contradict it", () => {
     expect(endOf("100.64.7.7", value, settingsWith()).name).toBe("new-1");
     expect(reporterName(columnsOf(value), 0, settingsWith())).toBe("new-1");
   });
@@ -94,13 +94,13 @@ describe("a name that only a record claims", () => {
   });
 });
 
-test("a device without a name leaves the address what it is, and is known all the same", () => {
+test("a device without a name gives its address no name, but is known all the same", () => {
   const { name, identity } = endOf("100.64.9.9", flowValue(), withDirectory());
   expect(name).toBe("unknown");
   expect(identity).toBeDefined();
 });
 
-test("a new directory counts from the next record on", () => {
+test("a new directory applies from the next record on", () => {
   const settings = settingsWith();
   const ends = new EndBook(settings);
   const [device] = devices;
@@ -111,7 +111,7 @@ test("a new directory counts from the next record on", () => {
 });
 
 describe("claims", () => {
-  /** Who wins, the slow and obvious way. */
+  /** Determines the winning claim in a slow and obvious way. */
   function winner(value: { srcNode: JsonObject; dstNodes: JsonObject[] }, text: string): string | undefined {
     const names = new Map<string, unknown>();
     for (const node of [...value.dstNodes, value.srcNode])
@@ -130,7 +130,7 @@ describe("claims", () => {
   });
   const many = fc.record({ srcNode: node(pool), dstNodes: fc.array(node(pool), { minLength: 2, maxLength: 20 }) });
 
-  test("of the source node win, then those of later nodes, however many there are", () => {
+  test("are resolved in favour of the source node, then of later nodes, however many there are", () => {
     const settings = settingsWith();
     const ends = new EndBook(settings);
     fc.assert(
@@ -163,7 +163,7 @@ describe("claims", () => {
     expect(ends.named(addressIpv4, columns.destination[0] as number).name).toBe("n0");
   });
 
-  test("of two records that are asked in turn do not mix", () => {
+  test("of two records queried alternately do not mix", () => {
     const settings = settingsWith();
     const ends = new EndBook(settings);
     const named = (name: string): FlowColumns => columnsOf(flowValue({ srcNode: { name, addresses: ["100.64.1.1"] } }));
@@ -176,7 +176,7 @@ describe("claims", () => {
   });
 });
 
-test("the same end is the same object, and a flood of long ones starts the memory anew", () => {
+test("the same end is the same object, and a flood of long ones resets the cache", () => {
   const settings = settingsWith();
   const ends = new EndBook(settings);
   const value = flowValue({ srcNode: { name: "web-1", addresses: ["100.64.1.1"] } });
@@ -197,7 +197,7 @@ test("the same end is the same object, and a flood of long ones starts the memor
   expect(endOf("100.64.1.1", value, settings, ends).name).toBe("web-1");
 });
 
-test("a flood of unnamed addresses of either family makes no end for metrics, with and without a directory", () => {
+test("a flood of unnamed addresses of either family creates no metric ends, with and without a directory", () => {
   const settings = settingsWith();
   const ends = new EndBook(settings);
   for (const directory of [undefined, directoryOf([{ ...webOne, addresses: ["fd7a:115c:a1e0::9"] }])]) {
@@ -210,7 +210,7 @@ test("a flood of unnamed addresses of either family makes no end for metrics, wi
   }
 });
 
-test("an IPv6 address outside the tailnet's range that a device has is named by it", () => {
+test("an IPv6 address outside the tailnet's range is named after its device", () => {
   const settings = settingsWith();
   settings.directory.current = directoryOf([{ ...webOne, addresses: ["2001:db8::7"] }]);
   const columns = columnsOf(flowValue({ virtualTraffic: [connection({ src: "[2001:db8::7]:1" })] }));
@@ -219,7 +219,7 @@ test("an IPv6 address outside the tailnet's range that a device has is named by 
   expect(ends.named(addressIpv6, columns.source[0] as number).name).toBe("web-1");
 });
 
-test("an address with a zone has a name of its own, whatever many others there were", () => {
+test("an address with a zone has its own name, however many others there are", () => {
   const settings = settingsWith({ collapseExternal: false });
   const ends = new EndBook(settings);
   const texts = Array.from({ length: 2500 }, (_, zone) => `fe80::1%eth${zone}`);
@@ -227,7 +227,7 @@ test("an address with a zone has a name of its own, whatever many others there w
     expect(endOf(text, flowValue(), settings, ends).name).toBe(text);
 });
 
-test("metrics and logs agree about names, but for unnamed addresses, which metrics do not tell apart", () => {
+test("metrics and logs agree on names, except for unnamed addresses, which metrics do not distinguish", () => {
   const settings = settingsWith();
   const ends = new EndBook(settings);
   fc.assert(

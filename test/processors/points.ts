@@ -1,4 +1,4 @@
-/** The points that the real ledger makes of measured columns: one commit, one fold, in the mode `all`. */
+/** The points that the real ledger makes of measured columns in one commit and one fold, in the mode `all`. */
 import type { Increments } from "../../src/catalogue/increments.ts";
 import { seriesOf } from "../../src/ledger/series.ts";
 import type { EdgeBook } from "../../src/processors/edges.ts";
@@ -11,7 +11,7 @@ export interface Point {
   readonly value: number;
 }
 
-/** What is counted of records; what the program counts of itself is left out. */
+/** Metrics of records; the program's own metrics are left out. */
 export async function pointsOf(
   columns: FlowColumns | undefined,
   edges: EdgeBook,

@@ -1,4 +1,4 @@
-/** Privacy beyond the golden cases: webhooks, hostile texts, and hashes that depend on the salt alone. */
+/** Tests privacy beyond the golden cases: webhooks, hostile texts, and hashes that depend only on the salt. */
 import { describe as suite, expect, test } from "bun:test";
 import type { PrivacyCategory, PrivacySettings } from "../../src/catalogue/logs.ts";
 import { privacyCategories } from "../../src/catalogue/logs.ts";
@@ -32,7 +32,7 @@ const nodeCreated: JsonObject = {
 };
 
 suite("a webhook event", () => {
-  test("is hidden in its attributes, and the same inside its message", () => {
+  test("is redacted in its attributes, and in the same way inside its message", () => {
     const { attributes, body } = webhookLog(
       { emails: "hash", tailscale_ips: "drop", node_ids: "drop", tailnet_name: "drop" },
       nodeCreated,
@@ -47,7 +47,7 @@ suite("a webhook event", () => {
     expect(attributes["tailscale.webhook.new_roles"]).toEqual(["admin"]);
   });
 
-  test("loses its message and its address with free text", () => {
+  test("loses its message and its address if free text is dropped", () => {
     const { attributes, body } = webhookLog({ free_text: "drop" }, nodeCreated);
     expect(body).toBe("[dropped]");
     expect(attributes["tailscale.webhook.url"]).toBeUndefined();
@@ -55,7 +55,7 @@ suite("a webhook event", () => {
   });
 });
 
-test("every category, dropped, leaves nothing that names anybody", () => {
+test("nothing names anybody if every category is dropped", () => {
   const everything = Object.fromEntries(privacyCategories.map((category) => [category, "drop"])) as Record<
     PrivacyCategory,
     "drop"
@@ -84,13 +84,13 @@ test("every category, dropped, leaves nothing that names anybody", () => {
     expect([told, text.includes(told)]).toEqual([told, false]);
 });
 
-test("a target whose type is a word of JavaScript is treated as any other unknown type", () => {
+test("a target whose type is a JavaScript property is treated like any unknown type", () => {
   const target = { id: "x1", name: "something", type: "constructor" };
   const log = describe(auditOf(auditValue({ target })), settingsWith({ privacy: privacyWith({ emails: "drop" }) }), 0);
   expect(log.attributes).toMatchObject({ "tailscale.target.id": "x1", "tailscale.target.name": "something" });
 });
 
-test("hashes depend on the salt, and on nothing else", () => {
+test("hashes depend on the salt and the text only", () => {
   const hashed = (salt: string) => privacyOf(privacyWith({ hostnames: "hash" }, salt)).node("web-1");
   expect(hashed("a")).toBe(hashed("a") as string);
   expect(hashed("a")).not.toBe(hashed("b") as string);
@@ -104,7 +104,7 @@ test("hashes are the same after a flood of others", () => {
   expect(hashesOf()).toEqual(first);
 });
 
-test("an identifier is hidden before the text is cut, not after", () => {
+test("an identifier is redacted before the text is cut", () => {
   const message = `${"a ".repeat(16_378)}alice@example.com`;
   const { body } = webhookLog({ emails: "drop" }, { ...nodeCreated, message });
   expect(body).not.toContain("alice");
@@ -117,7 +117,7 @@ test.each([
   ["colons", "a:".repeat(15_000)],
   ["labels", "a-b.".repeat(8000)],
   ["at signs", "@".repeat(30_000)],
-])("%s is read in time, since no pattern looks back without a bound", (_, message) => {
+])("%s is processed in time, because no pattern backtracks without a limit", (_, message) => {
   const all = { emails: "hash", hostnames: "hash", node_ids: "hash", user_ids: "hash", tailscale_ips: "hash" } as const;
   expect(webhookLog(all, { ...nodeCreated, message }).body).toBe(message);
 });

@@ -1,4 +1,4 @@
-/** Names of services: IANA's, for transports that have ports. */
+/** Tests names of services: IANA's, for transports that have ports. */
 import { expect, test } from "bun:test";
 import { serviceCode, serviceName } from "../../src/processors/classes.ts";
 
@@ -25,6 +25,6 @@ test.each([
   [1, 22],
   [0, 443],
   [99, 443],
-] as const)("protocol %d, port %d has none", (protocol, port) => {
+] as const)("protocol %d, port %d has no name", (protocol, port) => {
   expect(nameOf(protocol, port)).toBeUndefined();
 });

@@ -1,4 +1,4 @@
-/** From the configuration to the settings of the processors: every setting has an effect. */
+/** Tests that each setting of the configuration changes the settings of the processors. */
 import { describe, expect, test } from "bun:test";
 import { privacyCategories } from "../../src/catalogue/logs.ts";
 import type { Config } from "../../src/config/index.ts";
@@ -15,7 +15,7 @@ const settingsFrom = (...set: readonly string[]): ProcessorSettings => processor
 
 const plain = { nodes: true, identity: false, sourcePort: false, destinationPort: false };
 
-test("the defaults tell nodes apart and nothing more, and hide nothing", () => {
+test("the defaults distinguish nodes and nothing else, and hide nothing", () => {
   expect(settingsFrom()).toEqual({
     collapseExternal: true,
     countsExitNodes: true,
@@ -38,7 +38,7 @@ describe("dimensions", () => {
     expect(settingsFrom(`${flow}.${setting}`).dimensions).toMatchObject(expected);
   });
 
-  test.each(["all", "both"])("ports with %s", (mode) => {
+  test.each(["all", "both"])("include ports with %s", (mode) => {
     const set = [`${flow}.metrics_mode=${mode}`, `${flow}.source_port=true`, `${flow}.destination_port=true`];
     expect(settingsFrom(...set).dimensions).toEqual({
       nodes: true,
@@ -48,7 +48,7 @@ describe("dimensions", () => {
     });
   });
 
-  test("no ports with a roll-up alone, and a warning that says so", () => {
+  test("include no ports with a roll-up alone, and cause a warning", () => {
     const set = [`${flow}.source_port=true`];
     expect(settingsFrom(...set).dimensions).toEqual(plain);
     expect(inspectIn(directory, { set }).warnings.join("\n")).toContain(`${flow}.source_port: it has no effect`);
@@ -75,7 +75,7 @@ test.each(privacyCategories)("privacy.%s, dropped or hashed with the journal's s
   }
 });
 
-test("what goes to the worker can be copied", () => {
+test("settings can be copied to the worker", () => {
   const settings = settingsFrom(
     "privacy.emails=hash",
     "cardinality.flow.identity_dims=true",

@@ -1,4 +1,4 @@
-/** Tables that the wire can reach hold no more than their bound, and find all that they hold. */
+/** Tests that tables filled from the network stay within their limits, and find everything they contain. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { noNumber, NumberTable, PackedTable, TextTable } from "../../src/processors/tables.ts";
@@ -8,7 +8,7 @@ import { seeded } from "../support/random.ts";
 const word = fc.oneof(fc.nat(3), fc.integer({ min: 0, max: 0xffff_ffff }));
 const keys = fc.uniqueArray(fc.tuple(word, word), { maxLength: 200, selector: ([a, b]) => `${a} ${b}` });
 
-test("numbers are found again under their keys, and under no others", () => {
+test("numbers are found under their own keys only", () => {
   fc.assert(
     fc.property(keys, ([absent = [7, 7], ...held]) => {
       const table = new NumberTable(128);
@@ -26,7 +26,7 @@ test("numbers are found again under their keys, and under no others", () => {
   );
 });
 
-test("nearly all of the room is used before a key is refused", () => {
+test("a key is refused only if almost all of the room is used", () => {
   const table = new NumberTable(8000);
   let added = 0;
   for (let key = 0; key < 20_000; key++) if (table.add(key, key * 3, key)) added++;
@@ -48,7 +48,7 @@ test("texts are numbered in order of arrival until there is no room", () => {
   expect(table.numberOf("node-1199")).toBe(0);
 });
 
-test("long texts that differ only at their end are told apart", () => {
+test("long texts that differ only at their end are distinguished", () => {
   const table = new TextTable(1000);
   const numbers = Array.from({ length: 500 }, (_, place) => table.numberOf(`${"a".repeat(1000)}${place}`));
   expect(numbers).toEqual(numbers.map((_, place) => place));
@@ -80,7 +80,7 @@ test("a packed table finds what a map finds, whatever the bits beside the key", 
   );
 });
 
-test("a packed table keeps what it holds while it grows, and tells keys apart that share one word and meet", () => {
+test("a packed table keeps its content while it grows, and distinguishes colliding keys that share a word", () => {
   const side = 223;
   const table = new PackedTable(side * side, ~0xff);
   const pairs = Array.from({ length: side * side }, (_, at) => [at % side, (Math.floor(at / side) + 1) << 8] as const);
@@ -90,7 +90,7 @@ test("a packed table keeps what it holds while it grows, and tells keys apart th
   for (const [a, key] of pairs) expect(table.find(a + side, key)).toBe(0);
 });
 
-test("a table gives back each array that it outgrows, and when it is freed its last one", async () => {
+test("a table frees each array that it outgrows, and its last one when it is freed", async () => {
   const numbers = new NumberTable(4_000);
   const packed = new PackedTable(4_000, ~0xff);
   const outgrown = [256, 512, 1024, 2048, 4096];

@@ -1,4 +1,4 @@
-/** Log records can carry an identity by which a backend recognizes them. */
+/** Tests the identities by which a backend recognizes repeated log records. */
 import { expect, test } from "bun:test";
 import { FlowDescriber } from "../../src/processors/flow.ts";
 import { describe, type ProcessorSettings } from "../../src/processors/index.ts";
@@ -19,7 +19,7 @@ function flowUids(value: unknown, acceptedAt = 1, chosen: ProcessorSettings = se
 
 const flow = flowValue({ virtualTraffic: [connection(), connection({ proto: 17 })] });
 
-test("a flow's is the record's identity and the entry's number, the same at every delivery and by every way", () => {
+test("a flow's identity consists of the record's identity and the entry's number, the same at every delivery and from every source", () => {
   const uids = flowUids(flow);
   expect(uids).toEqual([expect.stringMatching(/^[0-9a-f]{24}-0$/), expect.stringMatching(/^[0-9a-f]{24}-1$/)]);
   expect(flowUids(flow, 99)).toEqual(uids);
@@ -27,7 +27,7 @@ test("a flow's is the record's identity and the entry's number, the same at ever
   expect(flowUids({ ...flow, nodeId: "nTWOCNTRL" })).not.toEqual(uids);
 });
 
-test("an entry that is left out keeps its number", () => {
+test("a left-out entry keeps its number", () => {
   const { virtualTraffic } = flow as { virtualTraffic: readonly object[] };
   const uids = flowUids({ ...flow, virtualTraffic: [{ src: "nowhere" }, ...virtualTraffic] });
   expect(uids.map((uid) => String(uid).split("-")[1])).toEqual(["1", "2"]);
@@ -40,7 +40,7 @@ test("audit records and webhook events have one each", () => {
   expect(uidOf(webhookOf({ type: "test" }))).toMatch(/^[0-9a-f]{24}-0$/);
 });
 
-test("there is none if the settings do not ask for it", () => {
+test("log records have no identity unless it is enabled", () => {
   expect(flowUids(flow, 1, settingsWith())).toEqual([undefined, undefined]);
   expect(describe(auditOf(auditValue()), settingsWith(), 1).attributes).not.toHaveProperty("log.record.uid");
 });
