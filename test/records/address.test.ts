@@ -1,4 +1,4 @@
-/** Addresses in one canonical form, as text and as numbers. */
+/** Tests addresses in their canonical form, as text and as numbers. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
@@ -74,7 +74,7 @@ describe("an address", () => {
 });
 
 describe("addresses as numbers", () => {
-  test("come back as their canonical text, which the URL standard writes too", () => {
+  test("are converted back to their canonical text, as in the URL standard", () => {
     const words = new Uint32Array(6);
     fc.assert(
       fc.property(fc.ipV4(), fc.ipV6(), (ipv4, ipv6) => {
@@ -103,7 +103,7 @@ describe("addresses as numbers", () => {
   });
 
   test.each(["::ffff:192.0.2.1", "::ffff:c000:201", "fe80::1%eth0", "192.0.2.1", "", "::1::", `${"0:".repeat(50)}`])(
-    "of %j are no words of IPv6",
+    "of %j are not words of IPv6",
     (text) => {
       const words = new Uint32Array(4);
       expect(parseIpv6Words(text, words, 0)).toBe(false);
@@ -112,7 +112,7 @@ describe("addresses as numbers", () => {
   );
 });
 
-/** RFC 5952 text as the URL standard's host serializer writes it, which fails on some valid addresses. */
+/** RFC 5952 text as the URL standard's host serializer writes it; undefined for valid addresses that it rejects. */
 function urlHost(ipv6: string): string | undefined {
   try {
     return new URL(`http://[${ipv6}]/`).hostname.slice(1, -1);

@@ -1,4 +1,4 @@
-/** Audit records are decoded as stream and API give them. */
+/** Tests decoding audit records from stream and API. */
 import { describe, expect, test } from "bun:test";
 import { recordOfLine } from "../../src/records/envelope.ts";
 import { decodeAudit } from "../../src/records/plain.ts";
@@ -15,7 +15,7 @@ function nested(levels: number): unknown {
 }
 
 describe("decodes", () => {
-  test("the samples, stream and API alike but for time and type", () => {
+  test("the samples, the same from stream and API except for time and type", () => {
     const streamed = sampleRecords("hec-audit").map((raw) => decodeAudit(raw));
     const polled = sampleRecords("api-configuration").map((raw) => decodeAudit(raw));
     expect(streamed).toHaveLength(8);
@@ -26,7 +26,7 @@ describe("decodes", () => {
     streamed.forEach((record, place) => expect(record.time?.[0]).toBe(polled[place]?.time?.[0] as number));
   });
 
-  test("a record of nothing known", () => {
+  test("a record without any known members", () => {
     expect(decode({ actor: {}, action: "LOGIN" })).toEqual({
       type: "audit",
       time: [1, 2],
@@ -69,7 +69,7 @@ describe("decodes", () => {
     expect(decodeAudit({ ...timeless, recorded: undefined }).time).toBeUndefined();
   });
 
-  test("values of any type, different ones for old and new, and null as none", () => {
+  test("values of any type, different for old and new, and null as absent", () => {
     const { old, new: next } = decode(auditValue({ old: "", new: ["tag:web"] }));
     expect([old, next]).toEqual(["", ["tag:web"]]);
     expect(decode(auditValue({ old: 1, new: null })).new).toBeUndefined();
@@ -81,12 +81,12 @@ describe("decodes", () => {
     expect(decode(auditValue({ deferredAt: "2026-11-02T09:16:30.5Z" })).deferredAt).toBe("2026-11-02T09:16:30.5Z");
   });
 
-  test("ephemeral targets that say no", () => {
+  test("ephemeral targets that are explicitly not", () => {
     expect(decode(auditValue({ target: { isEphemeral: false } })).target.isEphemeral).toBe(false);
     expect(decode(auditValue({ target: { isEphemeral: null } })).target.isEphemeral).toBeUndefined();
   });
 
-  test("values 128 levels deep, and none deeper", () => {
+  test("values up to 128 levels deep", () => {
     expect(decode(auditValue({ old: nested(128) })).old).toEqual(nested(128));
     expect(() => decode(auditValue({ new: nested(129) }))).toThrow("nested deeper than 128 levels");
     const tooDeep = {
@@ -99,7 +99,7 @@ describe("decodes", () => {
   });
 });
 
-describe("sets aside as undecodable", () => {
+describe("rejects as undecodable", () => {
   test.each([
     [auditValue({ eventTime: "then" })],
     [auditValue({ eventTime: 7 })],

@@ -1,11 +1,11 @@
-/** The memo of byte strings: within its bounds, and without the memory that it has outgrown. */
+/** Tests the cache of byte strings: it stays within its limits, and frees the memory it has outgrown. */
 import { expect, test } from "bun:test";
 import { ByteTable } from "../../src/records/byte-table.ts";
 import { freedBy } from "../support/freed.ts";
 
 const limits = { entries: 100, bytes: 100_000, bytesOfOne: 10_000 };
 
-/** That many equal bytes. */
+/** Adds a string of that many equal bytes. */
 function add(table: ByteTable<number>, byte: number, length: number): void {
   const bytes = new DataView(new Uint8Array(length).fill(byte).buffer);
   table.add(table.hash(bytes, 0, length), bytes, 0, length, byte);
@@ -16,7 +16,7 @@ function has(table: ByteTable<number>, byte: number, length: number): boolean {
   return table.find(table.hash(bytes, 0, length), bytes, 0, length) >= 0;
 }
 
-test("gives back each buffer that it outgrows", async () => {
+test("frees each buffer that it outgrows", async () => {
   const table = new ByteTable<number>(limits);
   const freed = await freedBy(() => {
     for (let byte = 1; byte <= 10; byte++) add(table, byte, 10_000);
@@ -25,7 +25,7 @@ test("gives back each buffer that it outgrows", async () => {
   expect(table.size).toBe(10);
 });
 
-test("stores nothing that is longer than its bound for one", () => {
+test("stores no string longer than its limit", () => {
   const table = new ByteTable<number>(limits);
   add(table, 1, 10_001);
   add(table, 2, 10_000);
@@ -35,7 +35,7 @@ test("stores nothing that is longer than its bound for one", () => {
 test.each([
   ["bytes", 10, 10_000],
   ["entries", 100, 8],
-])("is emptied before it has more %s than its bound", (_, most, length) => {
+])("is emptied before it exceeds its limit of %s", (_, most, length) => {
   const table = new ByteTable<number>(limits);
   for (let byte = 1; byte <= most; byte++) add(table, byte, length);
   expect(table.size).toBe(most);

@@ -1,4 +1,4 @@
-/** Records are found in every wrapper, and their stored line is the same record again. */
+/** Tests that records are found in every wrapper, and that a stored line is read as the same record. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { classify, envelopeTime, eventOf, recordOfLine } from "../../src/records/envelope.ts";
@@ -72,7 +72,7 @@ describe("finds", () => {
     expectStored(records);
   });
 
-  test("the text as it was received, numbers and escapes included", () => {
+  test("the text as it was received, including numbers and escapes", () => {
     const event = String.raw`{"nodeId":"n\u00e9","virtualTraffic":[ {"txBytes":1.0e2} ]}`;
     const text = `{"time":1,\n"event":${event},"host":"h"}`;
     const [record] = unwrapped(JSON.parse(text), text).records;
@@ -80,7 +80,7 @@ describe("finds", () => {
     expect(textOf(record && eventOf(record.line))).toBe(event);
   });
 
-  test("the last of two members of one name, as JSON.parse does", () => {
+  test("the last of two members with the same name, like JSON.parse", () => {
     const text = `{"event":{"nodeId":"no","virtualTraffic":[]},"event":${JSON.stringify(flow)},"x":1}`;
     const { records } = unwrapped(JSON.parse(text), text);
     expect(records[0]?.value).toEqual(flow);
@@ -88,7 +88,7 @@ describe("finds", () => {
   });
 });
 
-describe("passes over", () => {
+describe("skips", () => {
   test.each([
     ["a scalar", 7, "unclassified"],
     ["null", null, "unclassified"],
@@ -111,14 +111,14 @@ describe("passes over", () => {
     expect(skipped.map((skip) => skip.reason as string)).toEqual([reason]);
   });
 
-  test("one element and not its neighbours, and keeps its text", () => {
+  test("one element but not its neighbours, and keeps its text", () => {
     const { records, skipped } = unwrapped([flow, { hello: 1 }, audit]);
     expect(records.map(({ type }) => type)).toEqual(["flow", "audit"]);
     expect(skipped.map(({ reason, text }) => [reason, textOf(text)])).toEqual([["unclassified", '{"hello":1}']]);
   });
 });
 
-test("refuses a string whose JSON is past the limits of one value", () => {
+test("refuses a string whose JSON exceeds the limits of one value", () => {
   const event = JSON.stringify({ ...flow, x: Array.from({ length: valueLimits.parts }, () => 0) });
   expect(() => unwrapped({ event })).toThrow(expect.objectContaining({ reason: "too_large" }));
 });
@@ -170,14 +170,14 @@ describe("an envelope's time", () => {
   });
 });
 
-test("takes a record that was stored without an envelope", () => {
+test("reads a record that was stored without an envelope", () => {
   const line = bytesOf(JSON.stringify(flow));
   expect(recordOfLine(line, "flow")).toEqual({ type: "flow", value: flow, line, time: undefined, recorded: undefined });
   expect(eventOf(line)).toBe(line);
   expect(() => recordOfLine(line, "audit")).toThrow(SyntaxError);
 });
 
-test("refuses a line that was never stored", () => {
+test("refuses a line that cannot have been stored", () => {
   for (const line of ["", "{", "7", "{}", '{"event":7}', '{"event":[]}'])
     expect(() => recordOfLine(bytesOf(line), "flow")).toThrow(SyntaxError);
 });
@@ -208,7 +208,7 @@ const shape = fc.oneof(flowRecordValue, auditRecordValue).chain((record) => {
   return value;
 });
 
-test("whatever the shape and its white space, the stored line is the same record again", () => {
+test("the stored line is the same record, whatever the original shape and white space", () => {
   let found = 0;
   fc.assert(
     fc.property(shape, fc.constantFrom(undefined, 1, "\t", "\r\n "), (value, indent) => {
@@ -222,7 +222,7 @@ test("whatever the shape and its white space, the stored line is the same record
   expect(found).toBeGreaterThan(500);
 });
 
-describe("tells apart by shape alone", () => {
+describe("classifies by shape alone", () => {
   test.each([
     ["a flow record", flowValue(), "flow"],
     ["one traffic array is enough", { nodeId: "n", exitTraffic: [] }, "flow"],
@@ -246,7 +246,7 @@ describe("tells apart by shape alone", () => {
     expect(classify(value)).toBe(kind);
   });
 
-  test("a member of the prototype is none", () => {
+  test("a member of the prototype as absent", () => {
     const value = JSON.parse('{"__proto__":{"nodeId":"n","virtualTraffic":[]}}') as JsonObject;
     expect(classify(value)).toBe("unclassified");
   });

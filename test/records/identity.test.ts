@@ -1,4 +1,4 @@
-/** A record is known again whichever way it comes, and is not taken for another. */
+/** Tests that a record is recognized from any source, and never taken for another. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Identifier, KeyedHash, keyWords } from "../../src/records/identity.ts";
@@ -13,7 +13,7 @@ const identifier = new Identifier(secret, 1);
 
 type Key = ReturnType<typeof plain>;
 
-/** A key's parts. `counters` has the 8 flag bits below it. */
+/** A key's parts. `counters` includes the 8 flag bits below it. */
 function plain(key: Uint32Array) {
   const [first, second, third, fourth] = key as unknown as [number, number, number, number];
   return { window: `${first} ${second >>> 16}`, entries: `${second & 0xffff} ${third}`, counters: fourth };
@@ -43,7 +43,7 @@ const three = connection({ proto: 17, dst: "100.64.1.2:53" });
 const broken = connection({ src: "nowhere:1" });
 
 describe("a flow's identity", () => {
-  test("is the same by stream and by API", () => {
+  test("is the same from stream and API", () => {
     const streamed = sampleRecords("hec-flow").map(({ value }) => keyOfFlow(value));
     const polled = sampleRecords("api-network").map(({ value }) => keyOfFlow(value));
     expect(streamed).toHaveLength(10);
@@ -63,7 +63,7 @@ describe("a flow's identity", () => {
     );
   });
 
-  test("does not depend on how an address, a protocol or a time is written, on names, envelope or members unknown", () => {
+  test("does not depend on the notation of addresses, protocols and times, or on names, envelope and unknown members", () => {
     const plainly = connection({ proto: 6, src: "[2001:db8::35]:1", dst: "192.0.2.1:2" });
     const oddly = connection({ proto: "TCP", src: "[2001:0DB8:0::0035]:01", dst: "[::ffff:192.0.2.1]:2" });
     expect(keyOfFlow(withEntries([oddly]))).toEqual(keyOfFlow(withEntries([plainly])));
@@ -76,7 +76,7 @@ describe("a flow's identity", () => {
     expect(keyOfFlow(enveloped(dressed))).toEqual(keyOfFlow(flowValue()));
   });
 
-  test("does not depend on the place in the columns", () => {
+  test("does not depend on the position in the columns", () => {
     const values = [
       flowValue({ nodeId: "n2", virtualTraffic: [connection({ src: "[2001:db8::1]:1" }), broken] }),
       flowValue(),
@@ -97,7 +97,7 @@ describe("a flow's identity", () => {
     );
   });
 
-  test("sees other counters in their 24 bits alone", () => {
+  test("reflects different counters in their 24 bits only", () => {
     for (const member of ["txPkts", "txBytes", "rxPkts", "rxBytes"]) {
       const before = keyOfFlow(withEntries([one, two]));
       const after = keyOfFlow(withEntries([one, { ...two, [member]: 123_456 }]));
@@ -107,7 +107,7 @@ describe("a flow's identity", () => {
     }
   });
 
-  test("sees counters that differ above 32 bits, and ones that changed places", () => {
+  test("reflects counters that differ above 32 bits, and swapped ones", () => {
     const countersOf = (entries: JsonObject[]): number => keyOfFlow(withEntries(entries)).counters;
     expect(countersOf([{ ...one, txBytes: 2 ** 32 + 5 }])).not.toBe(countersOf([{ ...one, txBytes: 5 }]));
     expect(countersOf([{ ...one, txBytes: 1, rxBytes: 2 }])).not.toBe(countersOf([{ ...one, txBytes: 2, rxBytes: 1 }]));
@@ -122,7 +122,7 @@ describe("a flow's identity", () => {
     expect(straight).not.toBe(crossed);
   });
 
-  test("is another with other entries, one repeated or one more that is left out, in the same window", () => {
+  test("changes with other, repeated or additional left-out entries, in the same window", () => {
     const others = [
       [one],
       [one, two],
@@ -148,12 +148,12 @@ describe("a flow's identity", () => {
     expect(new Set(others.map(({ entries }) => entries)).size).toBe(others.length);
   });
 
-  test("counts an entry that is left out by its text, whatever the order of its members", () => {
+  test("includes a left-out entry by its text, whatever the order of its members", () => {
     const turned = Object.fromEntries(Object.entries(broken).reverse());
     expect(keyOfFlow(withEntries([one, turned]))).toEqual(keyOfFlow(withEntries([one, broken])));
   });
 
-  test("tells protocols that have a name and no number apart, in any letters", () => {
+  test("distinguishes protocols that have a name but no number, ignoring case", () => {
     const named = ["quic", "QUIC", "mptcp", undefined].map(
       (proto) => keyOfFlow(withEntries([connection({ proto })])).entries,
     );
@@ -161,14 +161,14 @@ describe("a flow's identity", () => {
     expect(new Set(named).size).toBe(3);
   });
 
-  test("tells the traffic types of one entry apart", () => {
+  test("distinguishes the traffic types of an entry", () => {
     const identities = ["virtualTraffic", "subnetTraffic", "exitTraffic", "physicalTraffic"].map(
       (name) => keyOfFlow({ ...flowValue({ virtualTraffic: [] }), [name]: [connection()] }).entries,
     );
     expect(new Set(identities).size).toBe(4);
   });
 
-  test("has another window for another node, start, end or tailnet", () => {
+  test("has a different window for a different node, start, end or tailnet", () => {
     const long = "n".repeat(200_000);
     const values = [
       {},
@@ -187,7 +187,7 @@ describe("a flow's identity", () => {
     expect(new Set(keys.map(({ window }) => window)).size).toBe(keys.length);
   });
 
-  test("is another under another secret, in window, entries and counters", () => {
+  test("has a different window, entries and counters with a different secret", () => {
     const before = keyOfFlow(flowValue());
     const after = keyOfFlow(flowValue(), new Identifier("ff112233445566778899aabbccddeeff", 1));
     expect(after.window).not.toBe(before.window);
@@ -195,7 +195,7 @@ describe("a flow's identity", () => {
     expect(after.counters).not.toBe(before.counters);
   });
 
-  test("is of its own for each of 500,000 records of one window", () => {
+  test("is unique among 500,000 records of one window", () => {
     const columns = columnsOf(flowValue());
     const key = new Uint32Array(keyWords);
     const windows = new Set<number>();
@@ -243,7 +243,7 @@ describe("the keyed hash", () => {
   });
 });
 
-/** The algorithm as its paper has it, over bytes, with big integers: slow and obvious. */
+/** The algorithm as in its paper, over bytes and with big integers: slow and obvious. */
 function halfSipHash(message: Buffer): string {
   const mask = 0xffff_ffffn;
   const rotate = (word: bigint, bits: bigint) => ((word << bits) | (word >> (32n - bits))) & mask;
@@ -284,7 +284,7 @@ function halfSipHash(message: Buffer): string {
 }
 
 describe("an audit record's identity", () => {
-  test("is the same by stream and by API", () => {
+  test("is the same from stream and API", () => {
     const streamed = sampleRecords("hec-audit").map(({ value }) => keyOfAudit(value));
     const polled = sampleRecords("api-configuration").map(({ value }) => keyOfAudit(value));
     expect(polled).toEqual(streamed);
@@ -302,7 +302,7 @@ describe("an audit record's identity", () => {
     expect(keyOfAudit(auditValue({ actor: { id: "uONECNTRL", displayName: "Other" } }))).toBe(plainly);
   });
 
-  test("holds the time to the millisecond when there is no group", () => {
+  test("includes the time in milliseconds if there is no group", () => {
     const at = (eventTime: string) => keyOfAudit(auditValue({ eventGroupID: "", eventTime }));
     expect(at("2026-11-02T09:15:10.250999Z")).toBe(at("2026-11-02T09:15:10.250000007Z"));
     expect(at("2026-11-02T09:15:10.251Z")).not.toBe(at("2026-11-02T09:15:10.250Z"));
@@ -314,7 +314,7 @@ describe("an audit record's identity", () => {
     );
   });
 
-  test("is another for any other change", () => {
+  test("is different for any other change", () => {
     const target = { id: "T1CNTRL", type: "TAILNET", property: "ACL" };
     const others = [
       {},
@@ -341,7 +341,7 @@ describe("an audit record's identity", () => {
   });
 });
 
-test("a webhook event is known by all of its members, in any order", () => {
+test("a webhook event is identified by all of its members, in any order", () => {
   const uid = (value: JsonObject) => identifier.uidOf(decodeWebhook({ value }));
   const event = { type: "nodeCreated", timestamp: "2026-11-02T09:15:00Z", data: { a: 1, b: 2 } };
   expect(uid({ ...event, data: { b: 2, a: 1 } })).toBe(uid(event));
@@ -349,7 +349,7 @@ test("a webhook event is known by all of its members, in any order", () => {
   expect(uid({ ...event, data: { a: 1, b: 3 } })).not.toBe(uid(event));
 });
 
-test("a fact is known by its second, and its millisecond stands in the counter bits", () => {
+test("a fact is identified by its second, with its millisecond in the counter bits", () => {
   const fact = (time: [number, number], kind: Fact["kind"] = "nodeCreated", name = "web-1"): Fact => ({
     kind,
     name,
@@ -370,7 +370,7 @@ test("a fact is known by its second, and its millisecond stands in the counter b
     expect(identifier.factKeys(other)[0]).not.toBe(keys[0]);
 });
 
-test("a quarantined text has an identity of its own kind, keyed", () => {
+test("a quarantined text has a keyed identity of its own kind", () => {
   const keyOf = (text: string, by = identifier) => {
     const key = new Uint32Array(2 * keyWords);
     by.text(text, key, keyWords);

@@ -1,4 +1,4 @@
-/** A JSON value ends where `JSON.parse` says, and cutting its text gives the parts that `JSON.parse` gives. */
+/** Tests that the end and the parts of a JSON value are found as `JSON.parse` finds them. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { canonicalJson, elementsOf, memberOf, ValueBoundary, valueLimits } from "../../src/records/json.ts";
@@ -21,7 +21,7 @@ const string = fc.string({
 });
 const name = fc.oneof(fc.constantFrom("event", "logs", "__proto__", ""), string);
 
-/** JSON text with white space in every place that allows it. */
+/** JSON text with white space wherever it is allowed. */
 const { value: jsonText } = fc.letrec<{ value: string; text: string }>((tie) => ({
   text: fc.oneof(
     { depthSize: "small" },
@@ -39,7 +39,7 @@ const { value: jsonText } = fc.letrec<{ value: string; text: string }>((tie) => 
   value: fc.tuple(space, tie("text"), space).map(([before, text, after]) => before + text + after),
 }));
 
-test("the elements of a list", () => {
+test("finds the elements of a list", () => {
   fc.assert(
     fc.property(fc.array(jsonText, { maxLength: 5 }), (elements) => {
       const text = ` [${elements.join(",")}] `;
@@ -49,7 +49,7 @@ test("the elements of a list", () => {
   );
 });
 
-test("the members of an object, the last of a name winning", () => {
+test("finds the members of an object, the last one of a name", () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(name, jsonText), { maxLength: 5 }),
@@ -67,7 +67,7 @@ test("the members of an object, the last of a name winning", () => {
   );
 });
 
-test("keeps the text of a part as it was", () => {
+test("keeps the text of a part unchanged", () => {
   const text = String.raw`{ "time" : 1.50 , "\u0065vent" : { "a" : "\\\"}" , "b":[ 1.0 , 1e2 ] } , "x":null }`;
   expect(memberText(text, "event")).toBe(String.raw`{ "a" : "\\\"}" , "b":[ 1.0 , 1e2 ] }`);
   expect(memberText(text, "time")).toBe("1.50");
@@ -75,13 +75,13 @@ test("keeps the text of a part as it was", () => {
   expect(elementTexts('[ "a,b" , {"c":"]"} , 1.0]')).toEqual(['"a,b"', '{"c":"]"}', "1.0"]);
 });
 
-test("as deep as a value may be", () => {
+test("finds a part of the maximum depth", () => {
   const levels = valueLimits.depth - 1;
   const deep = `${"[".repeat(levels)}${"]".repeat(levels)}`;
   expect(memberText(`{"event":${deep}}`, "event")).toBe(deep);
 });
 
-test("canonical text is one for each value", () => {
+test("canonical text is the same for equal values", () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
       const text = canonicalJson(value);
@@ -156,7 +156,7 @@ describe("the boundary of a value", () => {
     ["bytes", `"${"x".repeat(valueLimits.bytes)}`],
     ["escapes", `"${"\\n".repeat(valueLimits.escapes + 1)}`],
     ["names", `{${Array.from({ length: 3 * valueLimits.names }, (__, member) => `"${member}":1`).join(",")}}`],
-  ])("refuses too large a value by its %s, also in slices", (_, text) => {
+  ])("refuses a value beyond its limit on %s, even in slices", (_, text) => {
     const bytes = encode(text);
     const refusal = expect.objectContaining({ name: "Refusal", reason: "too_large" });
     expect(() => new ValueBoundary().endOf(bytes, 0, bytes.length)).toThrow(refusal);
@@ -167,7 +167,7 @@ describe("the boundary of a value", () => {
     }).toThrow(refusal);
   });
 
-  test("takes what is just within the limits", () => {
+  test("accepts values just within the limits", () => {
     const depth = encode("[".repeat(valueLimits.depth) + "]".repeat(valueLimits.depth));
     expect(new ValueBoundary().endOf(depth, 0, depth.length)).toBe(depth.length);
     const member = '{"proto":6,"src":"100.64.0.1:1","txBytes":1}';

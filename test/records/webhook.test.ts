@@ -1,4 +1,4 @@
-/** Webhook events as records: what is accepted, how they are stored, by what they are known again, and what they tell. */
+/** Tests webhook events as records: what is accepted, how they are stored, their identities, and the facts they report. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { recordOfLine } from "../../src/records/envelope.ts";
@@ -46,7 +46,7 @@ test("the events of the sample decode", () => {
   );
 });
 
-test("an event is stored as it was received, on one line, and read back the same", () => {
+test("an event is stored on one line as it was received, and read back the same", () => {
   const text = JSON.stringify(event, undefined, 2).replaceAll("\n", "\r\n");
   const raw = webhookRecord(event, Buffer.from(text));
   expect(Buffer.from(raw.line).toString()).not.toMatch(/[\r\n]/);
@@ -58,7 +58,7 @@ test("an event is stored as it was received, on one line, and read back the same
 describe("the identity of an event", () => {
   const text = JSON.stringify(event);
 
-  test("is that of its content: order of members, white space and escapes are none", () => {
+  test("depends on its content, but not on the order of members, white space or escapes", () => {
     const { data, ...rest } = event;
     const turned = JSON.stringify({ data, ...rest }, undefined, 1).replace("alice", "\\u0061lice");
     expect(turned).not.toBe(text);
@@ -66,7 +66,7 @@ describe("the identity of an event", () => {
     expect(keyOf(text)).toEndWith(" 0");
   });
 
-  test("is another for any other content, at any depth", () => {
+  test("is different for any other content, at any depth", () => {
     const others = [
       text,
       JSON.stringify({ ...event, more: 1 }),
@@ -95,13 +95,13 @@ describe("a fact", () => {
     ["nodeApproved", laptop, "UPDATE", node],
     ["userCreated", { user: "carol@example.com" }, "CREATE", user],
     ["userDeleted", { user: "carol@example.com" }, "DELETE", user],
-  ])("%s of %j is told by %s of %j too", (type, data, action, target) => {
+  ])("%s of %j equals that of %s of %j", (type, data, action, target) => {
     const ofEvent = told(type, data);
     expect(ofEvent?.kind).toBe(type as Fact["kind"]);
     expect(audit(action, target)).toEqual({ ...(ofEvent as Fact), time: expect.anything() });
   });
 
-  test("is the same whether or not a name has its domain, in any letters", () => {
+  test("is the same with or without the domain in a name, ignoring case", () => {
     expect(told("nodeCreated", { deviceName: "Alice-Laptop" })?.name).toBe("alice-laptop");
     expect(audit("CREATE", node)?.name).toBe("alice-laptop");
     expect(told("userCreated", { user: "Carol@Example.com " })?.name).toBe("carol@example.com");
@@ -116,7 +116,7 @@ describe("a fact", () => {
     ["an event without a name", told("nodeCreated", {})],
     ["an event with a name that is none", told("nodeCreated", { deviceName: 7 })],
     ["an event without a time", factOfEvent(decode({ type: "nodeCreated", data: laptop }))],
-  ])("is not told by %s", (_, fact) => {
+  ])("is not reported by %s", (_, fact) => {
     expect(fact).toBeUndefined();
   });
 });

@@ -1,4 +1,4 @@
-/** What records claim about nodes: remembered if it is the same, and never mixed up if it is not. */
+/** Tests what records claim about nodes: equal claims are remembered, and different ones are never confused. */
 import { describe, expect, test } from "bun:test";
 import { ClaimTable } from "../../../src/records/flow/claims.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
@@ -13,7 +13,7 @@ const node = (members: JsonObject = {}): JsonObject => ({
   ...members,
 });
 
-/** The claim of a text that others follow, as in a record. */
+/** The claim of a text followed by other members, as in a record. */
 function claimOf(table: ClaimTable, text: string) {
   const bytes = new TextEncoder().encode(
     `{"srcNode":${text},"virtualTraffic":[{"proto":6,"src":"100.64.1.1:40000"}],"x":1}`,
@@ -24,7 +24,7 @@ function claimOf(table: ClaimTable, text: string) {
 }
 
 describe("a claim", () => {
-  test("says label, addresses as numbers, and tags as one text", () => {
+  test("has a label, addresses as numbers, and tags as one text", () => {
     const claim = new ClaimTable().claimOfJson(
       node({
         addresses: ["100.64.1.1", "::ffff:192.0.2.1", "nonsense", "FD7A:115C:A1E0::1"],
@@ -42,7 +42,7 @@ describe("a claim", () => {
     });
   });
 
-  test("is the same object when it comes again, by either front end", () => {
+  test("is the same object when it is repeated, from the scanner or the reader", () => {
     const table = new ClaimTable();
     const first = claimOf(table, JSON.stringify(node()));
     expect(first).toBeDefined();
@@ -51,7 +51,7 @@ describe("a claim", () => {
     expect(table.size).toBe(1);
   });
 
-  test("is remembered however short, or at the end of the bytes", () => {
+  test("is remembered even if it is very short or at the end of the bytes", () => {
     const table = new ClaimTable();
     for (const text of ["{}", '{"name":"a"}', JSON.stringify(node())]) {
       const bytes = new TextEncoder().encode(text);
@@ -81,7 +81,7 @@ describe("a claim", () => {
     expect(claimOf(table, JSON.stringify(node()))).toBe(before as never);
   });
 
-  test("may hold text beyond ASCII, escapes and members unknown, with the meaning of JSON", () => {
+  test("may contain text beyond ASCII, escapes and unknown members, with the meaning of JSON", () => {
     const table = new ClaimTable();
     const text = String.raw`{"nodeId":"\u006e1","name":"h\u00e9-}","user":"é","x":{"y":[{}]},"os":"a","os":"b"}`;
     expect(claimOf(table, text)).toMatchObject({ nodeId: "n1", label: "hé-}", user: "é", os: "b" });
@@ -110,13 +110,13 @@ describe("a claim", () => {
     expect(new ClaimTable().claimAt(new DataView(bytes.buffer), 0, text.length)).toBeUndefined();
   });
 
-  test("is none in bytes that are no UTF-8", () => {
+  test("is not read from bytes that are not UTF-8", () => {
     const bytes = new TextEncoder().encode('{"name":"aaaa"}');
     bytes[10] = 0xc3;
     expect(new ClaimTable().claimAt(new DataView(bytes.buffer), 0, bytes.length)).toBeUndefined();
   });
 
-  test("of much text is not remembered", () => {
+  test("of excessive length is not remembered", () => {
     const table = new ClaimTable();
     const addresses = Array.from(
       { length: 20_000 },
@@ -128,7 +128,7 @@ describe("a claim", () => {
     expect(table.size).toBe(0);
   });
 
-  test("stays what it is through a flood of others, of which a bounded number is remembered", () => {
+  test("is unaffected by a flood of others, of which a limited number is remembered", () => {
     const table = new ClaimTable();
     const before = claimOf(table, JSON.stringify(node()));
     let most = 0;

@@ -1,8 +1,8 @@
-/** Columns that grow: they keep what they hold, and give back what they have outgrown. */
+/** Tests that growing columns keep their values and free what they have outgrown. */
 import { expect, test } from "bun:test";
 import { FlowColumns } from "../../../src/records/flow/columns.ts";
 
-test("columns keep their values when they grow, and give back the arrays that they outgrow", () => {
+test("columns keep their values when they grow, and free the arrays that they outgrow", () => {
   const columns = new FlowColumns();
   const { txBytes, traffic, startSeconds, firstEntry, ipv6 } = columns;
   for (let record = 0; record < 200; record++) {

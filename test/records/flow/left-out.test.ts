@@ -1,4 +1,4 @@
-/** What is left out of a row comes back as it was written, and nonsense is refused. */
+/** Tests that the list of what is left out of a row is read back as written, and that invalid lists are refused. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { decodeLeftOut, encodeLeftOut, keepsAll } from "../../../src/records/flow/rows.ts";
@@ -10,7 +10,7 @@ const entries = fc
 const kept = fc.array(fc.oneof(fc.constant(keepsAll), fc.nat(20_000)), { maxLength: 20 });
 
 describe("what is left out of a row", () => {
-  test("comes back", () => {
+  test("is read back as written", () => {
     fc.assert(
       fc.property(entries, fc.option(kept, { nil: undefined }), (list, limits) => {
         const bytes = encodeLeftOut({ entries: list, kept: limits && Uint32Array.from(limits) });
@@ -27,13 +27,13 @@ describe("what is left out of a row", () => {
     );
   });
 
-  test("takes two bytes an entry where they stand close", () => {
+  test("takes two bytes per entry if they are close together", () => {
     expect(
       encodeLeftOut({ entries: Uint32Array.from({ length: 1000 }, (_, place) => place * 2) })?.length,
     ).toBeLessThan(2050);
   });
 
-  test("must ascend", () => {
+  test("must be in ascending order", () => {
     expect(() => encodeLeftOut({ entries: [3, 3] })).toThrow(RangeError);
   });
 

@@ -1,4 +1,4 @@
-/** Bytes that were records are changed at random: what the scanner takes, `JSON.parse` and the reader take with the same meaning. */
+/** Changes the bytes of records at random: what the scanner accepts must mean the same to `JSON.parse` and the reader. */
 import { expect, test } from "bun:test";
 import { ClaimTable } from "../../../src/records/flow/claims.ts";
 import { FlowColumns } from "../../../src/records/flow/columns.ts";
@@ -53,7 +53,7 @@ const seeds = [
   ),
 ];
 
-/** What is spliced in: near misses of everything that the scanner reads. */
+/** Near misses of everything the scanner reads, to be spliced in. */
 const tokens = [
   ..."0 -0 1e3 01 1.5 1E+2 .5 -1 00 9007199254740991 9007199254740992 90071992547409910 99999999999999999999 65535 65536 255 256".split(
     " ",
@@ -80,7 +80,7 @@ const tokens = [
   "\u{1f600}",
 ].map((token) => Buffer.from(token));
 
-/** What takes the place of a whole number or string: near misses of counters, endpoints and times. */
+/** Near misses of counters, endpoints and times, to replace a whole number or string. */
 const scalars = [
   ..."0 -0 00 1e3 1.0 99999999 999999999 1000000000 9007199254740991 9007199254740992 10000000000000000 256 65536 true null".split(
     " ",
@@ -106,7 +106,7 @@ const scalars = [
 ].map((token) => Buffer.from(token));
 const halves = [Buffer.from([0xc3]), Buffer.from([0x80]), Buffer.from([0xff])];
 
-/** Mulberry32: the same numbers at every run. */
+/** Mulberry32: the same numbers in every run. */
 function randomFrom(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -144,7 +144,7 @@ function mutate(text: Buffer, random: (below: number) => number): Buffer {
       return Buffer.concat([text.subarray(0, colon), scalar, text.subarray(colon + found.length)]);
     }
     default: {
-      // Behind a comma or a bracket, where members and elements begin.
+      // After a comma or a bracket, where members and elements begin.
       let place = at;
       while (place < text.length && !",{[".includes(String.fromCharCode(text[place] as number))) place++;
       const token = tokens[random(tokens.length)] as Buffer;
@@ -162,7 +162,7 @@ function keyOf(columns: FlowColumns, record: number): string {
   return key.join();
 }
 
-/** What the reader makes of the text of one value, into columns that hold one record already. */
+/** Reads the text of one value into columns that already contain one record. */
 function readText(text: string, claims: ClaimTable, columns: FlowColumns): void {
   const { records, skipped } = unwrapped(JSON.parse(text), text);
   const [record] = records;
@@ -172,7 +172,7 @@ function readText(text: string, claims: ClaimTable, columns: FlowColumns): void 
 }
 
 test(
-  "whatever becomes of a record's bytes",
+  "the scanner and the reader agree on mutated records",
   () => {
     const random = randomFrom(Number(process.env["SCANNER_SEED"] ?? 20_261_102));
     const scanned = new FlowColumns();
@@ -216,7 +216,7 @@ test(
       scanned.truncate(1, 0, 0);
     }
     expect(JSON.stringify(plainRecord(scanned, 0))).toBe(before);
-    // A scanner that gives everything up would pass as well.
+    // A scanner that rejects everything would pass as well.
     expect(taken).toBeGreaterThan(mutants / 10);
     expect(taken).toBeLessThan(mutants);
   },

@@ -1,4 +1,4 @@
-/** Protocol numbers of the wire and the transports that they are. */
+/** Tests protocol numbers in records and the names of their transports. */
 import { expect, test } from "bun:test";
 import { isTransport, protocolOf, transportName } from "../../../src/records/flow/protocols.ts";
 
@@ -58,11 +58,11 @@ test.each(["quic", "QUIC", "constructor", "mptcp.v2"])("keeps the unknown name %
   expect(protocolOf(proto)).toEqual({ name: proto.toLowerCase() });
 });
 
-test.each([[true], [[6]], [{ number: 6 }]])("finds no entry in the type of %p", (proto) => {
+test.each([[true], [[6]], [{ number: 6 }]])("finds an invalid entry in the type of %p", (proto) => {
   expect(protocolOf(proto)).toBe("invalid_entry");
 });
 
-test("names the published transports, and numbers the rest", () => {
+test("names the published transports, and uses numbers for the rest", () => {
   const names = {
     0: "unknown",
     1: "icmp",
@@ -85,7 +85,7 @@ test("names the published transports, and numbers the rest", () => {
   );
 });
 
-test("names of transports are told from names of services", () => {
+test("names of transports are distinguished from names of services", () => {
   for (let protocol = 0; protocol < 256; protocol++) expect(isTransport(transportName(protocol))).toBe(true);
   expect(["https", "ssh", "domain", "constructor", ""].filter(isTransport)).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** Flow records in any form become columns; what makes no sense is left out alone, or the record is refused with the reason. */
+/** Tests reading flow records into columns: invalid entries are left out alone, or the record is refused with the reason. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ClaimTable } from "../../../src/records/flow/claims.ts";
@@ -77,7 +77,7 @@ describe("reads", () => {
     expect(Object.is(entries[1]?.counters[2], 0)).toBe(true);
   });
 
-  test("the traffic arrays in one order, whatever theirs is", () => {
+  test("the traffic arrays in a fixed order, whatever the original one", () => {
     const { entries } = plain({
       nodeId: "n",
       physicalTraffic: [{}],
@@ -88,21 +88,21 @@ describe("reads", () => {
     expect(entries.map(({ traffic }) => traffic)).toEqual([0, 0, 1, 2, 3]);
   });
 
-  test("protocols by number, quoted number and name, and the largest counter that can be real", () => {
+  test("protocols by number, quoted number and name, and the largest possible counter", () => {
     expect([6, "6", "tcp", "TCP"].map((proto) => only({ proto })?.protocol)).toEqual([6, 6, 6, 6]);
     expect(only({ txBytes: 2 ** 53 - 1 })?.counters[1]).toBe(Number.MAX_SAFE_INTEGER);
   });
 
-  test("a window of no length, and one end alone", () => {
+  test("a window of no length, and one with only one end", () => {
     expect(plain(flowValue({ end: "2026-11-02T09:15:00Z" })).end).toEqual([1_793_610_900, 0]);
     expect(plain(flowValue({ start: "" })).end).toEqual([1_793_610_905, 0]);
   });
 
-  test("unknown members by passing them over", () => {
+  test("a record with unknown members, which are skipped", () => {
     expect(plain(flowValue({ futureTraffic: [{ x: 1 }], vni: {} })).entries).toHaveLength(1);
   });
 
-  test("every sample, stream and API alike but for the finer time", () => {
+  test("every sample, the same from stream and API except for the finer time", () => {
     const streamed = columnsOf(...sampleRecords("hec-flow").map(({ line }) => JSON.parse(textOf(line)) as unknown));
     const polled = columnsOf(...sampleRecords("api-network").map(({ value }) => value));
     expect(streamed.records).toBe(10);
@@ -158,7 +158,7 @@ describe("an endpoint", () => {
     expect(leftOutReasons[(bad?.leftOut ?? 0) - 1]).toBe("invalid_endpoint");
   });
 
-  test("of any address and port comes back", () => {
+  test("of any address and port is read back the same", () => {
     fc.assert(
       fc.property(fc.ipV4(), fc.ipV6(), fc.nat(65_535), (ipv4, ipv6, port) => {
         expect(only({ src: `${ipv4}:${port}` })).toMatchObject({ source: ipv4, sourcePort: port });
@@ -172,7 +172,7 @@ describe("an endpoint", () => {
   });
 });
 
-describe("leaves out alone, with its canonical text and nothing else of it", () => {
+describe("leaves out only the invalid entry, with its canonical text and nothing else of it", () => {
   test.each([
     ["negative_counters", connection({ txBytes: -1 })],
     ["negative_counters", connection({ rxPkts: -0.5 })],
@@ -199,7 +199,7 @@ describe("leaves out alone, with its canonical text and nothing else of it", () 
     expect(columns.ipv6Addresses).toBe(0);
   });
 
-  test("the bad entry of a record in the form of the API description's example", () => {
+  test("in a record like the API description's example", () => {
     const entry = connection({ proto: "ipv4", src: "192.0.2.125:52343", dst: "192.0.2.126:443" });
     const { virtualTraffic: _, ...window } = flowValue();
     const columns = read({
@@ -238,7 +238,7 @@ describe("refuses a record", () => {
     ["invalid_endpoint", withEntry({ dst: "nowhere" })],
     ["invalid_entry", flowValue({ virtualTraffic: [null, connection({ txBytes: -1 })] })],
     ["invalid_protocol", flowValue({ virtualTraffic: [], physicalTraffic: [connection({ proto: 256 })] })],
-  ] as const)("%s: %j, and leaves the columns as they were", (reason, value) => {
+  ] as const)("%s: %j, and leaves the columns unchanged", (reason, value) => {
     const columns = columnsOf(flowValue());
     const before = plainRecord(columns, 0);
     expect(() => readFlow(value, undefined, new ClaimTable(), columns)).toThrow(
@@ -250,7 +250,7 @@ describe("refuses a record", () => {
     expect(plainRecord(columns, 1)).toEqual(before);
   });
 
-  test("of more than 16,384 entries, however they are spread", () => {
+  test("of more than 16,384 entries, in whichever arrays", () => {
     const entries = Array.from({ length: 16_384 }, () => ({ txPkts: 1 }));
     expect(read(flowValue({ virtualTraffic: entries })).entries).toBe(16_384);
     expect(() => read(flowValue({ virtualTraffic: entries, exitTraffic: [{}] }))).toThrow(
@@ -259,6 +259,6 @@ describe("refuses a record", () => {
   });
 });
 
-test("a record without entries is one", () => {
+test("accepts a record without entries", () => {
   expect(plain(flowValue({ virtualTraffic: [] })).entries).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** A stored row comes back as what was accepted, whatever a later version of the program would make of it. */
+/** Tests that a stored row is read as it was accepted, even if a later version would judge it differently. */
 import { describe, expect, test } from "bun:test";
 import { ClaimTable } from "../../../src/records/flow/claims.ts";
 import { FlowColumns, leftOutReasons } from "../../../src/records/flow/columns.ts";
@@ -10,7 +10,7 @@ import { connection, enveloped, flowValue, sampleRecords, textOf } from "../../s
 
 const broken = connection({ src: "nowhere:1" });
 
-/** Columns of the row with these values, one a line. */
+/** The columns of a row with these values, one per line. */
 function decode(
   values: readonly unknown[],
   entries: readonly number[] = [],
@@ -27,7 +27,7 @@ const leftOut = (columns: FlowColumns) =>
   [...columns.leftOut.subarray(0, columns.entries)].map((reason) => leftOutReasons[reason - 1]);
 
 describe("a stored row", () => {
-  test("of every sample, scanned or not, comes back", () => {
+  test("of every sample is read back, scanned or not", () => {
     const lines = sampleRecords("hec-flow").map(({ line }) => textOf(line));
     const columns = decode([...lines, ...lines]);
     const expected = columnsOf(...lines.map((line) => JSON.parse(line) as unknown));
@@ -37,7 +37,7 @@ describe("a stored row", () => {
     expect(columns.defects.size).toBe(0);
   });
 
-  test("is appended to what the columns hold, and its list counts from its own first entry", () => {
+  test("is appended to the columns' content, and its list counts from its own first entry", () => {
     const columns = columnsOf(event({ virtualTraffic: [connection(), broken] }));
     const before = plainRecord(columns, 0);
     const decoder = new FlowRowDecoder(new ClaimTable());
@@ -58,18 +58,18 @@ describe("a stored row", () => {
     expect(plainRecord(columns, 4)).toEqual(plainRecord(columnsOf(...row), 1));
   });
 
-  test("of records that were taken without an envelope comes back", () => {
+  test("of records without an envelope is read back", () => {
     const bare = sampleRecords("api-network").map(({ value }) => value);
     const columns = decode(bare);
     for (let record = 0; record < 10; record++)
       expect(plainRecord(columns, record)).toEqual(plainRecord(columnsOf(bare[record]), 0));
   });
 
-  test("that is empty has no record", () => {
+  test("that is empty has no records", () => {
     expect(decode([]).records).toBe(0);
   });
 
-  test("leaves out the entries of its list, with the identity that they gave", () => {
+  test("leaves out the entries of its list, with their original identity", () => {
     const values = [
       event(),
       event({ virtualTraffic: [connection(), broken, connection()] }),
@@ -95,7 +95,7 @@ describe("a stored row", () => {
     ]);
   });
 
-  test("leaves out an entry of its list that makes sense by now, and keeps its text", () => {
+  test("leaves out an entry of its list that would be valid now, and keeps its text", () => {
     const columns = decode(
       [event(), event({ virtualTraffic: [connection(), connection({ dst: "100.64.9.9:1" })] }), event()],
       [2],
@@ -105,7 +105,7 @@ describe("a stored row", () => {
     expect(plainRecord(columns, 1).entries[1]?.text).toContain("100.64.9.9:1");
   });
 
-  test("keeps an entry that is not in its list, though it makes no sense by now", () => {
+  test("keeps an entry that is not in its list, even if it would be invalid now", () => {
     const columns = decode([event({ virtualTraffic: [broken, connection()] }), event()]);
     expect(leftOut(columns)).toEqual([undefined, undefined, undefined]);
     expect(plainRecord(columns, 0).entries[0]).toMatchObject({ source: "absent", destination: "absent" });
@@ -120,7 +120,7 @@ describe("a stored row", () => {
       event({ end: "2020-01-01T00:00:00Z", virtualTraffic: [connection(), broken] }),
     ],
     ["of another shape", '{"event":[]}'],
-  ])("has an empty record for a line %s, and its neighbours stay what they are", (_, line) => {
+  ])("has an empty record for a line %s, and its neighbours are unchanged", (_, line) => {
     const entries = typeof line === "string" ? 0 : 2;
     const columns = decode(
       [event(), line, event({ virtualTraffic: [broken, connection()] })],

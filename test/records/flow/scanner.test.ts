@@ -1,4 +1,4 @@
-/** The scanner takes what Tailscale writes, and gives up anything else without a trace. See `mutants.test.ts` for the rest. */
+/** Tests that the scanner accepts what Tailscale writes, and rejects the rest without a trace; see also `mutants.test.ts`. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
@@ -13,7 +13,7 @@ import { connection, enveloped, flowValue, sampleRecords, textOf } from "../../s
 const encode = (text: string) => new TextEncoder().encode(text);
 const stream = encode(readFileSync(new URL("../../fixtures/samples/hec-flow.json", import.meta.url), "utf8").trim());
 
-/** The columns of one text, if the scanner takes it whole. */
+/** The columns of one text, if the scanner accepts all of it. */
 function scan(text: string): FlowColumns | undefined {
   const columns = new FlowColumns();
   const bytes = encode(text);
@@ -26,8 +26,8 @@ function scan(text: string): FlowColumns | undefined {
 const takes = (value: unknown) => scan(JSON.stringify(value)) !== undefined;
 const takesEntry = (members: object) => takes(flowValue({ virtualTraffic: [connection({ ...members })] }));
 
-describe("takes", () => {
-  test("the stream as Tailscale sends it, record after record, all but a protocol by its name", () => {
+describe("accepts", () => {
+  test("the stream as Tailscale sends it, record after record, except for a protocol given by name", () => {
     const scanner = new FlowScanner(new ClaimTable());
     const columns = new FlowColumns();
     let at = 0;
@@ -55,7 +55,7 @@ describe("takes", () => {
     }
   });
 
-  test("a record where it stands among other bytes, and nothing at or beyond its bound", () => {
+  test("a record among other bytes, and nothing at or beyond its bound", () => {
     const text = JSON.stringify(enveloped(flowValue()));
     const scanner = new FlowScanner(new ClaimTable());
     for (let to = 0; to <= text.length; to++) {
@@ -75,14 +75,14 @@ describe("takes", () => {
     expect(takes(flowValue({ virtualTraffic: [{ ...rest, proto }, {}, { src: "" }] }))).toBe(true);
   });
 
-  test("16,384 entries in a record, and not one more", () => {
+  test("up to 16,384 entries in a record", () => {
     const entries = Array.from({ length: 16_384 }, () => ({ txPkts: 1 }));
     expect(takes(flowValue({ virtualTraffic: entries }))).toBe(true);
     expect(takes(flowValue({ virtualTraffic: entries, exitTraffic: [{}] }))).toBe(false);
     expect(takes(flowValue({ virtualTraffic: [...entries, {}] }))).toBe(false);
   });
 
-  test("whatever IPv6 address in brackets, as the reader does", () => {
+  test("any IPv6 address in brackets that the reader accepts", () => {
     const words = new Uint32Array(4);
     fc.assert(
       fc.property(fc.oneof(fc.ipV6(), ipv6Noise), (address) => {
@@ -105,7 +105,7 @@ const ipv6Noise = fc
   })
   .map((parts) => parts.join(""));
 
-describe("gives up", () => {
+describe("rejects", () => {
   test.each([
     ["an audit record", { actor: {}, action: "LOGIN", nodeId: "n" }],
     ["a record without a reporter", flowValue({ nodeId: "" })],
@@ -174,7 +174,7 @@ describe("gives up", () => {
   });
 });
 
-test("digits without end are read no further than a counter goes", () => {
+test("an endless number is read no further than a counter can extend", () => {
   const text = (digits: string) => `{"nodeId":"n","exitTraffic":[{"txBytes":${digits},"rxPkts":1}]}`;
   expect(scan(text("9".repeat(1_000_000)))).toBeUndefined();
   expect(scan(text("9007199254740991"))?.txBytes[0]).toBe(Number.MAX_SAFE_INTEGER);
@@ -184,7 +184,7 @@ test("digits without end are read no further than a counter goes", () => {
     expect(scan(text(digits))?.txBytes[0]).toBe(Number(digits));
 });
 
-test("a node id of 200 KB is taken, and the same twice", () => {
+test("a node id of 200 KB is accepted twice", () => {
   const scanner = new FlowScanner(new ClaimTable());
   const columns = new FlowColumns();
   const bytes = encode(JSON.stringify(flowValue({ nodeId: "n".repeat(200_000) })));
@@ -192,7 +192,7 @@ test("a node id of 200 KB is taken, and the same twice", () => {
   expect(columns.nodeId).toEqual(["n".repeat(200_000), "n".repeat(200_000)]);
 });
 
-test("100,000 reporters are told apart", () => {
+test("100,000 reporters are distinguished", () => {
   const scanner = new FlowScanner(new ClaimTable());
   const columns = new FlowColumns();
   for (let place = 0; place < 100_000; place++) {
