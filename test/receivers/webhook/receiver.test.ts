@@ -75,9 +75,10 @@ describe("a late delivery", () => {
 
   test("is refused if its dedup key may already have been dropped", async () => {
     server.forgottenUntil = now - 1_800_000;
-    expect(await statusOf(signedAt(now / 1000 - 3600, body))).toBe(401);
-    expect(server.rejected).toEqual({ stale_timestamp: 1 });
-    expect(await statusOf(signedAt(now / 1000 - 1200, body))).toBe(200);
+    // It may have been accepted five minutes before the time of its signature.
+    for (const age of [3600, 1500]) expect(await statusOf(signedAt(now / 1000 - age, body))).toBe(401);
+    expect(server.rejected).toEqual({ stale_timestamp: 2 });
+    expect(await statusOf(signedAt(now / 1000 - 1499, body))).toBe(200);
   });
 });
 
