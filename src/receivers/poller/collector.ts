@@ -1,4 +1,5 @@
 /** Polls one log window by window: records go through the pipeline, and the cursor is committed with them. */
+import { setImmediate as afterOthers } from "node:timers/promises";
 import { Refusal, Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -33,6 +34,9 @@ const maxDatedBack = 60;
 
 /** Records are committed in batches of this size, so that memory does not grow with the answer. */
 const maxBatchBytes = 8 * 1024 * 1024;
+
+/** Records are read for this long before others get a turn, which the garbage collector uses too: shorter steps cost more than they give. */
+const stepMs = 25;
 
 export class LogCollector {
   readonly #options: CollectorOptions;
@@ -136,7 +140,13 @@ export class LogCollector {
     let batchBytes = 0;
     let hasDroppedKeys = false;
     const onRecords = async (records: readonly Uint8Array[]): Promise<void> => {
-      for (const record of records) batchBytes += addTo(batch, record);
+      let endsAt = performance.now() + stepMs;
+      for (const record of records) {
+        batchBytes += addTo(batch, record);
+        if (performance.now() < endsAt) continue;
+        await afterOthers();
+        endsAt = performance.now() + stepMs;
+      }
       if (batchBytes < maxBatchBytes || hasDroppedKeys) return;
       hasDroppedKeys = hasPassed(journal.horizon(type), next);
       const full = batch;

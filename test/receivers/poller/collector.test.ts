@@ -106,6 +106,42 @@ test("discards what it has read if dedup keys were dropped meanwhile, and reques
   expect(asked()).toEqual([600, 300, 150]);
 });
 
+test("gives others a turn while it reads the records of one piece", async () => {
+  const records = Array.from({ length: 6 }, (_, place) =>
+    Buffer.from(JSON.stringify(flowValue({ nodeId: `n${place}CNTRL` }))),
+  );
+  const { pipeline } = store;
+  const slow: CollectorDeps["pipeline"] = {
+    open(origin) {
+      const batch = pipeline.open(origin);
+      const scan = batch.scan.bind(batch);
+      batch.scan = (...given) => {
+        for (const endsAt = performance.now() + 30; performance.now() < endsAt;);
+        return scan(...given);
+      };
+      return batch;
+    },
+  };
+  let turns = 0;
+  const atOnce: CollectorDeps["api"] = {
+    authenticate: () => Promise.resolve(),
+    clockAheadMs: 0,
+    async readLogs(_log, _window, { onRecords }) {
+      let isOver = false;
+      const turn = (): void => {
+        turns++;
+        if (!isOver) setImmediate(turn);
+      };
+      turn();
+      await onRecords(records);
+      isOver = true;
+    },
+  };
+  await collectorWith({ api: atOnce, pipeline: slow }).step(signal);
+  expect(turns).toBeGreaterThanOrEqual(records.length);
+  expect(store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(records.length);
+});
+
 test("does not read while the journal refuses to append, and gives the journal's own reason", async () => {
   const space = { usedBytes: 1, limitBytes: 1, refusal: "the journal is full" };
   const full: CollectorDeps["journal"] = { ...collectorJournal(), space };
