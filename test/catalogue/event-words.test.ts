@@ -1,4 +1,4 @@
-/** Events in words: who did what to whom. */
+/** Tests the words for events: who did what to whom. */
 import { expect, test } from "bun:test";
 import { actorOf, eventWords, readable } from "../../src/catalogue/event-words.ts";
 import type { LogAttributes } from "../../src/catalogue/log-event.ts";
@@ -17,7 +17,7 @@ test.each<[LogAttributes, string]>([
   expect(eventWords(audit(attributes))).toEqual({ actor: "", what, target: "", failure: "" });
 });
 
-test.each(["valueOf", "constructor", "__proto__"])("the action %s is a word like any other", (action) => {
+test.each(["valueOf", "constructor", "__proto__"])("the action %s is treated like any other word", (action) => {
   const attributes = { "tailscale.audit.action": action, "tailscale.target.type": "NODE" };
   expect(eventWords(audit(attributes)).what).toBe(`${readable(action)} node`);
 });

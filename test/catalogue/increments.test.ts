@@ -1,11 +1,11 @@
-/** Increments add up by what they are exported as. */
+/** Tests that increments are summed by metric and attributes. */
 import { describe, expect, test } from "bun:test";
 import { attributesKey, count, merge, noIncrements } from "../../src/catalogue/increments.ts";
 
 const audit = { "tailscale.audit.action": "CREATE", "tailscale.audit.origin": "NODE" } as const;
 
 describe("a count", () => {
-  test("adds up by metric and attributes", () => {
+  test("is summed by metric and attributes", () => {
     const into = noIncrements();
     count(into, "tailscale.config.audit.events", audit, 2);
     count(into, "tailscale.config.audit.events", { ...audit }, 3);
@@ -13,15 +13,15 @@ describe("a count", () => {
     expect([...into.values()].map(({ value }) => value)).toEqual([5, 5]);
   });
 
-  test("of zero is none", () => {
+  test("of zero is dropped", () => {
     const into = noIncrements();
     count(into, "tailscale.config.audit.events", audit, 0);
     expect(into.size).toBe(0);
   });
 });
 
-describe("merged", () => {
-  test("both sums are there, and what was merged is left as it was", () => {
+describe("a merge", () => {
+  test("adds all sums, and leaves the merged increments unchanged", () => {
     const from = noIncrements();
     count(from, "tailscale.config.audit.events", audit, 1);
     const into = noIncrements();
@@ -33,7 +33,7 @@ describe("merged", () => {
   });
 });
 
-test("an attribute set's key tells names from values, and absent from empty", () => {
+test("an attribute set's key distinguishes names from values, and absent from empty", () => {
   const keys = [{}, { a: "" }, { a: "b" }, { ab: "" }, { a: "b", c: "" }, { a: "", c: "b" }, { a: true }].map(
     (attributes) => attributesKey(attributes),
   );

@@ -1,4 +1,4 @@
-/** The catalogue keeps its own rules, which the compiler cannot check. */
+/** Tests the catalogue's rules that the compiler cannot check. */
 import { describe, expect, test } from "bun:test";
 import { prometheusName } from "../../src/catalogue/definition.ts";
 import { type MetricDefinition, metrics } from "../../src/catalogue/metrics.ts";
@@ -6,12 +6,12 @@ import { auditActions, auditOrigins, wordOf } from "../../src/catalogue/vocabula
 
 const definitions: [string, MetricDefinition][] = Object.entries(metrics);
 
-test("names are of the family, or those that every process has, in lower case, with dots", () => {
+test("names begin with tailscale, tailscale2otel or process, and are in lower case with dots", () => {
   for (const [name] of definitions) expect(name).toMatch(/^(tailscale(2otel)?|process)(\.[a-z_]+)+$/);
 });
 
 describe.each(definitions)("%s", (_, { origin, kind, unit, description, attributes, buckets }) => {
-  test("has a unit, a sentence, and values that are told apart", () => {
+  test("has a unit, a sentence, and distinct values", () => {
     expect(unit).toMatch(/^(By|s|1|\{[a-z_]+\})$/);
     expect(description).toMatch(/^[A-Z0-9].*\.$/);
     for (const domain of Object.values(attributes)) {
@@ -19,7 +19,7 @@ describe.each(definitions)("%s", (_, { origin, kind, unit, description, attribut
     }
   });
 
-  test("is a counter or a gauge where the ledger keeps it, and has buckets where it is a histogram", () => {
+  test("is a counter or a gauge if the ledger keeps it, and has buckets if it is a histogram", () => {
     if (origin === "ledger") expect(["counter", "gauge"]).toContain(kind);
     expect(buckets !== undefined).toBe(kind === "histogram");
     expect(buckets).toEqual(buckets?.toSorted((a, b) => a - b));
@@ -37,7 +37,7 @@ test.each([
   expect(prometheusName(name, { kind, unit })).toBe(expected);
 });
 
-test("what a vocabulary does not know is other", () => {
+test("a word outside the vocabulary is other", () => {
   expect(wordOf(auditActions, "CREATE")).toBe("CREATE");
   expect(["ENTANGLE", "create", "", "other"].map((word) => wordOf(auditActions, word))).toEqual([
     "other",

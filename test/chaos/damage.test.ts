@@ -93,7 +93,7 @@ const damages = {
 } as const;
 
 test.each(Object.entries(damages))(
-  "ends with code 1 when it has to read from a database that is %s, and the next start goes on with what is left",
+  "ends with code 1 when it has to read from a database that is %s, and the next start continues with what is left",
   async (_, damage) => {
     const first = (program = await startProgram(options));
     isDown = true;
@@ -130,7 +130,7 @@ const replacements = {
 } as const;
 
 test.each(Object.entries(replacements))(
-  "ends with code 1 when its %s under it, and the next start has all that was answered",
+  "ends with code 1 when its %s while it runs, and the next start has everything that was answered",
   async (_, replace) => {
     const first = (program = await startProgram(options));
     isDown = true;

@@ -102,7 +102,7 @@ async function sumsOf(running: RunningProgram, name: string) {
 }
 
 test(
-  "each destination gets exactly what is for it, whatever happens to the others and to the program",
+  "each destination receives exactly its records, whatever happens to the others and to the program",
   async () => {
     const port = await freePort();
     const traffic = streamTraffic(20_261_127, token, { hasPoison: false });
@@ -141,7 +141,7 @@ test(
 );
 
 test(
-  "a destination that is renamed is one that is removed, which is said with what it had not got, and a new one",
+  "a renamed destination is a removed one, logged with what it had not received, and a new one",
   async () => {
     const port = await freePort();
     const traffic = streamTraffic(7, token, { hasPoison: false });
@@ -163,7 +163,7 @@ test(
 );
 
 test(
-  "a destination that is down and not required gives up its oldest records, and no sender has to wait for it",
+  "a destination that is down and not required loses its oldest records, and no sender has to wait for it",
   async () => {
     const port = await freePort();
     const running = await start(port, {

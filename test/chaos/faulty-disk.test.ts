@@ -71,7 +71,7 @@ function post({ url }: RunningProgram): { readonly sent: Promise<void>; readonly
 }
 
 test.skipIf(!canHaveFaultyDisk)(
-  "sixteen senders share the syncs of a slow disk, none is answered before, and a kill loses nothing of what was answered",
+  "sixteen senders share the syncs of a slow disk, none is answered early, and a kill loses nothing that was answered",
   async () => {
     const disk = createFaultyDisk(directory);
     const running = await start(disk);
@@ -102,7 +102,7 @@ test.skipIf(!canHaveFaultyDisk)(
 );
 
 test.skipIf(!canHaveFaultyDisk)(
-  "answers 503 while the disk fails, says so to who asks, and goes on when it works again",
+  "answers 503 while the disk fails, reports that it is not ready, and continues when it works again",
   async () => {
     const disk = createFaultyDisk(directory);
     const running = await start(disk);
@@ -127,7 +127,7 @@ test.skipIf(!canHaveFaultyDisk)(
 );
 
 test.skipIf(!canHaveFaultyDisk)(
-  "a kill while the disk fails loses nothing of what was answered",
+  "a kill while the disk fails loses nothing that was answered",
   async () => {
     const disk = createFaultyDisk(directory);
     const running = await start(disk);

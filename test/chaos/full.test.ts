@@ -45,7 +45,7 @@ async function send({ url, token }: RunningProgram): Promise<{ status: number; t
 }
 
 test(
-  "makes room by a snapshot of its own as soon as rows are delivered, however long the interval of metrics is",
+  "frees space with an additional snapshot as soon as rows are delivered, however long the metric interval",
   async () => {
     let isDown = true;
     sink.behave(() => (isDown ? { kind: "status", status: 503 } : { kind: "take" }));

@@ -1,8 +1,8 @@
-/** Waits before a retry: exponential with jitter, and what a server asks for. */
+/** Tests waits before a retry: exponential with jitter, or as a server requests. */
 import { expect, test } from "bun:test";
 import { backoffMs, parseRetryAfter } from "../../src/lib/backoff.ts";
 
-test("the wait doubles up to its bound, and its upper half is random", () => {
+test("the wait doubles up to its limit, with the upper half random", () => {
   const backoff = { firstMs: 500, maxMs: 10_000 };
   const waits = (random: () => number) => [1, 2, 3, 6, 1000].map((failures) => backoffMs(failures, backoff, random));
   expect(waits(() => 0)).toEqual([250, 500, 1000, 5000, 5000]);

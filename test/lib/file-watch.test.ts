@@ -14,7 +14,7 @@ let watch: FileWatch | undefined;
 afterEach(() => watch?.stop());
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** Begins to watch; the promise is of the next change. */
+/** Starts watching; `next` resolves at the next change. */
 async function changesOf(path: string): Promise<{ count: number; next(): Promise<void> }> {
   const waiting: (() => void)[] = [];
   const changes = { count: 0, next: () => new Promise<void>((resolve) => waiting.push(resolve)) };
@@ -49,7 +49,7 @@ describe("a change is reported once,", () => {
     expect(changes.count).toBe(1);
   });
 
-  test("of a link that leads elsewhere, as mounted secrets are replaced", async () => {
+  test("of a link with a new target, as mounted secrets are replaced", async () => {
     const link = join(directory, "link");
     writeFileSync(join(directory, "one"), "text");
     writeFileSync(join(directory, "two"), "text");
@@ -63,11 +63,11 @@ describe("a change is reported once,", () => {
   });
 });
 
-test("a file that is being written is reported once it stays the same", async () => {
+test("a file that is being written is reported once it no longer changes", async () => {
   writeFileSync(file, "");
   const changes = await changesOf(file);
   const reported = changes.next();
-  // In every turn of the loop, so that no two looks see the same, however long a turn takes.
+  // In every turn of the event loop, so that no two checks see the same, however long a turn takes.
   for (let turn = 0, endsAt = performance.now() + everyMs * 10; turn < 100 || performance.now() < endsAt; turn++) {
     appendFileSync(file, "text");
     await nextTurn();
@@ -77,7 +77,7 @@ test("a file that is being written is reported once it stays the same", async ()
   expect(changes.count).toBe(1);
 });
 
-test("files that stay the same or cannot be read twice are not reported", async () => {
+test("files that do not change or cannot be read twice are not reported", async () => {
   const pipe = join(directory, "pipe");
   writeFileSync(file, "text");
   spawnSync("mkfifo", [pipe]);

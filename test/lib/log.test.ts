@@ -14,7 +14,7 @@ function logTo(lines: string[], options: Partial<LogOptions> = {}) {
   });
 }
 
-test("in a pipe a line is one JSON object", () => {
+test("a line in a pipe is one JSON object", () => {
   const lines: string[] = [];
   logTo(lines).warn("two\nlines", { count: 2, ok: true, nothing: undefined, text: "a b" });
   expect(lines).toEqual([
@@ -35,7 +35,7 @@ test("a field whose name is taken is renamed, not dropped", () => {
   });
 });
 
-test("on a terminal it is text, with colors where they can be shown", () => {
+test("a line on a terminal is text, with colors if it supports them", () => {
   const lines: string[] = [];
   logTo(lines, { isTerminal: true, hasColor: true }).error("went wrong", { path: "/x" });
   logTo(lines, { isTerminal: true }).info("fine");
@@ -55,13 +55,13 @@ test("the format can be set", () => {
   ]);
 });
 
-test("text from outside can neither forge a line nor steer the terminal", () => {
+test("text from outside can neither forge a line nor control the terminal", () => {
   const lines: string[] = [];
   logTo(lines, { format: "text" }).info("a\nb\u001b[2J", { field: "c\r\u2028d\u009b\u202e" });
   expect(lines).toEqual(["2026-09-21T13:33:20.005Z INFO  a\\nb\\x1b[2J field=c\\x0d\\u{2028}d\\x9b\\u{202e}\n"]);
 });
 
-test.each(["text", "json"] as const)("a line has a bound (%s)", (format) => {
+test.each(["text", "json"] as const)("a line is limited in length (%s)", (format) => {
   const lines: string[] = [];
   logTo(lines, { format }).info("é".repeat(1_000_000), { field: "x".repeat(1_000_000) });
   expect(lines).toHaveLength(1);
@@ -70,7 +70,7 @@ test.each(["text", "json"] as const)("a line has a bound (%s)", (format) => {
 });
 
 describe("the level", () => {
-  test("keeps what is less important out, and can be changed", () => {
+  test("suppresses less important lines, and can be changed", () => {
     const lines: string[] = [];
     const log = logTo(lines, { format: "text", level: "warn" });
     log.debug("no");

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createOncePerMinute } from "../../src/lib/logger.ts";
 
-test("each kind is let through once a minute, with how many were suppressed", () => {
+test("each kind is logged once a minute, with the number of suppressed lines", () => {
   let now = 0;
   const mayLog = createOncePerMinute<"fire" | "flood">(() => now);
   expect(mayLog("fire")).toEqual({ suppressed: 0 });

@@ -16,13 +16,13 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const mode = (of: string): string => (statSync(of).mode & 0o777).toString(8);
 
-test("is for its owner alone, in a directory that is made for it", () => {
+test("is readable by its owner alone, in a directory created for it", () => {
   writePrivateFile(path, "first");
   expect(readPrivateFile(path)).toBe("first");
   expect([mode(join(directory, "state")), mode(path)]).toEqual(["700", "600"]);
 });
 
-test("is replaced whole, by one that is private again, and leaves nothing beside it", () => {
+test("is replaced as a whole by another private file, without leaving anything beside it", () => {
   mkdirSync(join(directory, "state"));
   writeFileSync(path, "a text that is longer", { mode: 0o644 });
   writePrivateFile(path, "short");
@@ -31,11 +31,11 @@ test("is replaced whole, by one that is private again, and leaves nothing beside
   expect(readdirSync(join(directory, "state"))).toEqual(["secret.json"]);
 });
 
-test("that the disk has no room for stays as it was", () => {
+test("is unchanged if the disk has no room for the new one", () => {
   writePrivateFile(path, "kept");
   const module = join(import.meta.dir, "../../src/lib/private-file.ts");
   const program = `import { writePrivateFile } from ${JSON.stringify(module)}; writePrivateFile(${JSON.stringify(path)}, "x".repeat(5000));`;
-  // A limit on the size of files is met as a full disk is: by a write of a part, then by an error.
+  // A limit on the size of files acts like a full disk: a part is written, then an error occurs.
   const limited = `trap "" XFSZ; ulimit -f 1; exec "$0" -e "$1"`;
   const { status, stderr } = spawnSync("sh", ["-c", limited, process.execPath, program], { encoding: "utf8" });
   expect(stderr).toContain(`cannot write ${path}`);
@@ -44,7 +44,7 @@ test("that the disk has no room for stays as it was", () => {
   expect(readdirSync(join(directory, "state"))).toEqual(["secret.json"]);
 });
 
-test("that cannot be replaced stays as it was", () => {
+test("is unchanged if it cannot be replaced", () => {
   writePrivateFile(path, "kept");
   rmSync(path);
   mkdirSync(path);
@@ -61,7 +61,7 @@ test("belongs to the owner of its directory, so that root can write it for a ser
   expect(statSync(path)).toMatchObject({ uid: 12_345, gid: 12_346 });
 });
 
-test("that is not there is nothing, and one that cannot be read is an error", () => {
+test("is undefined if it does not exist, and an error if it cannot be read", () => {
   expect(readPrivateFile(path)).toBeUndefined();
   mkdirSync(path, { recursive: true });
   chmodSync(path, 0o700);

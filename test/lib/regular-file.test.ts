@@ -8,7 +8,7 @@ import { temporaryDirectory } from "../support/temporary.ts";
 
 const directory = temporaryDirectory();
 
-/** A named pipe, with a writer that never closes it. */
+/** A named pipe with a writer that never closes it. */
 function openPipe(name: string, text: string) {
   const path = join(directory, name);
   spawnSync("mkfifo", [path]);

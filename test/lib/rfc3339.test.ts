@@ -1,4 +1,4 @@
-/** Times of the wire: to the nanosecond, with offsets, and nothing for what is none. */
+/** Tests RFC 3339 times: to the nanosecond, with offsets, and undefined for anything else. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { hrTimeOfMillis, millisOfHrTime, representable } from "../../src/lib/clock.ts";
@@ -80,7 +80,7 @@ describe("writes", () => {
     expect(formatRfc3339(time)).toBe(text);
   });
 
-  test("what it reads again as the same instant, over all that it can say", () => {
+  test("what it reads back as the same instant, over the whole range", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: -62_167_219_200, max: 253_402_300_799 }),
@@ -107,7 +107,7 @@ test("reads every day as the platform's calendar does", () => {
   );
 });
 
-describe("the clock's form", () => {
+describe("the clock's times", () => {
   test.each([
     [0, [0, 0]],
     [1500, [1, 500_000_000]],
@@ -118,7 +118,7 @@ describe("the clock's form", () => {
     expect(hrTimeOfMillis(millis)).toEqual(time);
   });
 
-  test("comes back as milliseconds", () => {
+  test("are converted back to milliseconds", () => {
     expect(millisOfHrTime([1_793_610_907, 204_000_000])).toBe(1_793_610_907_204);
   });
 

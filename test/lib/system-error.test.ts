@@ -23,7 +23,7 @@ async function listening(answer: string, request: (port: number) => Promise<void
   server.close();
 }
 
-test("says in a short sentence why a request failed, never in the runtime's words", async () => {
+test("explains in a short sentence why a request failed, without the runtime's words", async () => {
   expect(await sentenceFor("http://127.0.0.1:1/")).toBe("connection refused by HOST");
   expect(await sentenceFor("http://nosuch.invalid:4318/")).toBe("host name not found: HOST");
   await listening("", async (port) => {
@@ -37,7 +37,7 @@ test("says in a short sentence why a request failed, never in the runtime's word
   });
 });
 
-test("says that a certificate is not trusted, with the code that tells why", async () => {
+test("reports an untrusted certificate, with the code of the reason", async () => {
   const directory = mkdtempSync(join(tmpdir(), "system-error-"));
   const { certificate, key } = createAuthority(directory).issue("localhost");
   const server = Bun.serve({
@@ -53,7 +53,7 @@ test("says that a certificate is not trusted, with the code that tells why", asy
   rmSync(directory, { recursive: true });
 });
 
-test("an error that nobody knows is named by its code alone", () => {
+test("an unknown error is named by its code only", () => {
   const error = Object.assign(new Error("pass `verbose: true` in the second argument to fetch()"), { code: "ENOBUFS" });
   expect(connectionError(error, "example.com:443")).toBe("request to example.com:443 failed (ENOBUFS)");
   expect(connectionError("what", "example.com:443")).toBe("request to example.com:443 failed");

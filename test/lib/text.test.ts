@@ -1,4 +1,4 @@
-/** Text under a bound of bytes or columns, and patterns for names. */
+/** Tests text limited in bytes or columns, and patterns for names. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { foldLines } from "../../src/lib/fold.ts";
@@ -13,7 +13,7 @@ test("leaves a text alone that just fits", () => {
   expect(cutText("é".repeat(2048), 4096)).toBe("é".repeat(2048));
 });
 
-test("cuts one byte over the bound, and says so", () => {
+test("cuts a text that is one byte too long, and marks it", () => {
   const cut = cutText("a".repeat(4097), 4096);
   expect(cut).toBe(`${"a".repeat(4096 - sizeOf(mark))}${mark}`);
   expect(sizeOf(cut)).toBe(4096);
@@ -54,7 +54,7 @@ test.each([
   expect(nearest(word, keys)).toBe(key);
 });
 
-test("a very long word costs little and suggests nothing", () => {
+test("a very long word is processed quickly and suggests nothing", () => {
   expect(nearest("x".repeat(1_000_000), keys)).toBeUndefined();
 });
 
@@ -67,7 +67,7 @@ test.each([
   expect(editDistance(from, to)).toBe(distance);
 });
 
-test("the distance is the same both ways, at least the difference in length, and at most the longer text", () => {
+test("the distance is symmetric, at least the difference in length, and at most the longer length", () => {
   const text = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 8 });
   fc.assert(
     fc.property(text, text, (left, right) => {
@@ -124,7 +124,7 @@ test.each([
   expect(globMatcher(pattern)(text)).toBe(isMatch);
 });
 
-describe("a line that is wider than the terminal", () => {
+describe("a line wider than the terminal", () => {
   test.each([
     ["breaks at a space", "one two three four", "one two\nthree four"],
     ["keeps its margin", "  one two three", "  one two\n  three"],
@@ -137,7 +137,7 @@ describe("a line that is wider than the terminal", () => {
     expect(lines(foldLines(text, 10))).toEqual(lines(folded));
   });
 
-  test("stays as it is if nobody knows how wide that is", () => {
+  test("is unchanged if the width is unknown", () => {
     expect(foldLines("one  two three")).toBe("one  two three");
   });
 });

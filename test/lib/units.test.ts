@@ -27,13 +27,13 @@ test.each([
 });
 
 test.each(["", "MiB", "64M", "64K", "1.5MiB", "1 2", "9999999999999999", "9999999TiB", "0x10", "1e3"])(
-  "%j is none",
+  "%j is not a size",
   (text) => {
     expect(parseBytes(text)).toBeUndefined();
   },
 );
 
-test("the shortest exact text is written, and read back", () => {
+test("a size is written as the shortest exact text, and read back", () => {
   expect(formatBytes(64 * 1024 * 1024)).toBe("64MiB");
   expect(formatBytes(1025)).toBe("1025");
   expect(formatBytes(0)).toBe("0");
@@ -59,7 +59,7 @@ test.each([
 });
 
 test.each(["", "30", "s", "-1s", "1.5h", "1 s", "1w", "1S", "1s2", "99999999999999999d", "999999999999999d"])(
-  "%j is none",
+  "%j is not a duration",
   (text) => {
     expect(parseDuration(text)).toBeUndefined();
   },
@@ -76,7 +76,7 @@ test.each([
   expect(formatDuration(ms)).toBe(text);
 });
 
-test("what is written is read back", () => {
+test("a duration is read back as it was written", () => {
   fc.assert(
     fc.property(fc.nat({ max: 2 ** 42 }), (ms) => expect(parseDuration(formatDuration(ms))).toBe(ms)),
     seeded(),

@@ -33,7 +33,7 @@ interface GoldenCase {
   readonly privacy?: Partial<PrivacySettings["actions"]>;
   /** Times are written as text. */
   readonly logs: readonly JsonObject[];
-  /** In the mode `all`. A metric that every record counts is listed completely if a case is about it, and otherwise not at all. */
+  /** In the mode `all`. A metric that every record counts is listed completely or not at all. */
   readonly metrics: readonly JsonObject[];
 }
 

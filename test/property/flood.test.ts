@@ -19,7 +19,7 @@ const maxSnapshotMiB = 16;
 /** Names are addresses, so that every pair is distinct. */
 const settings = settingsWith({ collapseExternal: false });
 
-test("1,000,000 distinct pairs in 50 intervals", async () => {
+test("1,000,000 distinct pairs in 50 intervals keep memory bounded and totals exact", async () => {
   const config = configOf(
     "cardinality.flow.metrics_mode=both",
     "cardinality.flow.rollup_top_n=500",

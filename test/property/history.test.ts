@@ -25,7 +25,7 @@ const step = fc.oneof(
 
 const lost = ["DELETE FROM minute", "DELETE FROM minute_detail", "DELETE FROM state WHERE name = 'minutes'"];
 
-test("minutes add up to the counters, and are the same when they are rebuilt from the rows", async () => {
+test("minutes add up to the counters, and rebuilding them from the rows gives the same minutes", async () => {
   let minutes = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 14 }), async (steps) => {

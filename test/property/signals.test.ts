@@ -128,7 +128,7 @@ function addExpected(
 const sorted = (totals: ReadonlyMap<string, bigint>): string[] =>
   [...totals].map(([name, total]) => `${name} ${total}`).toSorted();
 
-test("increases over all series are the sums over the records, in every mode, within any limit, through retirement and return", async () => {
+test("increases over all series equal the sums over the records, in every mode, within any limit, through retirement and return", async () => {
   const seen = { retired: 0, overflowed: 0 };
   await fc.assert(
     fc.asyncProperty(folds, ledgerSettings, anySettings, async (done, options, settings) => {
@@ -209,7 +209,7 @@ suite("stream and poll give equal metrics and equal logs", () => {
     return Array.from({ length: count }, (_, index) => describer.event(columns, 0, index, at));
   }
 
-  test("for audit records, but for what one way alone carries", () => {
+  test("for audit records, except for what only one source carries", () => {
     fc.assert(
       fc.property(auditRecordValue, (value: JsonObject) => {
         const streamed = auditOf(enveloped(value, 1_793_610_908.125));

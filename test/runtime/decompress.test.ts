@@ -1,4 +1,4 @@
-/** What the receiver relies on when it inflates; the same cases run under Deno, which inflates by other means. */
+/** Tests what the receiver relies on when it decompresses; the same cases run under Deno, which decompresses differently. */
 import { describe, expect, test } from "bun:test";
 import { decompressionCases } from "./decompression-cases.ts";
 

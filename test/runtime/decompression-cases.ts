@@ -1,4 +1,4 @@
-/** What both runtimes must do with compressed bodies. Run as a program it prints one line a case. */
+/** What both runtimes must do with compressed bodies. When run as a program, it prints one line per case. */
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
@@ -79,7 +79,7 @@ export function decompressionCases(): DecompressionCase[] {
   });
 }
 
-/** A decoder would allocate the window of every frame, also of the second one and of one that holds less. */
+/** A decoder would allocate the window of every frame, even of a later frame or one with less content. */
 function windowCases(): DecompressionCase[] {
   const frame = (windowLog: number): Buffer => {
     const data = zstdCompressSync(Buffer.alloc(1000, "abc"), { params: { [constants.ZSTD_c_contentSizeFlag]: 0 } });

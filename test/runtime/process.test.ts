@@ -1,4 +1,4 @@
-/** Memory that is given back at once: that of buffers that are nobody else's. */
+/** Tests freeing the memory of buffers at once if nothing else uses it. */
 import { expect, test } from "bun:test";
 import { Buffer } from "node:buffer";
 import { freeBuffer } from "../../src/runtime/process.ts";

@@ -1,4 +1,4 @@
-/** What the server of this runtime does with connections on which nothing happens. */
+/** Tests how the server of this runtime treats idle connections. */
 import { afterEach, expect, test } from "bun:test";
 import { type RunningServer, serve } from "../../src/runtime/serve.ts";
 import { head, sendRaw } from "../support/raw-http.ts";
@@ -30,7 +30,7 @@ test(
     };
     const long = untilClosed("/long");
     await answered.promise;
-    // Connections that were idle later are closed later, at the latest in the next round.
+    // Connections that became idle later are closed later, at the latest in the next round.
     for (const _ of [1, 2]) expect(await untilClosed("/usual")).toBe("hi");
     expect(await Promise.race([long, Promise.resolve("still open")])).toBe("hi");
   },

@@ -1,4 +1,4 @@
-/** Walking the frames of zstd data costs no more than what is asked for, and may pause wherever the data is long. */
+/** Tests that zstd frames are found lazily, and that the search can pause anywhere in long data. */
 import { describe, expect, test } from "bun:test";
 import { zstdCompressSync } from "node:zlib";
 import { maxFrames, TooManyFrames, zstdFrames } from "../../src/runtime/zstd-frames.ts";
@@ -7,7 +7,7 @@ const tiny = zstdCompressSync(" ");
 const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
 const framesIn = (data: Uint8Array): Uint8Array[] => [...zstdFrames(data)].filter((frame) => frame !== undefined);
 
-/** A frame of so many empty blocks, the last one marked as such. */
+/** A frame of that many empty blocks, with the last one marked as such. */
 function frameOfBlocks(count: number): Buffer {
   const blocks = Buffer.alloc(3 * count);
   blocks[3 * (count - 1)] = 1;
@@ -15,19 +15,19 @@ function frameOfBlocks(count: number): Buffer {
 }
 
 describe("zstd frames", () => {
-  test("are found one at a time: the first is there before the second is looked at", () => {
+  test("are found one at a time: the first is returned before the second is examined", () => {
     const frames = zstdFrames(Buffer.concat([tiny, Buffer.from("garbage")]));
     expect(frames.next().value).toEqual(tiny);
     expect(() => frames.next()).toThrow("not zstd data");
   });
 
-  test("are bounded, with or without content", () => {
+  test("are limited in number, with or without content", () => {
     expect(framesIn(Buffer.concat(Array(maxFrames).fill(tiny)))).toHaveLength(maxFrames);
     for (const frame of [tiny, skippable])
       expect(() => framesIn(Buffer.concat([...Array(maxFrames).fill(frame), tiny]))).toThrow(TooManyFrames);
   });
 
-  test("of very many blocks let the walk pause inside one frame, and across frames", () => {
+  test("of very many blocks let the search pause inside one frame, and across frames", () => {
     const blocks = 300_000;
     const one = [...zstdFrames(frameOfBlocks(blocks))];
     const many = [...zstdFrames(Buffer.concat(Array(1000).fill(frameOfBlocks(blocks / 1000))))];
