@@ -1,4 +1,4 @@
-/** The simulated audit records: deterministic, in the stream's own form, and decodable. */
+/** The simulated audit records: deterministic, in the format of the stream, and decodable. */
 import { expect, test } from "bun:test";
 import { changesIn } from "../../src/demo/changes.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
@@ -30,7 +30,7 @@ test("every record is decoded as an audit record, at the time of its envelope", 
   );
 });
 
-test("people, nodes' owners, programs and Tailscale itself act, and some changes fail", () => {
+test("users, OAuth clients and Tailscale itself act, and some changes fail", () => {
   const actions = new Set(changes.map(({ event }) => event.action));
   expect([...actions].sort()).toEqual(["APPROVE", "CREATE", "DISABLE", "ENABLE", "EXPIRED", "LOGIN", "UPDATE"]);
   expect(new Set(changes.map(({ event }) => event.actor.type))).toEqual(
@@ -39,13 +39,13 @@ test("people, nodes' owners, programs and Tailscale itself act, and some changes
   expect(changes.some(({ event }) => event.error !== undefined)).toBe(true);
 });
 
-test("the records of one operation share a group, and no two operations do", () => {
+test("the records of one operation share a group of their own", () => {
   const groups = Map.groupBy(changes, ({ event }) => event.eventGroupID);
   expect(Math.max(...[...groups.values()].map((group) => group.length))).toBe(3);
   for (const group of groups.values()) expect((group.at(-1)?.time ?? 0) - (group[0]?.time ?? 0)).toBeLessThan(1);
 });
 
-test("nothing lies ahead of the time at which a window is settled", () => {
+test("nothing is later than the time at which a window is settled", () => {
   for (const window of windows) {
     for (const { time, fields } of changesIn(buildTailnet(7), window)) {
       expect(Math.max(time * 1000, Date.parse(fields.recorded))).toBeLessThan(window * windowMs + windowSettledMs);

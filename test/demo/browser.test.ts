@@ -1,4 +1,4 @@
-/** Whether a browser may be opened: only where a person sits at a desktop. */
+/** A browser is opened only if somebody sits at a desktop. */
 import { expect, test } from "bun:test";
 import { whyNoBrowser } from "../../src/demo/browser.ts";
 

@@ -1,4 +1,4 @@
-/** The demo from end to end, started as a user starts it (README.md, live-page.md), with its output in a pipe. */
+/** The demo end to end, started as a user starts it (README.md, live-page.md), with its output in a pipe. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,14 +24,14 @@ function start(args: readonly string[], environment: Readonly<Record<string, str
   });
 }
 
-/** The numbers of the two closing lines, by their names. */
+/** The numbers in the two closing lines, by name. */
 function sumsIn(output: string): Record<string, number> {
   const [inbound = "", outbound = ""] = output.split("\n").filter((line) => line.includes(" = "));
   const terms = [...`${inbound} ${outbound}`.matchAll(/([a-z-]+) ([\d,]+)/g)];
   return Object.fromEntries(terms.map(([, name = "", digits = ""]) => [name, Number(digits.replaceAll(",", ""))]));
 }
 
-/** Sums that hold at every moment: what a slow machine has not delivered by the end is pending. */
+/** Checks the sums, which hold at any time: what a slow machine has not delivered by the end is pending. */
 function expectEven(sums: Record<string, number>): void {
   const { received = 0, accepted = 0, duplicate = 0, skipped = 0, quarantined = 0 } = sums;
   const { delivered = 0, pending = 0, "dead-lettered": deadLettered = 0 } = sums;
@@ -41,7 +41,7 @@ function expectEven(sums: Record<string, number>): void {
 }
 
 describe("in a pipe", () => {
-  test("says first what is seen and what comes next, then shows flows, changes and, when it is interrupted, sums that hold, and leaves nothing", async () => {
+  test("explains itself first, then shows flows and changes and, when interrupted, sums that hold, and leaves nothing behind", async () => {
     const demo = start([]);
     const wanted = [
       /^\d+:\d\d [\d,]+ entries\/s; [\d,]+ records accepted, .*; top \S+ ↔ \S+ /m,
@@ -55,7 +55,7 @@ describe("in a pipe", () => {
       output += decoder.decode(chunk, { stream: true });
       if (isInterrupted || !wanted.every((pattern) => pattern.test(output))) continue;
       isInterrupted = true;
-      // As from a terminal: once to every process, and once more by the one that started this.
+      // A terminal signals every process, and the parent process may signal it once more.
       demo.kill("SIGINT");
       demo.kill("SIGTERM");
     }
@@ -68,13 +68,13 @@ describe("in a pipe", () => {
     expect(output).not.toContain("\u001b");
     const sums = sumsIn(output);
     expectEven(sums);
-    // Each way that a record can go has been gone.
+    // Every outcome of a record has occurred.
     expect(Object.values(sums).every((amount) => amount > 0 || amount === sums["pending"])).toBe(true);
     expect(output).toContain(`${(sums["received"] ?? 0).toLocaleString("en-US")} records, `);
     expect(readdirSync(temporary)).toEqual([]);
   }, 120_000);
 
-  test("opens on the page, at the usual port or at another one, of a tailnet of the wanted size", async () => {
+  test("opens the page on the usual port or another one, for a tailnet of the requested size", async () => {
     const demos = [start(["--nodes", "3", "--open"]), start(["--nodes", "3", "--open"])];
     const opened = await Promise.all(
       demos.map(async (demo) => {
@@ -89,7 +89,7 @@ describe("in a pipe", () => {
       }),
     );
     expect(new Set(opened.map(({ address }) => address)).size).toBe(2);
-    // It ends when nobody reads on.
+    // The demo ends when its output is no longer read.
     for (const { reader } of opened) await reader.cancel();
     for (const demo of demos) {
       expect(await demo.exited).toBe(0);
@@ -99,7 +99,7 @@ describe("in a pipe", () => {
     }
   }, 120_000);
 
-  test("ends when nobody reads on, and leaves nothing", async () => {
+  test("ends when its output is no longer read, and leaves nothing behind", async () => {
     const demo = start([]);
     const reader = demo.stdout.getReader();
     await reader.read();
@@ -110,7 +110,7 @@ describe("in a pipe", () => {
 });
 
 describe("with a backend", () => {
-  test("metrics and logs arrive there, with the headers that variables give", async () => {
+  test("metrics and logs arrive there, with the headers from variables", async () => {
     const requests: { readonly path: string; readonly scope: string | null }[] = [];
     const backend = Bun.serve({
       hostname: "127.0.0.1",
@@ -132,7 +132,7 @@ describe("with a backend", () => {
     expect(new Set(requests.map(({ scope }) => scope))).toEqual(new Set(["demo"]));
   }, 120_000);
 
-  test("an address that cannot be used is refused in the words of its flag", async () => {
+  test("an invalid address is refused with the name of its flag", async () => {
     const demo = start(["--endpoint", "backend"]);
     const [errors, code] = await Promise.all([new Response(demo.stderr).text(), demo.exited]);
     expect(code).toBe(78);
@@ -143,14 +143,14 @@ describe("with a backend", () => {
   }, 120_000);
 });
 
-test("a long past is announced, since it takes a while", async () => {
+test("a long past is announced, because it takes a while", async () => {
   const demo = start(["--past", "6m", "--nodes", "2", "--duration", "1s"]);
   const [output, code] = await Promise.all([new Response(demo.stdout).text(), demo.exited]);
   expect(code).toBe(0);
   expect(output).toStartWith("Simulating the last 6m first, before the page opens.\nOpen http://127.0.0.1:");
 }, 120_000);
 
-test("the settings of a real installation do not concern it", async () => {
+test("the settings of a real installation are ignored", async () => {
   const other = {
     TS2OTEL_OTLP__ENDPOINT: "http://192.0.2.1:4318",
     TS2OTEL_STREAMING__LISTEN: "192.0.2.1:1",

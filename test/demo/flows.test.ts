@@ -1,4 +1,4 @@
-/** The simulated flow records: the same for the same seed, true to the wire format, and conserved between both ends. */
+/** The simulated flow records: deterministic for a seed, true to the wire format, and consistent between both ends. */
 import { describe, expect, test } from "bun:test";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
 import { createTraffic, windowMs, windowSettledMs } from "../../src/demo/flows.ts";
@@ -16,20 +16,20 @@ const flows = envelopes.map(({ event }) => event);
 const arrays = ["virtualTraffic", "subnetTraffic", "exitTraffic", "physicalTraffic"] as const;
 
 describe("determinism", () => {
-  test("the same seed gives the same bodies, whatever was asked before", () => {
+  test("the same seed gives the same bodies, whatever was requested before", () => {
     const backwards = createTraffic(buildTailnet(7));
     const again = new Map(windows.toReversed().map((window) => [window, bodyOf(backwards(window))]));
     for (const window of windows) expect(again.get(window)).toBe(bodyOf(traffic(window)));
   });
 
-  test("another seed and another window give other traffic", () => {
+  test("another seed or another window gives other traffic", () => {
     expect(bodyOf(createTraffic(buildTailnet(8))(firstWindow))).not.toBe(bodyOf(traffic(firstWindow)));
     expect(bodyOf(traffic(firstWindow + 1))).not.toBe(bodyOf(traffic(firstWindow)));
   });
 });
 
 describe("the wire format", () => {
-  test("some dozens of nodes report, and no node reports a window twice", () => {
+  test("dozens of nodes report, and no node reports a window twice", () => {
     const keys = flows.map(({ nodeId, start }) => `${nodeId} ${start}`);
     expect(new Set(keys).size).toBe(keys.length);
     expect(new Set(flows.map(({ nodeId }) => nodeId)).size).toBeGreaterThan(24);
@@ -78,7 +78,7 @@ describe("the wire format", () => {
     }
   });
 
-  test("windows are five seconds long, and nothing lies ahead of the time at which they are settled", () => {
+  test("windows are five seconds long, and nothing is later than the time at which they are settled", () => {
     for (const window of windows) {
       const settledAt = window * windowMs + windowSettledMs;
       for (const { time, event, fields } of traffic(window)) {
@@ -112,7 +112,7 @@ describe("conservation", () => {
     }
   });
 
-  test.each(["virtualTraffic", "subnetTraffic", "physicalTraffic"] as const)("what %s sends, it receives", (array) => {
+  test.each(["virtualTraffic", "subnetTraffic", "physicalTraffic"] as const)("%s receives what it sends", (array) => {
     for (const window of windows) {
       const entries = traffic(window).flatMap(({ event }) => event[array] ?? []);
       expect(totalOf(entries, "txBytes")).toBe(totalOf(entries, "rxBytes"));
@@ -120,7 +120,7 @@ describe("conservation", () => {
     }
   });
 
-  test("the physical bytes of a window are those inside the tunnel and more", () => {
+  test("the physical bytes exceed those inside the tunnel", () => {
     const entries = flows.flatMap(entriesOf);
     const inside = entries.filter(([array]) => array === "virtualTraffic" || array === "subnetTraffic");
     const physical = entries.filter(([array]) => array === "physicalTraffic");

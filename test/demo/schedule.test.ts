@@ -1,4 +1,4 @@
-/** What is sent when: what becomes due, in order, and nothing twice or ahead of time. */
+/** When records are sent: as they become due, in order, never twice or ahead of time. */
 import { expect, test } from "bun:test";
 import { createSchedule, sendDue } from "../../src/demo/sender.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
@@ -44,13 +44,13 @@ test("no record is sent twice or lies in the future", () => {
   expect(records).toBeGreaterThan(10_000);
 });
 
-test("after a long sleep of the machine, only the last hour is caught up with", () => {
+test("only the last hour is caught up on after the machine was asleep for long", () => {
   const { time, schedule } = started();
   time.now += 24 * 3_600_000;
   expect(time.now - earliest(schedule.nextFlows())).toBeLessThan(3_700_000);
 });
 
-test("audit records come when they are due, none twice", () => {
+test("audit records are sent when they are due, none twice", () => {
   const { time, schedule } = started();
   const nameOf = ({ eventGroupID, target, action }: WireAudit): string =>
     `${eventGroupID} ${target.property} ${action}`;
@@ -66,7 +66,7 @@ test("audit records come when they are due, none twice", () => {
   expect(new Set(groups).size).toBe(groups.length);
 });
 
-test("all that is due is sent at once, and what got no answer again", async () => {
+test("everything due is sent at once, and sent again if the answer was lost", async () => {
   const { time, schedule } = started();
   time.now += 5000;
   const [records, events]: [object[][], object[][]] = [[], []];

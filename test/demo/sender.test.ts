@@ -1,4 +1,4 @@
-/** The demo's sender: speaks as Tailscale's log streaming does, and repeats what was not taken. */
+/** The demo's sender: sends as Tailscale's log streaming does, and retries what was not accepted. */
 import { afterEach, expect, test } from "bun:test";
 import { zstdDecompressSync } from "node:zlib";
 import { changesIn } from "../../src/demo/changes.ts";
@@ -42,7 +42,7 @@ function senderTo(url: string, signal = new AbortController().signal) {
   return { totals, push: createStreamSender({ url, secret: "secret", clock: Date.now, signal, totals }) };
 }
 
-test("a body is the envelopes one directly after the other, compressed with zstd, with the token", async () => {
+test("a body is concatenated envelopes, compressed with zstd and sent with the token", async () => {
   const { url, received } = receive(() => Response.json({ text: "Success", code: 0 }));
   const sender = senderTo(url);
   await sender.push(changes);
@@ -51,7 +51,7 @@ test("a body is the envelopes one directly after the other, compressed with zstd
   expect(sender.totals).toMatchObject({ requests: 1, records: changes.length, retries: 0 });
 });
 
-test("a refused body is sent again, whole, until it is taken", async () => {
+test("a refused body is sent again in full until it is accepted", async () => {
   const answers = [
     new Response("", { status: 503, headers: { "retry-after": "0" } }),
     new Response("", { status: 500, headers: { "retry-after": "0" } }),
@@ -64,7 +64,7 @@ test("a refused body is sent again, whole, until it is taken", async () => {
   expect(sender.totals).toMatchObject({ requests: 1, records: changes.length, retries: 2 });
 });
 
-test("a delivery is an array of events, each attempt signed anew", async () => {
+test("a delivery is an array of events, signed anew for each attempt", async () => {
   const secret = "tskey-webhook-demo";
   const events = visitsIn(tailnet, 358_720_000).flat();
   const attempts: { readonly signature: string; readonly body: Uint8Array }[] = [];
@@ -95,7 +95,7 @@ test("a delivery is an array of events, each attempt signed anew", async () => {
   expect(totals).toMatchObject({ requests: 1, records: events.length, retries: 1 });
 });
 
-test("the signal ends a wait for the next attempt", async () => {
+test("the signal ends the wait for the next attempt", async () => {
   const stop = new AbortController();
   const { url } = receive(() => {
     setTimeout(() => stop.abort(), 10);

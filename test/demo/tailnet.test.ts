@@ -1,4 +1,4 @@
-/** The simulated tailnet of any size: the same for the same seed, nodes that can be told apart, traffic for everyone. */
+/** The simulated tailnet of any size: deterministic for a seed, with distinct nodes and traffic for most of them. */
 import { expect, test } from "bun:test";
 import { changesIn } from "../../src/demo/changes.ts";
 import { noticesIn, visitsIn } from "../../src/demo/events.ts";
@@ -26,7 +26,7 @@ test.each([2, 3, 10, defaultNodes, 60, 500, 2000])("of %d nodes", (nodeCount) =>
   expect(windows.flatMap((window) => changesIn(tailnet, window)).length).toBeGreaterThan(10);
 });
 
-test("a larger tailnet has more sites, and little of its traffic leaves one", () => {
+test("a larger tailnet has several sites, and most of its traffic stays within one", () => {
   const tailnet = buildTailnet(7, 500);
   const siteOf = new Map(tailnet.nodes.map(({ site, description }) => [description.name, site]));
   const pairs = windows
@@ -41,7 +41,7 @@ test("a larger tailnet has more sites, and little of its traffic leaves one", ()
   expect(share).toBeLessThan(1);
 });
 
-test("in any five minutes there are mishaps of every kind, and events of both severities", () => {
+test("five minutes have mishaps of every kind, and events of both severities", () => {
   const tailnet = buildTailnet(7);
   const mishaps = windows.flatMap((window) => mishapsIn(tailnet, window));
   expect(mishaps.length).toBe(6);

@@ -1,4 +1,4 @@
-/** The simulated webhook events: deterministic, in Tailscale's own form, and whole lives of devices. */
+/** The simulated webhook events: deterministic, in Tailscale's format, covering the whole life of a device. */
 import { expect, test } from "bun:test";
 import { createSchedule } from "../../src/demo/sender.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
@@ -32,7 +32,7 @@ test("every device is created, approved, expires and is deleted, in that order",
   }
 });
 
-test("every event decodes, at a time inside its window", () => {
+test("every event can be decoded and has a time inside its window", () => {
   for (const window of windows) {
     for (const event of visitsIn(buildTailnet(7), window).flat()) {
       const { time } = decodeWebhook({ value: { ...event } });
@@ -41,7 +41,7 @@ test("every event decodes, at a time inside its window", () => {
   }
 });
 
-test("what is due is sent once, and never ahead of time", () => {
+test("due events are sent once, and never ahead of time", () => {
   let now = 1_793_610_908_125;
   const schedule = createSchedule(buildTailnet(1), () => now);
   now += 300_000;

@@ -1,4 +1,4 @@
-/** Files that are broken, or built to be expensive or to smuggle something in. */
+/** Files that are broken, expensive to read, or try to inject settings. */
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ for (let level = 1; level < 12; level++)
 const fields = Array.from({ length: 200 }, (_, index) => `f${index}: ${index}`).join(", ");
 const merges = Array.from({ length: 2000 }, (_, index) => `m${index}: { <<: *base }`).join("\n");
 
-describe("is refused with its place:", () => {
+describe("is refused with its position:", () => {
   test.each([
     ["a billion laughs", laughs.join("\n"), "there are more than 100000 values, with aliases expanded"],
     ["thousands of merged tables", `base: &base { ${fields} }\n${merges}`, "there are more than 100000 values"],
@@ -53,7 +53,7 @@ test("thousands of unknown settings are counted, not all listed", () => {
   expect(toml.length).toBeLessThan(20_000);
 });
 
-test("no name or value leaves its comment or its string", () => {
+test("no name or value escapes from its comment or string", () => {
   const { lines, problems } = migrateIn(directory, {
     yaml: `
 "x\\n[streaming]\\nenabled = true": 1
@@ -68,7 +68,7 @@ self_observability: { instance_id: "a\\"b\\\\c" }
   expect(problems.join()).not.toContain("invalid TOML");
 });
 
-test("names from the prototype of objects are names like any other", () => {
+test("names from the prototype of objects are treated like any other", () => {
   const { about } = migrateIn(directory, {
     yaml: "__proto__: { enabled: true }\nconstructor: 1\nstreaming: { __proto__: 1 }",
   });
@@ -79,7 +79,7 @@ test("names from the prototype of objects are names like any other", () => {
   ]);
 });
 
-test("bytes that are no UTF-8 do no harm", () => {
+test("bytes that are not UTF-8 do no harm", () => {
   const path = join(directory, "bytes.yaml");
   writeFileSync(path, Buffer.from([0x61, 0x3a, 0x20, 0xff, 0xfe, 0x0a]));
   expect(migrateIn(directory, { yaml: "a: \ufffd\ufffd" }).about("task")).toHaveLength(1);

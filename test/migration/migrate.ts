@@ -1,4 +1,4 @@
-/** Converts text of the Go program's configuration, and looks at the result as `check` does. */
+/** Converts a configuration of the Go program, and inspects the result as `check` does. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeFinding, inspectConfig } from "../../src/config/index.ts";
@@ -12,12 +12,12 @@ interface Given {
 }
 
 export interface Migrated extends Migration {
-  /** Lines of the TOML that are no comments. */
+  /** Lines of the TOML, without comments and empty lines. */
   readonly lines: readonly string[];
-  /** What `check` says. */
+  /** The problems that `check` reports. */
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
-  /** The texts of the remarks of a kind, with what they are about. */
+  /** The remarks of a kind, each with its subject. */
   about(kind: Migration["remarks"][number]["kind"]): readonly string[];
 }
 
@@ -57,7 +57,7 @@ export function migrateIn(directory: string, { yaml, variables, environment = {}
   };
 }
 
-/** Returns the path of the new file. */
+/** Writes a file and returns its path. */
 export function write(directory: string, name: string, text: string): string {
   const path = join(directory, name);
   writeFileSync(path, text, { mode: 0o600 });

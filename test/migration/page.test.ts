@@ -1,4 +1,4 @@
-/** The commands of `docs/moving.md`, in their order, with the compiled program, a stand-in of Tailscale, and a backend. */
+/** The commands of `docs/moving.md` in order, with the compiled program, a stand-in for Tailscale, and a backend. */
 import { afterAll, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
@@ -34,7 +34,7 @@ const environment = {
   TS2OTEL_OTLP__METRIC_INTERVAL: "200ms",
 };
 
-/** Runs the block that begins with that command. */
+/** Runs the block that begins with this command. */
 async function run(beginning: string): Promise<string> {
   const child = spawn("sh", ["-e"], { cwd: directory, env: environment, stdio: ["pipe", "pipe", "pipe"] });
   let output = "";
@@ -52,7 +52,7 @@ function block(beginning: string): string {
 }
 
 test(
-  "all of them, from the Go program's file to the switch",
+  "every command works, from the Go program's file to the switch",
   async () => {
     writeFileSync(
       join(directory, "config.yaml"),

@@ -1,4 +1,4 @@
-/** The table knows every setting of the Go program, and every setting that it names exists here. */
+/** The table covers every setting of the Go program, and every setting it names exists here. */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,12 +32,12 @@ test("every setting that a row names exists here", () => {
   expect(rows.filter(({ to }) => to !== undefined && findKey(to) === undefined)).toEqual([]);
 });
 
-test("each row is there once, and one without an equivalent says why", () => {
+test("each setting has one row, and a row without an equivalent says why", () => {
   expect(rows.map(({ from }) => from).filter((from, index, all) => all.indexOf(from) !== index)).toEqual([]);
   expect(rows.filter(({ to, remark }) => to === undefined && remark === undefined)).toEqual([]);
 });
 
-test("what check says about a variable of the Go program names the same setting as the table", () => {
+test("check names the same setting for a variable of the Go program as the table", () => {
   const named = rows.flatMap(({ from, to }) => {
     const variable = `TS2OTEL_${from.toUpperCase().replaceAll(".", "__")}`;
     if (to === undefined || to === from) return [];

@@ -1,4 +1,4 @@
-/** Events as lines for a person. */
+/** Events as readable lines. */
 import { expect, test } from "bun:test";
 import type { AcceptedEvent } from "../../src/admin/events/index.ts";
 import type { LogAttributes } from "../../src/catalogue/log-event.ts";
@@ -86,14 +86,14 @@ test.each<[string, LogAttributes, string]>([
   expect(eventText(event("audit", attributes))).toBe(text);
 });
 
-test("a diff is safe line by line, and its lines are cut", () => {
+test("a diff is escaped line by line, and long lines are truncated", () => {
   const diff = diffOf(event("audit", { "tailscale.audit.diff": `-a\u001b[2J\n+${"b".repeat(4000)}` }));
   expect(diff[0]).toBe("-a?[2J");
   expect(diff[1]).toHaveLength(160);
   expect(diffOf(event("audit", {}))).toEqual([]);
 });
 
-test("a webhook event shows its type, its message and who did it", () => {
+test("a webhook event shows its type, message and actor", () => {
   const attributes = { "tailscale.webhook.type": "nodeCreated", "tailscale.webhook.actor": ["ann", "bob"] };
   expect(eventText(event("webhook", attributes, "Node\nweb"))).toBe("nodeCreated: Node?web (by ann, bob)");
 });

@@ -1,4 +1,4 @@
-/** Frames of `top` and of the demo: what has to be there at every size, and that nothing is wider than the terminal. */
+/** Frames of `top` and of the demo: what is shown at every size, and that nothing is wider than the terminal. */
 import { describe, expect, test } from "bun:test";
 import type { AcceptedEvent } from "../../src/admin/events/index.ts";
 import { columnsOf } from "../../src/lib/text.ts";
@@ -53,7 +53,7 @@ const moment: Moment = {
 
 const options = { columns: 80, rows: 24, hasColor: false, head: ["tailscale2otel 1.2.3"], notices: [] };
 
-test("on 80 columns and 24 rows, rates, sums, talkers and events are there", () => {
+test("80 columns and 24 rows show rates, sums, talkers and events", () => {
   expect(frameOf(moment, options).join("\n")).toMatchInlineSnapshot(`
     "  tailscale2otel 1.2.3
 
@@ -80,7 +80,7 @@ describe.each([200, 80, 60, 20])("on %d columns", (columns) => {
     expect(frame.join("")).not.toMatch(/[\p{Cc}\u202e]/u);
   });
 
-  test("answers, amounts and reasons are complete if the rows suffice", () => {
+  test("notices, sums and amounts are complete if there are enough rows", () => {
     if (columns < 60) return;
     const notice = "log export is failing (reason: connection refused by 127.0.0.1:4318 because nothing listens there)";
     const frame = frameOf(moment, { ...options, columns, rows: 50, notices: [notice] });
@@ -91,13 +91,13 @@ describe.each([200, 80, 60, 20])("on %d columns", (columns) => {
   });
 });
 
-test("is in color if it may be", () => {
+test("is in color if the terminal has color", () => {
   const text = frameOf(moment, { ...options, hasColor: true }).join("\n");
   expect(text).toContain("\u001b[1m  Top talkers since 09:14:00 UTC\u001b[0m");
   expect(text).toContain("\u001b[33m  audit 09:15:00");
 });
 
-test("a pipe gets what is new, on lines that nothing in a record can forge", () => {
+test("a pipe gets what is new, on lines that no record can forge", () => {
   const hostile = {
     ...moment,
     fresh: [event(3, { attributes: { ...event(3).attributes, "user.name": "a\nb\u001b[31m" } })],
@@ -109,7 +109,7 @@ test("a pipe gets what is new, on lines that nothing in a record can forge", () 
   ]);
 });
 
-test("what waits for each of several destinations is there", () => {
+test("the backlog of each destination is shown", () => {
   const types = ["audit"] as const;
   const lake = { accepted: 1070, delivered: 40, pending: 1000, deadLettered: 0, evicted: 30, required: false, types };
   const pendingSince = "2026-11-02T09:10:00.000Z";
@@ -127,7 +127,7 @@ test("what waits for each of several destinations is there", () => {
   ]);
 });
 
-test("sums that do not hold are told", () => {
+test("sums that do not hold are shown as unequal", () => {
   const conservation = { ...moment.overview.conservation, received: 121, lost: 1 };
   expect(sumsOf({ overview: { ...moment.overview, conservation } })).toEqual([
     "received 121 ≠ accepted 100 + duplicate 10 + skipped 5 + quarantined 5",

@@ -1,4 +1,4 @@
-/** What a look keeps of events: the latest of each kind, in the order of their time, and which of them are new. */
+/** The events that a look keeps: the latest of each kind, ordered by time, and which of them are new. */
 import { expect, test } from "bun:test";
 import type { AcceptedEvent, EventPage, EventQuery } from "../../src/admin/events/index.ts";
 import type { Overview } from "../../src/admin/overview.ts";
@@ -24,7 +24,7 @@ const overview = {
   entries: 0,
 } as Overview;
 
-/** An instance that has these events, and later those that are pushed. */
+/** An instance with these events, to which a test may push more. */
 function instanceWith(events: AcceptedEvent[]) {
   const page = ({ types, last, from }: EventQuery): EventPage => {
     const found = events.slice(Number(from ?? 0)).filter(({ type }) => types.some((one) => one === type));
@@ -40,7 +40,7 @@ function instanceWith(events: AcceptedEvent[]) {
 
 const secondsOf = (events: readonly AcceptedEvent[]) => events.map(({ id }) => id);
 
-test("audit and webhook events stand in the order of their time, the latest three of each", async () => {
+test("the latest three audit and webhook events each are kept, ordered by time", async () => {
   const events = [1, 3, 5, 7].map((second) => event("audit", second));
   events.push(...[2, 4, 6, 8].map((second) => event("webhook", second)));
   const watched = instanceWith(events);
