@@ -1,4 +1,4 @@
-/** The Helm chart: by the real helm it lints and renders what the program accepts; its facts are those that stand elsewhere. */
+/** The Helm chart: the real helm lints it and renders what the program accepts, and its facts match those elsewhere. */
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -25,7 +25,7 @@ test("the chart has the version of the program", () => {
   expect([version, appVersion]).toEqual([metadata.version, metadata.version]);
 });
 
-test("each value has a place in the schema, and the schema names no other but what helm adds", () => {
+test("the schema has each value, and no others except what helm adds", () => {
   const values = parse(read("helm/tailscale2otel/values.yaml")) as Record<string, unknown>;
   const { properties } = JSON.parse(read("helm/tailscale2otel/values.schema.json")) as { properties: object };
   expect(
@@ -35,7 +35,7 @@ test("each value has a place in the schema, and the schema names no other but wh
   ).toEqual(Object.keys(values).toSorted());
 });
 
-test("the pod runs as the image's user, and its volume is the image's", () => {
+test("the pod has the user and the volume of the image", () => {
   const [, user = ""] = /^USER (\d+):/m.exec(read("container/Containerfile")) ?? [];
   const [, volume = ""] = /^VOLUME (\S+)$/m.exec(read("container/Containerfile")) ?? [];
   const pod = read("helm/tailscale2otel/templates/statefulset.yaml");
@@ -46,7 +46,7 @@ test("the pod runs as the image's user, and its volume is the image's", () => {
 describe.skipIf(process.env.CI === undefined && !canHave(helmProgram))("helm", () => {
   const chart = join(root, "contrib/helm/tailscale2otel");
   const helm = (...args: string[]) => spawnSync(buildGoProgram(helmProgram), args, { encoding: "utf8" });
-  /** Built as a module, it does not know its own Kubernetes version. */
+  /** Sets a Kubernetes version, because helm built as a module has none. */
   const render = (...values: string[]) =>
     helm("template", "release", chart, "--kube-version=1.34.0", ...values.flatMap((value) => ["--set", value]));
 
@@ -74,7 +74,7 @@ describe.skipIf(process.env.CI === undefined && !canHave(helmProgram))("helm", (
       ["service.webhookPort=8089", "secret=", "persistence.storageClass=fast"],
       ["stream 8088", "webhook 8089"],
     ],
-  ])("renders with %p what the program accepts", (values, ports) => {
+  ])("with %p renders what the program accepts", (values, ports) => {
     const documents = parseAllDocuments(render(...values).stdout);
     expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
     const manifests = documents.map((document) => document.toJS() as Manifest);

@@ -1,4 +1,4 @@
-/** The compose file with two receivers, and both balancers as processes on loopback: a request goes to a receiver that is ready. */
+/** The compose file with two receivers, and both load balancers as processes on loopback: requests go to a ready receiver. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
@@ -27,7 +27,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
-/** One whose admin port is that of the health checks. */
+/** Starts a receiver; the health checks use its admin port. */
 async function startReceiver(endpoint: string, port: number, adminPort: number): Promise<RunningProgram> {
   const command = [programBinary()];
   const directory = temporaryDirectory();
@@ -78,7 +78,7 @@ describe("the compose file with two receivers", () => {
         const received = async ({ admin }: RunningProgram): Promise<number> =>
           ((await (await fetch(`${admin}/api/v1/status`)).json()) as { conservation: { received: number } })
             .conservation.received;
-        // The path of one of several tailnets: these receivers serve one, and say so themselves.
+        // The path of a named tailnet reaches a receiver, which answers 404 itself because it serves only one tailnet.
         const named = await fetch(`http://127.0.0.1:${balancer}/acme/services/collector/event`, { method: "POST" });
         expect(await named.json()).toMatchObject({ text: "Not found" });
         let n = 0;
@@ -87,7 +87,7 @@ describe("the compose file with two receivers", () => {
           return (await received(receiver)) > 0 && (await received(other)) > 0;
         });
         await receiver.kill();
-        // A request into a connection that has just died may fail once; Tailscale sends it again.
+        // A request on a connection that has just died may fail once; Tailscale retries it.
         await until(async () => {
           for (let more = 0; more < 10; more++) if ((await send(balancer, n++)) !== 200) return false;
           return true;
@@ -117,7 +117,7 @@ function haproxyWith({ directory, balancer, receivers, admins }: Addresses): rea
   return ["haproxy", "-db", "-f", path];
 }
 
-/** Caddy checks all receivers at one port, and this machine has one: it asks the receivers' own health instead. */
+/** Caddy checks the same port of all receivers, which cannot differ on one machine, so it checks the receivers' own health path. */
 function caddyWith({ directory, balancer, receivers }: Addresses): readonly string[] {
   const path = join(directory, "Caddyfile");
   const text = fileOf("caddy")

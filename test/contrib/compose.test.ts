@@ -1,4 +1,4 @@
-/** The compose file: its settings and its parts, started as processes on loopback. Grafana is the one that is not here. */
+/** The compose file: its settings, and its services except Grafana, started as processes on loopback. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -51,7 +51,7 @@ describe("the compose file", () => {
     }
   });
 
-  test("puts the alert rules where Prometheus looks for them", () => {
+  test("mounts the alert rules where Prometheus looks for them", () => {
     const [main, rules] = compose.services["prometheus"]?.configs ?? [];
     const { rule_files: names } = parse(fileOf("prometheus")) as { rule_files: readonly string[] };
     expect(names.map((name) => join(dirname(main?.target ?? ""), name))).toEqual([rules?.target ?? ""]);
@@ -95,7 +95,7 @@ function fileOf(name: string): string {
   return readFileSync(join(folder, compose.configs[name]?.file ?? ""), "utf8");
 }
 
-/** With the configuration of the compose file, but for addresses. Returns its own. */
+/** Starts the Collector with the compose file's configuration except for addresses, and returns its own address. */
 async function startCollector(addresses: Readonly<Record<string, string>>): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), "collector-"));
   let text = fileOf("collector");

@@ -1,4 +1,4 @@
-/** The dashboards of `contrib/grafana`, as Grafana reads them. */
+/** Reads the dashboards in `contrib/grafana` as Grafana does. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -15,7 +15,7 @@ export interface Panel {
   readonly description?: string;
   readonly datasource?: Target["datasource"];
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
-  /** Those of a collapsed row. */
+  /** The panels of a collapsed row. */
   readonly panels?: readonly Panel[];
   readonly targets?: readonly Target[];
 }
@@ -32,19 +32,19 @@ export interface DashboardFile {
   };
 }
 
-/** Sorted by their names. */
+/** The dashboards, sorted by file name. */
 export function dashboardFiles(): readonly DashboardFile[] {
   const folder = join(import.meta.dirname, "../../contrib/grafana");
   const files = readdirSync(folder).toSorted();
   return files.map((file) => JSON.parse(readFileSync(join(folder, file), "utf8")) as DashboardFile);
 }
 
-/** Rows, and panels inside and outside of them. */
+/** Rows, and panels inside and outside rows. */
 export function panelsOf({ panels }: DashboardFile): readonly Panel[] {
   return panels.flatMap((panel) => [panel, ...(panel.panels ?? [])]);
 }
 
-/** Every query to a kind of data source, named after its panel, with the variables filled in as Grafana does if nothing is chosen. */
+/** Every query to a type of data source with its panel's title, and with the variables filled in as Grafana does by default. */
 export function queriesTo(type: string): readonly (readonly [title: string, query: string])[] {
   return dashboardFiles()
     .flatMap(panelsOf)

@@ -1,9 +1,9 @@
-/** The dashboards as files: Grafana can place every panel, each says what it shows, and their queries are worth asking. */
+/** The dashboard files: Grafana can place every panel, each is described, and its queries respect the variables. */
 import { expect, test } from "bun:test";
 import { dashboards } from "../../scripts/contrib/index.ts";
 import { dashboardFiles, panelsOf } from "./dashboard-files.ts";
 
-test("each is found under an id of its own, and no title is used twice in one", () => {
+test("each dashboard has an id of its own, and uses no title twice", () => {
   expect(dashboardFiles().map(({ uid }) => uid)).toEqual(dashboards.map(({ id }) => id).toSorted());
   for (const file of dashboardFiles()) {
     const titles = panelsOf(file).map(({ title, type, datasource }) => `${type} ${title} ${datasource?.type}`);
@@ -11,7 +11,7 @@ test("each is found under an id of its own, and no title is used twice in one", 
   }
 });
 
-test("panels have ids of their own, lie inside the grid, and do not cover each other", () => {
+test("panels have ids of their own, lie inside the grid, and do not overlap", () => {
   for (const file of dashboardFiles()) {
     const panels = panelsOf(file);
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
@@ -23,7 +23,7 @@ test("panels have ids of their own, lie inside the grid, and do not cover each o
   }
 });
 
-test("every panel says what it shows, as whole sentences, and asks something", () => {
+test("every panel has a description in whole sentences and at least one query", () => {
   for (const { type, title, description = "", targets = [] } of dashboardFiles().flatMap(panelsOf)) {
     if (type === "row") continue;
     expect([title, description]).toEqual([title, expect.stringMatching(/^\S.+\.$/)]);
@@ -32,7 +32,7 @@ test("every panel says what it shows, as whole sentences, and asks something", (
   }
 });
 
-test("every query to Prometheus keeps to the chosen tailnet and instance, and every data source is a variable", () => {
+test("every Prometheus query is limited to the chosen tailnet and instance, and every data source is a variable", () => {
   for (const file of dashboardFiles()) {
     const variables = new Set(file.templating.list.map(({ name }) => `\${${name}}`));
     for (const { targets = [] } of panelsOf(file))

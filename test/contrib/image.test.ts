@@ -1,4 +1,4 @@
-/** The container image without a container engine: its root file system, entered as a runtime enters it. */
+/** The container image without a container engine: its root file system, entered as a container runtime does. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -18,7 +18,7 @@ const [, variables = ""] = /^ENV (.*)$/m.exec(image) ?? [];
 const environment = Object.fromEntries(variables.split(" ").map((pair) => pair.split("=", 2)));
 const healthcheck = wordsOf("HEALTHCHECK.* CMD");
 
-/** Namespaces and `chroot` are root's, on Linux. */
+/** Namespaces and `chroot` need root on Linux. */
 const canRun = process.platform === "linux" && process.getuid?.() === 0;
 
 describe.skipIf(!canRun)("the image", () => {
@@ -28,7 +28,7 @@ describe.skipIf(!canRun)("the image", () => {
   let sink: OtlpSink;
   let program: RunningProgram;
 
-  /** A new mount namespace in which the image is read-only, but for its volume, with `/proc` and `/dev` as runtimes give them. */
+  /** A mount namespace in which the image is read-only except for its volume, with `/proc` and `/dev` as runtimes provide them. */
   const inside = (command: readonly string[]): readonly string[] => {
     const script = `set -e
 mount --bind "$0" "$0"
@@ -51,7 +51,7 @@ exec /usr/sbin/chroot --userspec=${user} "$root" "$@"`;
     const made = spawnSync("sh", [join(folder, "rootfs.sh"), programBinary(), root], { encoding: "utf8" });
     expect(made.stderr).toBe("");
     for (const name of ["proc", "dev"]) mkdirSync(join(root, name));
-    // As Kubernetes prepares a volume for the group of a pod.
+    // Kubernetes prepares a volume for the group of a pod like this.
     mkdirSync(state);
     chownSync(state, 0, Number(user.split(":")[1]));
     chmodSync(state, 0o2770);
@@ -74,7 +74,7 @@ exec /usr/sbin/chroot --userspec=${user} "$root" "$@"`;
     rmSync(work, { recursive: true, force: true });
   });
 
-  test("holds the binary, its five libraries, certificates, and a user that owns the state", () => {
+  test("contains the binary, its five libraries, certificates, and a user that owns the state", () => {
     const files = readdirSync(root, { recursive: true, encoding: "utf8" });
     expect(files.filter((name) => /\.so\.\d+$/.test(name))).toHaveLength(5);
     expect(files.filter((name) => statSync(join(root, name)).isFile() && !name.startsWith("dev"))).toHaveLength(10);
@@ -105,7 +105,7 @@ exec /usr/sbin/chroot --userspec=${user} "$root" "$@"`;
   );
 
   test(
-    "stops at SIGTERM with 0, and then its health check fails",
+    "exits with 0 on SIGTERM, after which its health check fails",
     async () => {
       expect(await program.stop()).toBe(0);
       const admin = { TS2OTEL_ADMIN__LISTEN: new URL(program.admin).host };

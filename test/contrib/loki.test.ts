@@ -1,4 +1,4 @@
-/** The dashboards' queries for Loki, asked of its stand-in after a demo has sent its logs there. */
+/** The dashboards' queries for Loki, run against a stand-in that has received the logs of a demo. */
 import { afterEach, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 
 test(
-  "each finds log records of the demo",
+  "each query finds log records of the demo",
   async () => {
     loki = startLoki();
     const home = temporaryDirectory();
@@ -32,7 +32,7 @@ test(
     });
     end = () => void demo.kill("SIGKILL");
     expect(expressions).toHaveLength(3);
-    // The stand-in looks at matchers alone, so nothing else may be in them.
+    // The stand-in supports matchers only, so an expression may contain nothing else.
     for (const expression of expressions) expect(expression).toMatch(/^\{\w+="[^"]*"\}(?: \| \w+=~?"[^"]*")*$/);
     for (const expression of expressions) expect(await loki.until(expression)).not.toEqual([]);
     expect(loki.query(String(expressions[0]).replace("event_name", "other_name"))).toEqual([]);
@@ -40,7 +40,7 @@ test(
   timeoutMs,
 );
 
-/** The expressions of all panels whose data come from Loki. */
+/** The expressions of all panels with data from Loki. */
 function targetsIn(value: unknown): readonly string[] {
   if (typeof value !== "object" || value === null) return [];
   const { expr, datasource } = value as { readonly expr?: unknown; readonly datasource?: { readonly uid?: unknown } };

@@ -1,4 +1,4 @@
-/** PromQL is written with the catalogue's names only, and comes out as Prometheus has them. */
+/** PromQL is written with the catalogue's names only, and rendered with Prometheus's names. */
 import { expect, test } from "bun:test";
 import { promql } from "../../scripts/contrib/promql.ts";
 
@@ -14,7 +14,7 @@ test("a selector has the scope, then the metric's own conditions", () => {
   );
 });
 
-test("an aggregation keeps the usual labels, and a text cannot end its matcher", () => {
+test("an aggregation keeps the usual labels, and a text cannot break out of its matcher", () => {
   expect(rate("tailscale.network.flows", { by: ["instance", "network.transport"] })).toBe(
     'sum by (instance, network_transport) (rate(tailscale_network_flows_total{instance=~"$instance"}[5m]))',
   );
@@ -24,7 +24,7 @@ test("an aggregation keeps the usual labels, and a text cannot end its matcher",
   expect(max("tailscale2otel.series.active", { where: { "metric.name": 'a"b' } })).toContain('metric_name="a\\"b"');
 });
 
-test("what the catalogue does not have does not compile", () => {
+test("names that are not in the catalogue do not compile", () => {
   // @ts-expect-error no such metric
   expect(() => series("tailscale.network.bits")).toThrow();
   // @ts-expect-error no such attribute of this metric

@@ -21,7 +21,7 @@ const rulesFile = join(contrib, "prometheus/tailscale2otel.rules.yml");
 const hasLogs = canHave(victoriaLogsProgram);
 const canRun = canHave(prometheusProgram) || process.env.CI !== undefined;
 
-/** On a busy machine. Usually it takes ten seconds. */
+/** Enough for a busy machine; usually it takes ten seconds. */
 const answerMs = 100_000;
 
 describe.skipIf(!canRun)("a real Prometheus", () => {
@@ -44,7 +44,7 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
     rmSync(directory, { recursive: true, force: true });
   }, timeoutMs);
 
-  /** Asks until all have an answer, so that a failure names those that have none. */
+  /** Asks until all queries have an answer, so that a failure names those without one. */
   async function expectAnswers(asked: readonly (readonly [string, string])[]): Promise<void> {
     const until = Date.now() + answerMs;
     let silent = asked;
@@ -84,7 +84,7 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
   );
 
   test(
-    "evaluates every rule, and has a value for what each alert is about",
+    "evaluates every rule, and has a value for each alert's expression",
     async () => {
       const { groups } = Bun.YAML.parse(readFileSync(rulesFile, "utf8")) as {
         readonly groups: readonly { readonly rules: readonly { readonly record?: string; readonly expr: string }[] }[];
@@ -102,7 +102,7 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
   );
 
   test.skipIf(!hasLogs)(
-    "shows log records in VictoriaLogs for every panel of logs",
+    "finds log records in VictoriaLogs for every logs panel",
     async () => {
       const queries = queriesTo("victoriametrics-logs-datasource");
       expect(queries.map(([title]) => title)).toEqual(["Latest changes", "Latest events", "Flow log records"]);

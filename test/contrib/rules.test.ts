@@ -1,4 +1,4 @@
-/** Prometheus's rules: promtool takes them, each alert fires when it should and only then, and each is explained. */
+/** The Prometheus rules: promtool accepts them, each alert fires only when it should, and each is explained. */
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -36,7 +36,7 @@ describe.skipIf(!canRun)("promtool and the page about dashboards", () => {
   );
 
   test(
-    "has a configuration that Prometheus takes beside the rules",
+    "has a configuration that Prometheus accepts together with the rules",
     () => {
       const directory = mkdtempSync(join(tmpdir(), "prometheus-configuration-"));
       writeFileSync(join(directory, "prometheus.yml"), block("yaml", "rule_files"));
@@ -52,14 +52,14 @@ describe.skipIf(!canRun)("promtool and the page about dashboards", () => {
     timeoutMs,
   );
 
-  test("has a provider of dashboards as Grafana wants it", () => {
+  test("has a valid Grafana dashboard provider", () => {
     expect(Bun.YAML.parse(block("yaml", "providers"))).toMatchObject({
       apiVersion: 1,
       providers: [{ type: "file", options: { path: expect.stringMatching(/^\//) } }],
     });
   });
 
-  test("names the files that there are", () => {
+  test("names exactly the files that exist", () => {
     const named = [...page.matchAll(/`(contrib\/[^`]+)`/g)].map(([, path = ""]) => path);
     expect(new Set(named.filter((path) => !path.endsWith("/")))).toEqual(new Set(contribFiles.map(({ path }) => path)));
   });
@@ -70,7 +70,7 @@ describe("what to do about an alert", () => {
   const [, section = ""] = page.split("\n## Alerts\n");
   const quoted = [...section.matchAll(/`([^`]+)`/g)].map(([, text = ""]) => text.replaceAll("\n", " "));
 
-  test("names commands and flags that there are", () => {
+  test("names commands and flags that exist", () => {
     const commands = new Set(quoted.filter((text) => text.startsWith("tailscale2otel ")));
     expect(commands.size).toBeGreaterThan(5);
     for (const command of commands) {
@@ -82,7 +82,7 @@ describe("what to do about an alert", () => {
     }
   });
 
-  test("names settings, metrics and attributes that there are", () => {
+  test("names settings, metrics and attributes that exist", () => {
     const known = new Set([
       ...settings.map(({ key }) => key),
       ...Object.keys(metrics),
@@ -103,7 +103,7 @@ test("every alert has a section that says what it means and what to do, in the s
   expect(explained).toEqual(alerts.map(({ name }) => name));
 });
 
-test("a name in a text of an alert is a label that its value keeps", () => {
+test("a label in the text of an alert is kept by the alert's expression", () => {
   for (const { name, value, summary, description } of alerts)
     for (const [, label] of `${summary} ${description}`.matchAll(/\$labels\.(\w+)/g))
       expect([name, value]).toEqual([name, expect.stringMatching(new RegExp(`by \\([^)]*\\b${label}\\b`))]);

@@ -18,13 +18,12 @@ export interface Scene {
 
 export interface SceneOptions {
   readonly directory: string;
-  /** Where metrics go. */
   readonly metricsEndpoint: string;
-  /** Where the demo's logs go, to which `/v1/logs` is appended; nowhere of use without it. */
+  /** Endpoint of the demo's logs, to which `/v1/logs` is appended; without it, they go to the failing backend. */
   readonly logsEndpoint: string | undefined;
 }
 
-/** A record that holds this is refused by the backend of the second instance. */
+/** The backend of the second instance rejects records that contain this. */
 const refused = "nREFUSEDCNTRL";
 
 export async function startScene({ directory, metricsEndpoint, logsEndpoint }: SceneOptions): Promise<Scene> {
@@ -98,7 +97,7 @@ const troubledEvents: readonly object[] = [
   { nodeId: refused, ...window, virtualTraffic: [entry(1)] },
 ];
 
-/** One more change, since what is measured once has no rate. */
+/** Sends one more change, because a single measurement has no rate. */
 async function sendChange({ url, token }: RunningProgram): Promise<void> {
   const eventTime = new Date().toISOString();
   const actor = { id: "u1CNTRL", type: "USER", loginName: "alice@example.com", displayName: "Alice" };
@@ -109,7 +108,7 @@ async function sendChange({ url, token }: RunningProgram): Promise<void> {
   await fetch(url, { method: "POST", headers, body }).catch(() => undefined);
 }
 
-/** Takes logs, but for the first request and those that hold the refused record. */
+/** A backend that accepts logs, except the first request and those with the refused record. */
 function startFailingBackend() {
   let isFirst = true;
   return Bun.serve({

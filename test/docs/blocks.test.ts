@@ -1,6 +1,6 @@
 /**
- * Every fenced block of every page: the test that runs it, or why it is only parsed. A block that is not in the table fails,
- * and so does a row without a block. Configurations of this program, YAML and PromQL are checked here, wherever they are.
+ * Every fenced block of every page has a test that runs it or a reason why it is only parsed. A block that is not in the table
+ * fails, and so does a row without a block. Configurations of this program, YAML and PromQL are checked here on every page.
  */
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
@@ -16,7 +16,7 @@ import { temporaryDirectory } from "../support/temporary.ts";
 const root = resolve(import.meta.dirname, "../..");
 const scripts = "scripts of package.json, as below";
 
-/** By page, and by the beginning of the block: a file that runs it, or a reason. `*language` is every block in that language. */
+/** By page and beginning of the block: the file that runs it, or a reason. `*language` means every block in that language. */
 const table: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "CONTRIBUTING.md": {
     "npx -y bun@1.4.5 install --frozen-lockfile\nnpx -y bun@1.4.5 run test  ": scripts,
@@ -104,7 +104,7 @@ const table: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 
 const checkedHere = new Set(["toml", "yaml", "promql"]);
 const blocks = pages.flatMap((page) => blocksOf(page).map((block) => ({ page, ...block })));
-/** Page and first line, and the whole text. */
+/** Page, first line and whole text of each block in a language. */
 const blocksIn = (wanted: string) =>
   blocks.flatMap(({ page, language, text }) =>
     language === wanted ? [[page, text.split("\n")[0], text] as const] : [],
@@ -115,7 +115,7 @@ const rows = Object.entries(table).flatMap(([page, of]) =>
 const matches = ({ page, beginning }: (typeof rows)[number], block: (typeof blocks)[number]): boolean =>
   page === block.page && (beginning === `*${block.language}` || block.text.startsWith(beginning));
 
-test("each block has one row, and each row a block", () => {
+test("each block has exactly one row, and each row has a block", () => {
   const classified = blocks.filter(({ language }) => !checkedHere.has(language));
   for (const block of classified) {
     const found = rows.filter((row) => matches(row, block));
@@ -124,7 +124,7 @@ test("each block has one row, and each row a block", () => {
   expect(rows.filter((row) => !classified.some((block) => matches(row, block)))).toEqual([]);
 });
 
-test("the files of the table exist, and read the page", () => {
+test("the files in the table exist and name the page", () => {
   for (const { page, beginning, fate } of rows) {
     if (!/^(?:test|scripts)\/\S+$/.test(fate)) continue;
     const name = page.startsWith("docs/backends/") ? "docs/backends" : page.replace("docs/", "");
@@ -133,12 +133,12 @@ test("the files of the table exist, and read the page", () => {
   }
 });
 
-test.each(blocksIn("sh"))("%s is a script that a shell understands: %s", (_page, _line, text) => {
+test.each(blocksIn("sh"))("%s has a valid shell script: %s", (_page, _line, text) => {
   const { status, stderr } = spawnSync("sh", ["-n"], { input: text, encoding: "utf8" });
   expect([status, stderr]).toEqual([0, ""]);
 });
 
-test("commands by Bun name scripts, folders and the version that there are", () => {
+test("Bun commands name existing scripts and the version in use", () => {
   const { scripts: named, packageManager } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
     readonly scripts: Readonly<Record<string, string>>;
     readonly packageManager: string;
@@ -157,9 +157,9 @@ for (const name of [...secrets, ...ofTailnets]) writeFileSync(join(directory, na
 
 test.each(blocksIn("toml"))("%s has a valid configuration: %s", (_page, _line, text) => {
   const { problems, warnings } = inspectIn(directory, { toml: text.replaceAll("/run/secrets/", "") });
-  // A page about what leaves says nothing about what arrives.
+  // A page about export need not configure a receiver.
   expect(problems.filter((problem) => !problem.includes("there is nothing to receive or poll"))).toEqual([]);
-  // What a page leaves to another one: where it is exported, and how the logs arrive beside its own subject.
+  // A page may leave to another one where records are exported, and how other logs arrive.
   const elsewhere = /local mode|there are no API credentials|only the tailnet protects|is "poll" and streaming.enabled/;
   expect(warnings.filter((warning) => !elsewhere.test(warning))).toEqual([]);
 });
@@ -167,7 +167,7 @@ test.each(blocksIn("toml"))("%s has a valid configuration: %s", (_page, _line, t
 test.each(blocksIn("yaml"))("%s has YAML: %s", (_page, _line, text) => expect(parse(text)).toBeObject());
 
 test.skipIf(!canHave(promtoolProgram) && process.env.CI === undefined)(
-  "Prometheus accepts the file with the rules",
+  "Prometheus accepts the configuration with the rules",
   () => {
     const fragment = blocks.find(({ page, text }) => page === "docs/dashboards.md" && text.includes("rule_files"));
     writeFileSync(join(directory, "prometheus.yml"), fragment?.text ?? "");
@@ -181,7 +181,7 @@ test.skipIf(!canHave(promtoolProgram) && process.env.CI === undefined)(
 );
 
 test.skipIf(!canHave(promtoolProgram) && process.env.CI === undefined)(
-  "every PromQL query is understood by promtool",
+  "promtool understands every PromQL query on the pages",
   () => {
     const queries = blocks.filter(({ language }) => language === "promql");
     expect(queries.length).toBeGreaterThan(90);

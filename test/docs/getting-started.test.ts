@@ -1,4 +1,4 @@
-/** The page for a beginning: each of its walks, command by command, with the compiled program; it prints what the page shows. */
+/** The page for getting started: each walkthrough, command by command, with the compiled program, prints what the page shows. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -26,7 +26,7 @@ afterEach(async () => {
   await sink?.stop();
 });
 
-/** An empty home with the program on the PATH, and a backend. The admin listener has a port of this test. */
+/** Creates an empty home with the program on the PATH, and a backend. The admin listener has a free port. */
 async function newUser(name: string, variables: Readonly<Record<string, string>> = {}) {
   const home = join(parent, name);
   mkdirSync(join(home, "bin"), { recursive: true });
@@ -43,7 +43,7 @@ async function newUser(name: string, variables: Readonly<Record<string, string>>
   return { home, env, sink };
 }
 
-/** Starts a block as a shell does, and gathers all that it prints. */
+/** Starts a block with a shell, and collects its output. */
 function start(block: string, home: string, env: Readonly<Record<string, string>>) {
   const child = spawn("sh", ["-ec", `exec ${block}`], { cwd: home, env, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
@@ -53,7 +53,7 @@ function start(block: string, home: string, env: Readonly<Record<string, string>
   return { output: () => output, ended: new Promise<number | null>((resolve) => child.once("close", resolve)) };
 }
 
-/** What differs from run to run, and from this test to the page, is the same word in both. */
+/** Replaces parts that differ between runs, or between this test and the page, with placeholders. */
 function withoutChance(text: string): string {
   return text
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z ?(?=INFO)/g, "")
@@ -78,7 +78,7 @@ async function prints(running: { readonly output: () => string }, expected: stri
   });
 }
 
-/** The texts of a walk's blocks in that language. */
+/** The texts of a walkthrough's blocks in this language. */
 function walk(heading: string, language: string): readonly string[] {
   const all: readonly Block[] = blocksOf(page);
   return blocksBelow(page, heading).filter((text) => all.some((one) => one.language === language && one.text === text));

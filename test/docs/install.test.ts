@@ -1,4 +1,4 @@
-/** The commands that install a release, as the page has them, against a release folder and a server of this test. */
+/** The page's commands that install a release, run against a release folder and server of this test. */
 import { afterAll, expect, test } from "bun:test";
 import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ writeRelease({ directory: join(releases, version), version });
 const server = await startReleaseServer(releases, version);
 afterAll(() => server.stop());
 
-test.skipIf(isMissing("dash"))("each of them does what its remark says", async () => {
+test.skipIf(isMissing("dash"))("each command does what its comment says", async () => {
   const block = blocksOf(page).find(({ text }) => text.startsWith("sh install.sh"))?.text ?? "";
   const commands = [...block.matchAll(/^sh install\.sh *([^#\n]*)/gm)].map(([, words = ""]) => words.trim());
   const sandbox = createSandbox("dash");

@@ -1,4 +1,4 @@
-/** What the pages name exists: commands and their flags, settings, variables, metrics, files, and what links lead to. */
+/** Everything the pages name exists: commands and their flags, settings, variables, metrics, files and link targets. */
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -9,10 +9,10 @@ import { blocksOf, pages, textOf } from "../support/pages.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
-/** The page about moving names settings and metrics of the other program, too; the changelog names those of its time. */
+/** The page about moving also names settings and metrics of the other program; the changelog names those of its time. */
 const present = pages.filter((page) => page !== "docs/moving.md" && page !== "CHANGELOG.md");
 
-/** Files that users get, whose comments have commands. */
+/** Files for users whose comments contain commands. */
 const installed = [
   "contrib/cluster/compose.yaml",
   "contrib/compose/compose.yaml",
@@ -24,10 +24,10 @@ const installed = [
 const codeIn = (page: string): readonly string[] =>
   [...textOf(page).matchAll(/`([^`\n]+(?:\n[^`\n]+)?)`/g)].map(([, code = ""]) => code.replace(/\s+/g, " "));
 
-/** The command has that name, and its help has those flags. `command`: what follows the program's name. */
+/** Checks that a command and its flags exist. `command`: the words after the program's name. */
 async function expectKnown(line: string, command: string): Promise<void> {
   const all = command.trim().split(/ +/);
-  // Values follow flags, and ids follow `show` and `retry`.
+  // The command's name ends at its flags, values or ids.
   const end = all.findIndex((word) => !/^[a-z]+$/.test(word));
   const text = await helpText(all.slice(0, end < 0 ? undefined : end)).catch((error: unknown) => String(error));
   expect([line, text]).toEqual([line, expect.stringContaining("USAGE")]);
@@ -35,7 +35,7 @@ async function expectKnown(line: string, command: string): Promise<void> {
     expect([line, text]).toEqual([line, expect.stringContaining(flag)]);
 }
 
-describe("each command of this program has that name and those flags", () => {
+describe("every command and flag of this program exists", () => {
   test.each(pages)("in %s", async (page) => {
     const inBlocks = blocksOf(page).flatMap(({ text }) => text.replaceAll(/\\\n/g, " ").split("\n"));
     for (const line of [...codeIn(page), ...inBlocks]) {
@@ -53,7 +53,7 @@ describe("each command of this program has that name and those flags", () => {
     for (const command of commands) {
       const [, words] = /^tailscale2otel (.*)/.exec(command) ?? [];
       if (words !== undefined) await expectKnown(command, words);
-      // Those of Docker are not run here: they are the page's.
+      // Docker's commands are not checked here, but must match those of the page.
       else
         expect(textOf("docs/containers.md") + textOf("docs/past-one-machine.md")).toContain(
           command.replace(/ {2,}.*/, ""),
@@ -70,10 +70,10 @@ const settingNames = new Set([
   ...settings.flatMap(({ key, kind }) => (kind === "secret" ? [`${key}_file`] : [])),
 ]);
 const tops = [...new Set(keys.map((key) => key.split(".")[0]))].join("|");
-/** Their entries have names of the user's choice. */
+/** Settings whose entries are named by the user. */
 const maps = settings.filter(({ kind }) => kind === "map").map(({ key }) => key);
 const webhookRecords = new Set(["other", ...webhookTypes].map((type) => `tailscale.webhook.${type}`));
-/** The reference, which is made from the catalogue. */
+/** The reference, which is generated from the catalogue. */
 const signals = textOf("docs/signals.md");
 
 test.each(present)("each setting and signal in %s exists", (page) => {
@@ -124,7 +124,7 @@ test.each(pages)("links in %s lead to pages and headings that exist", (page) => 
   }
 });
 
-/** Made from a file beside it by the command that names it. */
+/** Files that a command on the page creates from a file beside them. */
 const copied: ReadonlySet<string> = new Set(["contrib/compose/.env", "contrib/cluster/.env"]);
 
 test.each(pages)("each file of this repository in %s exists", (page) => {

@@ -1,4 +1,4 @@
-/** The commands for a running instance, as the README and the page about operations have them, with the compiled program. */
+/** The commands for a running instance in the README and the page about operations, run with the compiled program. */
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import { auditValue, enveloped } from "../support/records.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { timeoutMs, until } from "../support/wait.ts";
 
-// Before the directory is removed.
+// This runs before the directory is removed.
 afterAll(async () => {
   await sh("systemctl stop tailscale2otel");
   await sink.stop();
@@ -28,7 +28,7 @@ let env: Readonly<Record<string, string>>;
 let sink: OtlpSink;
 let listen: string;
 
-/** In the place of `sudo` and `systemctl`, which a test must not use: the same program, started and stopped in the same order. */
+/** Stand-ins for `sudo` and `systemctl`, which a test must not use; they start and stop the same program. */
 const standIns = {
   sudo: 'exec "$@"',
   systemctl: `case "$1" in
@@ -73,7 +73,7 @@ function sh(script: string): Promise<Ran> {
   return start(script).ended;
 }
 
-/** For what goes on until somebody ends it. */
+/** Runs a command that does not end by itself, until it prints something. */
 async function untilItPrints(line: string): Promise<Ran> {
   const { child, output, ended } = start(`exec ${line}`);
   await until(() => output() !== "");
@@ -106,13 +106,13 @@ const sums = async (): Promise<Conservation> =>
   (JSON.parse((await command("status --json")).output) as { conservation: Conservation }).conservation;
 
 test(
-  "the README's commands for operating it run",
+  "the README's operating commands run",
   async () => {
     const [block = ""] = blocksBelow("README.md", "## Operate it");
     const lines = block.trim().split("\n");
     expect(lines).toHaveLength(5);
     await send(auditValue());
-    // What the backend has, the journal learns a moment later.
+    // The journal records a delivery a moment after the backend has it.
     await until(async () => (await sums()).delivered > 0);
     for (const line of lines) {
       const { code, output } = await (/ (?:top|tail) /.test(line) ? untilItPrints(line) : sh(line));
@@ -136,7 +136,7 @@ test(
     const expected = [
       [0, invalid],
       [0, '"nodeId"'],
-      // What is still invalid stays.
+      // A record that is still invalid stays in quarantine.
       [1, "1 record queued for export"],
       [1, "no retry is in progress"],
       [0, ""],
@@ -156,7 +156,7 @@ test(
 );
 
 test(
-  "a replay sends the logs again, and one that does not run cannot be cancelled",
+  "a replay sends the logs again, and can be cancelled only while it runs",
   async () => {
     const [block = ""] = blocksBelow(page, "## Replay");
     const [replay = "", cancel = "", ...others] = block.trim().split("\n");
@@ -170,7 +170,7 @@ test(
 );
 
 test(
-  "a backup is made and restored, and counters are those of the backup",
+  "a backup is made and restored, with the counters of the backup",
   async () => {
     const blocks = blocksBelow(page, "## Backup and restore").map((block) =>
       block.replaceAll("/var/lib/tailscale2otel", state),
@@ -193,7 +193,7 @@ test(
   timeoutMs,
 );
 
-test("the figures for sizing are those that were measured", () => {
+test("the figures for sizing match the measurements", () => {
   const [sizing = ""] = /\n## Sizing\n[^]*?(?=\n## )/.exec(textOf(page)) ?? [];
   const measured = textOf("docs/performance.md");
   const figures = [...sizing.matchAll(/\b[\d.]+ (?:µs|MB)(?= per| idle| at)|\b44\.3\b/g)].map(([figure]) => figure);

@@ -1,4 +1,4 @@
-/** The page about reachability: there is a configuration for each way, and each command of ours is understood. */
+/** The page about reachability has a configuration for each way, and each command of this program works. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,12 +12,12 @@ afterAll(() => rmSync(directory, { recursive: true }));
 const blocks = (language: string): readonly string[] =>
   blocksOf("docs/reach.md").flatMap((block) => (block.language === language ? [block.text] : []));
 
-test("there is a configuration for each way", () => {
+test("has a configuration for each way", () => {
   expect(blocks("toml").length).toBe(6);
   expect(blocks("toml").filter((text) => text.includes("tls.tailscale = true"))).toHaveLength(3);
 });
 
-test("commands of ours are understood", async () => {
+test("the commands of this program work", async () => {
   writeFileSync(
     join(directory, "tailscale2otel.toml"),
     blocks("toml").find((text) => text.includes("[webhook]")) ?? "",
@@ -27,7 +27,7 @@ test("commands of ours are understood", async () => {
     .filter((line) => line.startsWith("tailscale2otel "));
   expect(lines).toHaveLength(2);
   for (const line of lines) {
-    // To nobody: what matters is that it got as far as sending.
+    // Nothing listens there; the command only has to get as far as sending.
     const args = line
       .replace(/https:\/\/logs\.example\.com/, "http://127.0.0.1:1")
       .split(" ")

@@ -1,4 +1,4 @@
-/** What the pages say about making and verifying a release, run as it is written. */
+/** The commands on the pages that make and verify a release, run as written. */
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { appendFileSync, readFileSync } from "node:fs";
@@ -12,7 +12,7 @@ const root = resolve(import.meta.dirname, "../..");
 const releasing = blocksBelow("CONTRIBUTING.md", "## Making a release");
 const [verifying = ""] = blocksBelow("docs/install.md", "## Verifying a release");
 
-test.skipIf(Bun.which("openssl") === null)("a key is made, signs a release, and verifies it", () => {
+test.skipIf(Bun.which("openssl") === null)("the commands make a key, and verify a release that it signed", () => {
   const directory = temporaryDirectory();
   const run = (block: string) => spawnSync("sh", ["-ec", block], { cwd: directory, encoding: "utf8" });
   expect(run(releasing[1] ?? "").status).toBe(0);

@@ -1,4 +1,4 @@
-/** The page by symptom: what it says one sees is what the program writes, so that a search for the text finds the page. */
+/** The troubleshooting page quotes what the program writes, so that a search for the text finds the page. */
 import { beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -12,12 +12,12 @@ import { timeoutMs } from "../support/wait.ts";
 const root = resolve(import.meta.dirname, "../..");
 const page = textOf("docs/troubleshooting.md");
 
-/** Each file of the program, with what a template fills in as `…`. */
+/** Each source file, with the expressions of templates replaced by `…`. */
 const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".ts"))
   .map((name) => withoutExpressions(readFileSync(join(root, "src", name), "utf8")));
 
-/** `${…}` with braces inside it, too. */
+/** Replaces `${…}`, also with braces inside it. */
 function withoutExpressions(source: string): string {
   let text = source;
   for (let before = ""; before !== text;) {
@@ -29,7 +29,7 @@ function withoutExpressions(source: string): string {
   return text.replaceAll('\\"', '"');
 }
 
-/** Texts of the column headed "you see", as they are quoted. */
+/** The texts quoted in the column headed "you see". */
 const seen = page
   .split("\n\n")
   .filter((block) => /^\|.*\byou see\b/.test(block))
@@ -40,13 +40,13 @@ const seen = page
       [...(row.split(" | ")[column] ?? "").matchAll(/`([^`]+)`/g)].map(([, text = ""]) => text),
     );
   })
-  // Names of settings, signals and commands are tested elsewhere, and answers are the backend's.
+  // Names of settings, signals and commands are tested elsewhere, and these answers come from the backend.
   .filter((text) => / /.test(text) && !/^HTTP \d+$|^200 OK$|^send hec$/.test(text));
 
 const start = (directory: string, args: readonly string[]) => startProgram(directory, args, {}, [programBinary()]);
 const runToEnd = (directory: string, args: readonly string[]) => start(directory, args).ended;
 
-/** Lines that are put together from several places, as the program writes them. */
+/** Lines that the program composes from several sources. */
 async function producedLines(): Promise<readonly string[]> {
   const directory = temporaryDirectory();
   const folder = (name: string, toml: string): string => {
@@ -85,7 +85,7 @@ beforeAll(async () => {
   produced = await producedLines();
 }, timeoutMs);
 
-test("there are enough texts, and one has to be in a table", () => {
+test("the tables quote enough texts", () => {
   expect(seen.length).toBeGreaterThan(45);
 });
 
@@ -98,6 +98,6 @@ test.each([...new Set(seen)])("%s", (text) => {
   expect([text, found.length > 0]).toEqual([text, true]);
 });
 
-test("the page that is named from the others is there", () => {
+test("other pages link to the troubleshooting page", () => {
   expect(pages.filter((name) => textOf(name).includes("troubleshooting.md")).length).toBeGreaterThan(1);
 });
