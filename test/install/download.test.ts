@@ -1,4 +1,4 @@
-/** install.sh from a base address. */
+/** install.sh with a base URL. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -10,11 +10,11 @@ import { startReleaseServer } from "./release-server.ts";
 import type { ReleaseServer } from "./release-server.ts";
 import { writeRelease } from "./release-folder.ts";
 
-/** Each shell with a downloader that is found beside it. */
+/** Each shell with a downloader that is found together with it. */
 const pairs = [
   { shell: "dash", downloader: "curl" },
   { shell: "busybox", downloader: "wget" },
-  // As sh is on macOS.
+  // macOS has this combination.
   { shell: "bash", downloader: "curl" },
 ] as const;
 
@@ -47,18 +47,18 @@ for (const { shell, downloader } of pairs) {
       expect(readdirSync(join(sandbox.directory, "prefix/bin"))).toEqual(["tailscale2otel"]);
     });
 
-    test("installs the version that is asked for", async () => {
+    test("installs the requested version", async () => {
       expect((await install("--version", "1.2.3")).status).toBe(0);
       expect(readFileSync(binary(), "utf8")).toContain("1.2.3");
     });
 
-    test("prefers the address of the flag to that of the environment", async () => {
+    test("prefers the address in the flag to the one in the environment", async () => {
       const { status, output } = await install("--base-url", `${server.url}/nothing-here`);
       expect([status, output]).toEqual([1, expect.stringContaining(`at ${server.url}/nothing-here`)]);
       expect(output).toContain("cannot find the latest version");
     });
 
-    test("tells a server that cannot be reached, or fails, from a version that is not there", async () => {
+    test("distinguishes an unreachable or failing server from a missing version", async () => {
       server.answer(403);
       const refused = await install();
       expect([refused.status, refused.output]).toEqual([
@@ -71,9 +71,9 @@ for (const { shell, downloader } of pairs) {
       expect(output).not.toContain("there is no version");
     });
 
-    test("shows progress on a terminal, and nothing in a pipe", async () => {
+    test("shows progress in a terminal, and none in a pipe", async () => {
       sandbox.allow("wc");
-      // The size is shown every second where the downloader has no bar; a test need not wait that long.
+      // Without a progress bar of the downloader, the size is shown every second; the test shortens that.
       sandbox.stub("sleep", `exec ${Bun.which("sleep")} 0.05`);
       server.delay(1_000);
       const args = ["--prefix", "prefix", "--base-url", server.url];
@@ -84,7 +84,7 @@ for (const { shell, downloader } of pairs) {
       expect([piped.status, piped.output]).toEqual([0, expect.not.stringMatching(/#| MB/)]);
     });
 
-    test("says that there is no such version", async () => {
+    test("reports a missing version", async () => {
       const { status, output } = await install("--version", "9.9.9");
       expect([status, output]).toEqual([1, expect.stringContaining(`there is no version 9.9.9 at ${server.url}`)]);
       expect(existsSync(join(sandbox.directory, "prefix"))).toBe(false);
@@ -97,7 +97,7 @@ for (const { shell, downloader } of pairs) {
       expect(existsSync(join(sandbox.directory, "prefix"))).toBe(false);
     });
 
-    test("installs nothing of a download that breaks off", async () => {
+    test("installs nothing if the download breaks off", async () => {
       server.breakOff();
       expect((await install()).status).toBe(1);
       expect(existsSync(join(sandbox.directory, "prefix"))).toBe(false);
@@ -105,7 +105,7 @@ for (const { shell, downloader } of pairs) {
   });
 }
 
-/** A server over https that sends everybody to one over http. */
+/** An https server that redirects every request to one over http. */
 async function startDowngrade(target: string): Promise<{ readonly url: string; stop(): Promise<void> }> {
   const [cert, key] = ["cert", "key"].map((name) => readFileSync(join(tls, `first.${name}.pem`)));
   const server = createServer({ cert, key }, (request, response) =>

@@ -1,4 +1,4 @@
-/** install.sh, under the shells that small systems have. */
+/** install.sh under the shells that small systems have. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import {
@@ -16,7 +16,7 @@ import { createSandbox, isMissing, shells } from "./installer.ts";
 import type { Sandbox } from "./installer.ts";
 import { outputOf, writeRelease } from "./release-folder.ts";
 
-/** Root's tests run as somebody else; any other user is who it is. */
+/** Tests run by root use another user; any other user runs them as itself. */
 const mayWriteToUsrLocal = process.getuid?.() !== 0 && isWritable("/usr/local/bin");
 
 for (const shell of shells) {
@@ -35,7 +35,7 @@ for (const shell of shells) {
 
     afterEach(() => sandbox.stop());
 
-    test("installs the folder's version, leaves nothing else, and says what comes next", async () => {
+    test("installs the version in the folder, leaves nothing else, and says what to do next", async () => {
       const { status, output } = await sandbox.run(["--from", release, "--prefix", prefix]);
       expect([status, output]).toEqual([0, expect.stringContaining(`tailscale2otel 1.2.3 (linux-x64) to ${binary()}`)]);
       expect(output).toContain(`export PATH="${prefix}/bin:$PATH"`);
@@ -45,7 +45,7 @@ for (const shell of shells) {
       expect(statSync(binary()).mode & 0o777).toBe(0o755);
     });
 
-    test("takes values after an equals sign, and relative folders", async () => {
+    test("accepts values after an equals sign, and relative folders", async () => {
       const { status, output } = await sandbox.run([`--from=${release}`, "--prefix=./here"]);
       expect(status).toBe(0);
       expect(output).toContain(`to ${join(sandbox.directory, "here/bin/tailscale2otel")}\n`);
@@ -61,7 +61,7 @@ for (const shell of shells) {
       expect(readFileSync(binary(), "utf8")).toContain("1.3.0");
     });
 
-    test.skipIf(mayWriteToUsrLocal)("installs under the home folder where it may not write to /usr/local", async () => {
+    test.skipIf(mayWriteToUsrLocal)("installs under the home folder if it may not write to /usr/local", async () => {
       const { status } = await sandbox.runAsStranger(["--from", release]);
       expect(status).toBe(0);
       const home = join(sandbox.directory, "home");
@@ -70,7 +70,7 @@ for (const shell of shells) {
       expect(readdirSync(join(home, ".local/bin"))).toEqual([]);
     });
 
-    test("refuses a file whose checksum differs, and keeps what was there", async () => {
+    test("refuses a file whose checksum differs, and keeps the installed binary", async () => {
       await sandbox.run(["--from", release, "--prefix", prefix]);
       const packed = join(release, "tailscale2otel-1.2.3-linux-x64.gz");
       const bytes = readFileSync(packed);
@@ -88,13 +88,13 @@ for (const shell of shells) {
       ["a folder that is not there", ["--from", "nope"], "there is no folder nope"],
       ["a version that is a path", ["--version", "1/../../x"], "is not a version"],
       ["a prefix that is a file", ["--prefix", "release/VERSION/x"], "cannot make the folder"],
-    ])("refuses %s, and makes no folder", async (_, args, message) => {
+    ])("refuses %s, and creates no folder", async (_, args, message) => {
       const { status, output } = await sandbox.run(["--from", release, "--prefix", prefix, ...args]);
       expect([status, output]).toEqual([1, expect.stringContaining(message)]);
       expect(existsSync(join(sandbox.directory, "deep"))).toBe(false);
     });
 
-    test("refuses a file that the checksums do not name", async () => {
+    test("refuses a file without a checksum", async () => {
       writeFileSync(join(release, "SHA256SUMS"), "");
       const { status, output } = await sandbox.run(["--from", release, "--prefix", prefix]);
       expect([status, output]).toEqual([1, expect.stringContaining("SHA256SUMS does not name")]);
@@ -113,7 +113,7 @@ for (const shell of shells) {
       ["sha256sum", ["--from", "release"], "no program to compute SHA-256 is installed"],
       ["gzip", ["--from", "release"], "gzip is not installed"],
       ["curl", [], "neither curl nor wget is installed"],
-    ])("says what is missing without %s", async (tool, args, message) => {
+    ])("says which tool is missing without %s", async (tool, args, message) => {
       sandbox.hide(tool);
       const { status, output } = await sandbox.run([...args, "--prefix", prefix]);
       expect([status, output]).toEqual([1, expect.stringContaining(message)]);
@@ -127,7 +127,7 @@ for (const shell of shells) {
       [["release"], "unexpected argument 'release'"],
       [["--prefix="], "--prefix needs a value"],
       [["--key"], "--key needs a value"],
-    ])("refuses the flags %p with 64", async (args, message) => {
+    ])("refuses the flags %p with exit code 64", async (args, message) => {
       expect(await sandbox.run(args)).toEqual({ status: 64, output: expect.stringContaining(message) });
     });
 
@@ -136,7 +136,7 @@ for (const shell of shells) {
       writeFileSync(join(prefix, "bin/other"), "");
       const { status, output } = await sandbox.run(["--uninstall", "--prefix", prefix]);
       expect([status, output]).toEqual([0, expect.stringContaining(`Removed ${binary()}`)]);
-      // The machine may have an instance of its own.
+      // The machine may have an installation of its own.
       const left = ["/var/lib/tailscale2otel", "/etc/tailscale2otel"].find((place) => existsSync(place));
       expect(output).toContain(left ?? "no state and no configuration");
       expect(readdirSync(join(prefix, "bin"))).toEqual(["other"]);
@@ -157,7 +157,7 @@ for (const shell of shells) {
       expect(existsSync(state)).toBe(true);
     });
 
-    test("says how to end a service of the user, which would try to start the binary for ever", async () => {
+    test("says how to stop a user's service, which would try to start the binary forever", async () => {
       await sandbox.run(["--from", release, "--prefix", prefix]);
       const home = join(sandbox.directory, "home");
       const units = [".config/systemd/user/tailscale2otel.service", "Library/LaunchAgents/tailscale2otel.plist"];

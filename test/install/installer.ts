@@ -1,4 +1,4 @@
-/** Runs `install.sh` under a shell of one's choice, with nothing of this machine but the programs it is allowed to see. */
+/** Runs `install.sh` under a chosen shell, with only selected programs of this machine visible. */
 import { spawn, spawnSync } from "node:child_process";
 import type { ChildProcess, SpawnOptions } from "node:child_process";
 import {
@@ -16,10 +16,10 @@ import { join, resolve } from "node:path";
 
 const source = resolve(import.meta.dirname, "../../install.sh");
 
-/** The programs that the script calls, beside those that tell it what machine this is. */
+/** The programs that the script calls, besides those that identify the machine. */
 const calledTools = ["cat", "chmod", "cp", "dirname", "gzip", "mkdir", "mv", "rm", "rmdir", "sha256sum"];
 
-/** Runs its arguments in a terminal, and ends as they do. */
+/** Runs its arguments in a terminal and exits with their status. */
 const terminalProgram = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
 
 interface ScriptOptions extends SpawnOptions {
@@ -27,7 +27,7 @@ interface ScriptOptions extends SpawnOptions {
   readonly terminal?: readonly string[];
 }
 
-/** Under busybox these are its own, too. */
+/** Under busybox, its own versions of these are used. */
 const busyboxTools = new Set([...calledTools, "wget", "sleep", "wc"]);
 
 const nobody = 65_534;
@@ -35,27 +35,27 @@ const nobody = 65_534;
 export const shells = ["dash", "busybox", "bash"] as const;
 export type Shell = (typeof shells)[number];
 
-/** A shell is skipped where it is not installed; CI must have it. */
+/** A shell that is not installed is skipped, except in CI. */
 export function isMissing(shell: Shell): boolean {
   return process.env.CI === undefined && Bun.which(shell) === null;
 }
 
 export interface Sandbox {
-  /** An empty folder that `stop` removes. The script runs in it. */
+  /** The folder in which the script runs; `stop` removes it. */
   readonly directory: string;
-  /** The folder that PATH names. */
+  /** The folder on the PATH. */
   readonly tools: string;
-  /** Puts a shell script in the place of a program. */
+  /** Replaces a program with a shell script. */
   stub(name: string, lines: string): void;
   /** Makes a program of this machine visible. */
   allow(name: string): void;
   hide(name: string): void;
   run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ran>;
-  /** As a user that owns nothing but this sandbox. */
+  /** Runs as a user that owns nothing but this sandbox. */
   runAsStranger(args: readonly string[]): Promise<Ran>;
-  /** With a terminal as its input and output. */
+  /** Runs with a terminal as input and output. */
   runInTerminal(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ran>;
-  /** In a process group of its own. */
+  /** Starts in a process group of its own. */
   start(args: readonly string[]): Started;
   stop(): void;
 }
@@ -71,7 +71,7 @@ export interface Started {
   readonly ended: Promise<Ran>;
 }
 
-/** What the script sees is a Linux machine with glibc, an x86-64 processor, a checksum tool and no downloader. */
+/** The script sees a Linux machine with glibc, an x86-64 processor, a checksum tool and no downloader. */
 export function createSandbox(shell: Shell): Sandbox {
   const directory = mkdtempSync(join(tmpdir(), "install-test-"));
   const tools = join(directory, "tools");
@@ -140,12 +140,12 @@ function pathOf(tool: string): string {
   return path;
 }
 
-/** `python3` on the path may be a script that needs a shell which the sandbox does not show. */
+/** The real interpreter: `python3` on the PATH may be a script that needs a shell, which is not visible in the sandbox. */
 function pythonPath(): string {
   return spawnSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).stdout.trim();
 }
 
-/** The group is gone when its last process has just ended. */
+/** Signals the group, unless its last process has just ended. */
 function killGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
   try {
     if (pid !== undefined) process.kill(-pid, signal);

@@ -1,4 +1,4 @@
-/** install.sh, interrupted: there is the old binary or the new one, and nothing beside it. */
+/** install.sh, interrupted, leaves the old binary or the new one, and nothing else. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, watch } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ for (const shell of shells) {
 
     afterEach(() => sandbox.stop());
 
-    test.each(signals)("leaves nothing when %s comes during a download", async (signal) => {
+    test.each(signals)("leaves nothing behind after %s during a download", async (signal) => {
       sandbox.allow("curl");
       writeRelease({ directory: join(sandbox.directory, "1.2.3"), version: "1.2.3" });
       const server = await startReleaseServer(sandbox.directory, "1.2.3");
@@ -38,14 +38,14 @@ for (const shell of shells) {
       await server.stop();
     });
 
-    test.each(signals)("leaves nothing when %s comes while the new binary is tried", async (signal) => {
+    test.each(signals)("leaves nothing behind after %s while the new binary is tried", async (signal) => {
       const started = await startHanging();
       started.signal(signal);
       expect((await started.ended).status).not.toBe(0);
       expect(existsSync(join(sandbox.directory, "deep"))).toBe(false);
     });
 
-    test("keeps the old binary when it is killed outright, and the next run clears up", async () => {
+    test("keeps the old binary when it is killed outright, and the next run cleans up", async () => {
       await sandbox.run(install());
       const started = await startHanging();
       started.signal("SIGKILL");
@@ -58,7 +58,7 @@ for (const shell of shells) {
       expect(readdirSync(join(prefix(), "bin"))).toEqual(["tailscale2otel"]);
     });
 
-    test("ends whole or not at all, wherever it is interrupted", async () => {
+    test("installs completely or not at all, wherever it is interrupted", async () => {
       for (let delayMs = 0; delayMs < 40; delayMs += 2) {
         const started = sandbox.start(install());
         await Promise.race([wait(delayMs), started.ended]);
@@ -72,7 +72,7 @@ for (const shell of shells) {
       expect(readdirSync(join(prefix(), "bin"))).toEqual(["tailscale2otel"]);
     });
 
-    /** Starts an installation whose new binary does not answer, and resolves when that has been started. */
+    /** Starts an installation whose new binary hangs, and resolves once that binary has started. */
     async function startHanging(): Promise<Started> {
       sandbox.allow("sleep");
       const home = join(sandbox.directory, "home");

@@ -1,4 +1,4 @@
-/** Which binary install.sh takes for which machine. */
+/** Which binary install.sh chooses for which machine. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -37,7 +37,7 @@ for (const shell of shells) {
 
     afterEach(() => sandbox.stop());
 
-    test.each(machines)("takes $target for $system on $processor", async (machine) => {
+    test.each(machines)("installs $target on $system with $processor", async (machine) => {
       pretend(sandbox, machine);
       expect((await install()).status).toBe(0);
       const installed = readFileSync(join(sandbox.directory, "prefix/bin/tailscale2otel"), "utf8");
@@ -54,14 +54,14 @@ for (const shell of shells) {
       expect([status, output]).toEqual([1, expect.stringContaining(`no binary for ${machine.target}`)]);
     });
 
-    test("installs nothing on a Mac where the binary cannot be signed", async () => {
+    test("installs nothing on a Mac if the binary cannot be signed", async () => {
       pretend(sandbox, { system: "Darwin", processor: "x86_64", target: "darwin-x64" });
       sandbox.stub("codesign", "exit 1");
       const { status, output } = await install();
       expect([status, output]).toEqual([1, expect.stringContaining("cannot sign the binary")]);
     });
 
-    test("says what a musl binary needs when it does not start", async () => {
+    test("says what a musl binary needs if it does not start", async () => {
       writeRelease({ directory: join(sandbox.directory, "release"), version: "1.2.3", script: () => "exit 127" });
       pretend(sandbox, { system: "Linux", processor: "x86_64", libc: "musl", target: "linux-x64-musl" });
       expect((await install()).output).toContain("apk add libstdc++");

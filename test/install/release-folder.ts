@@ -1,4 +1,4 @@
-/** Release folders made of small executables, so that installing takes no time. */
+/** Writes release folders with small executables, so that installing takes no time. */
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ export interface ReleaseOptions {
   readonly key?: KeyObject;
 }
 
-/** A key that releases can be signed with, and the text of its public half. */
+/** A key to sign releases with, and the text of its public half. */
 export function createReleaseKey(): { readonly key: KeyObject; readonly publicText: string } {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   return { key: privateKey, publicText: publicKey.export({ type: "spki", format: "pem" }).toString() };

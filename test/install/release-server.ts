@@ -7,20 +7,20 @@ import { Readable } from "node:stream";
 
 export interface ReleaseServer {
   readonly url: string;
-  /** From here on a binary's body ends early. */
+  /** From now on, a binary's body ends early. */
   breakOff(): void;
-  /** From here on every request gets this status. */
+  /** From now on, every request gets this status. */
   answer(status: number): void;
-  /** From here on the second half of a binary's body comes so much later. */
+  /** From now on, the second half of a binary's body is delayed this long. */
   delay(milliseconds: number): void;
-  /** From here on half of a binary's body is sent, and no more. Resolves when that half has been sent. */
+  /** From now on, only half of a binary's body is sent. Resolves once that half has been sent. */
   stall(): Promise<void>;
-  /** From here on the file of that name never ends. */
+  /** From now on, the file of this name never ends. */
   endless(name: string): void;
   stop(): Promise<void>;
 }
 
-/** `directory` holds one folder a version. */
+/** `directory` contains one folder per version. */
 export async function startReleaseServer(directory: string, latest: string): Promise<ReleaseServer> {
   let manner: "whole" | "break" | "stall" = "whole";
   let delayMs = 0;

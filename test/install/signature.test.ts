@@ -1,4 +1,4 @@
-/** install.sh verifies who made a release, where it can. */
+/** install.sh verifies the signature of a release if it can. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ for (const shell of shells) {
     const release = () => join(sandbox.directory, "1.2.3");
     const install = (...args: string[]) => sandbox.run(["--from", release(), "--prefix", "prefix", ...args]);
 
-    /** Puts the key into the script, as a release does that has one. */
+    /** Puts the key into the script, as a signed release does. */
     function adoptKey(): void {
       const script = join(sandbox.directory, "install.sh");
       const text = readFileSync(script, "utf8").replace(/^release_key='[^']*'$/m, `release_key='${publicText.trim()}'`);
@@ -55,7 +55,7 @@ for (const shell of shells) {
       expect(unsigned).toEqual({ status: 1, output: expect.stringContaining("version 1.2.3 has no signature") });
     });
 
-    test("verifies with the key that is named, against the one inside it", async () => {
+    test("verifies with the key that is given instead of the one inside it", async () => {
       adoptKey();
       writeFileSync(join(sandbox.directory, "other.pem"), createReleaseKey().publicText);
       expectNothingInstalled(await install("--key", "other.pem"), "not by the release key");
@@ -64,7 +64,7 @@ for (const shell of shells) {
       expect(await install("--key=own.pem")).toEqual({ status: 0, output: expect.stringContaining("Verified") });
     });
 
-    test("refuses checksums that somebody else has written", async () => {
+    test("refuses checksums signed by somebody else", async () => {
       adoptKey();
       writeRelease({ directory: release(), version: "1.2.3", key: createReleaseKey().key });
       expectNothingInstalled(await install(), "not by the release key");
@@ -78,7 +78,7 @@ for (const shell of shells) {
       expectNothingInstalled(await install(), "not by the release key");
     });
 
-    test("refuses a release whose signature is gone, unless that is permitted", async () => {
+    test("refuses a release without its signature, unless that is permitted", async () => {
       adoptKey();
       rmSync(join(release(), "SHA256SUMS.sig"));
       expectNothingInstalled(await install(), "has no signature");
@@ -96,13 +96,13 @@ for (const shell of shells) {
   });
 }
 
-test("the key in the script and the one beside it are one key", () => {
+test("the key in the script is the same as the one beside it", () => {
   const file = join(root, "release-key.pem");
   const beside = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
   expect(releaseKeyOf(readFileSync(join(root, "install.sh"), "utf8"))).toBe(beside);
 });
 
-describe("the key to sign with", () => {
+describe("the signing key", () => {
   const { key, publicText } = createReleaseKey();
   const pem = key.export({ type: "pkcs8", format: "pem" }).toString();
   const installer = (text: string) => `release_key='${text.trim()}'\n`;

@@ -1,4 +1,4 @@
-/** What a release holds beside packages: archives, the formula, the bill of materials and the notices. */
+/** The contents of a release besides packages: archives, the formula, the bill of materials and the notices. */
 import { describe, expect, test } from "bun:test";
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ const directory = temporaryDirectory();
 const stamp = { version: "1.2.3", commit: "0123456789ab", buildDate: "2026-01-02T03:04:05Z" };
 const notices = readFileSync(join(root, "THIRD-PARTY-NOTICES.txt"), "utf8");
 
-/** A folder with the packed binary of every target, each with its target's name as content. */
+/** A folder with a packed binary for every target, which contains the target's name. */
 function packedFolder(name: string): string {
   const folder = join(directory, name);
   mkdirSync(folder);
@@ -31,7 +31,7 @@ function packedFolder(name: string): string {
 }
 
 describe("a release folder", () => {
-  test("has checksums of every file, in order, the same each time", () => {
+  test("has checksums of every file, in order and reproducible", () => {
     const [first = "", second = ""] = ["first", "second"].map(packedFolder);
     for (const folder of [first, second]) sealFolder(folder, stamp);
     const sums = readFileSync(join(first, "SHA256SUMS"), "utf8");
@@ -46,7 +46,7 @@ describe("a release folder", () => {
     expect(spawnSync("sha256sum", ["--check", "--quiet", "SHA256SUMS"], { cwd: first }).status).toBe(0);
   });
 
-  test("has a zip archive for Windows that others can read", () => {
+  test("has a zip archive for Windows that other programs can read", () => {
     const archive = join(packedFolder("zip"), "tailscale2otel-1.2.3-windows-x64.zip");
     const program = `import sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])
@@ -63,7 +63,7 @@ describe("the Homebrew formula", () => {
   const folder = packedFolder("formula");
   const formula = formulaOf(folder, stamp);
 
-  test("names each binary with its checksum, in the block of its system and processor", () => {
+  test("lists each binary with its checksum in the block of its system and processor", () => {
     const blocks = [...formula.matchAll(/on_(macos|linux) do\n([\s\S]*?)\n  end\n/g)].flatMap(([, system, text = ""]) =>
       [...text.matchAll(/on_(arm|intel) do\n +url "(.*)"\n +sha256 "(.*)"/g)].map(([, ...found]) => [system, ...found]),
     );
@@ -85,13 +85,13 @@ describe("the Homebrew formula", () => {
     expect(count(/^\s*(?:class|def)\b|\bdo$/gm)).toBe(count(/^\s*end$/gm));
   });
 
-  test.skipIf(Bun.which("ruby") === null)("is Ruby", () => {
+  test.skipIf(Bun.which("ruby") === null)("is valid Ruby", () => {
     const { status, stderr } = spawnSync("ruby", ["-wc", "-"], { input: formula, encoding: "utf8" });
     expect([status, stderr]).toEqual([0, ""]);
   });
 });
 
-test("the bill of materials has the runtime and its parts, and sets apart what is not in the binary", () => {
+test("the bill of materials has the runtime and its parts, and excludes what is not in the binary", () => {
   const library = (name: string) => ({ type: "library", name, version: "1.0.0", "bom-ref": name });
   const bom: Bom = {
     metadata: {
@@ -147,7 +147,7 @@ test(
       const folder = join(directory, name);
       mkdirSync(folder, { recursive: true });
       execFileSync("git", ["clone", "--quiet", "--depth=1", `file://${root}`, folder]);
-      // Copies, not a link: the compiler writes down where a file really lies, relative to the program.
+      // Copied, not linked: the compiler records the real location of a file, relative to the program.
       for (const scope of scopes)
         cpSync(join(root, "node_modules", scope), join(folder, "node_modules", scope), { recursive: true });
       execFileSync(process.execPath, ["scripts/build/index.ts"], { cwd: folder, stdio: "ignore" });

@@ -1,4 +1,4 @@
-/** The packages of Linux distributions, installed into a folder by the programs that users install them with. */
+/** The packages for Linux distributions, installed into a folder with the tools that users have. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import {
@@ -39,7 +39,7 @@ const stamp = { ...readStamp(), buildDate: "2026-01-02T03:04:05Z" };
 const config = "etc/tailscale2otel/config.toml";
 const binary = "usr/bin/tailscale2otel";
 
-/** The modes of all files that each of them installs. */
+/** The files that each package installs, with their modes. */
 const files = {
   [config]: 0o600,
   [binary]: 0o755,
@@ -54,7 +54,7 @@ const files = {
 interface Installer {
   readonly format: PackageFormat;
   readonly tool: string;
-  /** Makes a folder into a system that packages can be installed into. */
+  /** Prepares a folder so that packages can be installed into it. */
   prepare(root: string): void;
   readonly install: (root: string, path: string) => readonly string[];
   readonly remove: (root: string) => readonly string[];
@@ -77,7 +77,7 @@ const installers: readonly Installer[] = [
   {
     format: "rpm",
     tool: "rpm",
-    // It runs the scripts in the folder, which so needs a shell.
+    // rpm runs the scripts inside the folder, which therefore needs a shell.
     prepare(root) {
       copyShell(root);
     },
@@ -106,7 +106,7 @@ for (const { format, tool, prepare, install, remove } of installers) {
       expect(readdirSync(inRoot(`usr/share/zsh/${zsh}`))).toEqual(["_tailscale2otel"]);
     });
 
-    test("brings a program that runs, and a configuration that it reads", () => {
+    test("contains a program that runs, and a configuration that it accepts", () => {
       expect(run([inRoot(binary), "version"])).toContain(`tailscale2otel ${stamp.version}`);
       const set = [
         "streaming.enabled=true",
@@ -117,7 +117,7 @@ for (const { format, tool, prepare, install, remove } of installers) {
       run([inRoot(binary), "check", "--config", inRoot(config), ...set.flatMap((one) => ["--set", one])]);
     });
 
-    test("an upgrade replaces the program and keeps a configuration that was edited; a removal keeps it and the state", () => {
+    test("an upgrade replaces the program and keeps an edited configuration; a removal keeps it and the state", () => {
       appendFileSync(inRoot(config), "# mine\n");
       const state = inRoot("var/lib/tailscale2otel/journal");
       mkdirSync(dirname(state), { recursive: true });
@@ -137,7 +137,7 @@ for (const { format, tool, prepare, install, remove } of installers) {
 }
 
 describe.skipIf(isMissing())("packages", () => {
-  test("are the same bytes when they are built again, elsewhere and later", () => {
+  test("are identical when built again elsewhere and later", () => {
     for (const format of ["deb", "rpm", "apk"] as const) {
       const built = ["a", "b/c"].map((place) => readFileSync(packageOf(format, "1.0.0", stub("1.0.0", place), place)));
       expect(built[0]?.equals(built[1] ?? Buffer.alloc(0))).toBe(true);
@@ -148,14 +148,14 @@ describe.skipIf(isMissing())("packages", () => {
     expect(run(["rpm", "-qp", "--qf", "%{BUILDTIME}", packageOf("rpm", "1.0.0", stub("1.0.0"))])).toBe(seconds);
   });
 
-  test("for Alpine need libstdc++ and bring a service for OpenRC", () => {
+  test("for Alpine depend on libstdc++ and contain an OpenRC service", () => {
     const bytes = gunzipSync(readFileSync(packageOf("apk", "1.0.0", stub("1.0.0")))).toString("latin1");
     for (const name of ["libstdc++", "musl>=1.2.4"]) expect(bytes).toContain(`depend = ${name}\n`);
     expect(bytes).toContain("arch = x86_64\n");
     for (const path of [config, binary, "etc/init.d/tailscale2otel"]) expect(bytes).toContain(`${path}\0`);
     expect(bytes).toContain(".pre-install\0");
     expect(bytes).not.toContain("usr/lib/systemd");
-    // The dates in the headers of all entries.
+    // The timestamps in the headers of all entries.
     const dates = [...bytes.matchAll(/ustar/g)].map(({ index }) =>
       Number.parseInt(bytes.slice(index - 121, index - 110), 8),
     );
@@ -172,7 +172,7 @@ describe.skipIf(isMissing())("packages", () => {
     for (const { format, name } of named) expect(basename(packageOf(format, "0.1.0", stub("0.1.0")))).toBe(name);
   });
 
-  test("ask for nothing but the architecture that their binary is for", () => {
+  test("require nothing but the architecture of their binary", () => {
     const arm = allTargets.find(({ name }) => name === "linux-arm64");
     if (arm === undefined) throw new Error("no such target");
     const path = packageOf("deb", "1.0.0", stub("1.0.0"), "arm", arm);
@@ -201,7 +201,7 @@ function targetOf(format: PackageFormat) {
   return allTargets.find((target) => target.name === name) ?? hostTarget();
 }
 
-/** The one of another major version differs. */
+/** Writes the configuration of a version; that of another major version differs. */
 function configurationOf(version: string): string {
   const path = join(directory, `config-${version}.toml`);
   const remark = version.startsWith("9") ? "# of the new version\n" : "";
@@ -209,7 +209,7 @@ function configurationOf(version: string): string {
   return path;
 }
 
-/** A program that says its version, and takes no time to pack. */
+/** Writes a program that prints its version and is quick to pack. */
 function stub(version: string, place = "."): string {
   const path = join(directory, "stubs", place, version);
   mkdirSync(dirname(path), { recursive: true });
@@ -228,7 +228,7 @@ function copyShell(root: string): void {
   }
 }
 
-/** What it prints. @throws {Error} unless it succeeds without a word of complaint. */
+/** Runs a command and returns its standard output. @throws {Error} if it fails. */
 function run([command = "", ...args]: readonly string[]): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
     encoding: "utf8",
