@@ -44,7 +44,7 @@ function offenders(rooms: readonly string[], isOffence: (text: string) => boolea
 const importsPackage = (name: string) => (text: string) =>
   importsOf(text).some((specifier) => specifier === name || specifier.startsWith(`${name}/`));
 
-describe("imports go right", () => {
+describe("imports point to the right", () => {
   test("in every file", () => {
     expect(sources.size).toBeGreaterThan(50);
     expect(brokenArrows(sources)).toEqual([]);

@@ -36,7 +36,7 @@ afterEach(async () => {
 });
 
 test.skipIf(!canMount)(
-  "answers 503 while the disk is full, and loses nothing of what it answered 200",
+  "answers 503 while the disk is full, and loses nothing that it answered with 200",
   async () => {
     const account = new Account();
     let isDown = true;

@@ -46,7 +46,7 @@ const ledgerPoints = () => sink.points.filter(({ metric }) => metric === "tailsc
 
 describe("the ledger", () => {
   test.each(["json", "protobuf"] as const)(
-    "leaves as cumulative sums with their own start times, in %s",
+    "is exported as cumulative sums with their own start times, in %s",
     async (encoding) => {
       const most = 9_007_199_254_740_990;
       await start({ encoding }).fold(
@@ -77,14 +77,14 @@ describe("the ledger", () => {
     },
   );
 
-  test("leaves in requests of at most 2,000 points", async () => {
+  test("is exported in requests of at most 2,000 points", async () => {
     await start({ encoding: "protobuf" }).fold(nodesFold(1, 5_000));
     expect(sink.requests.map(({ points }) => points.length)).toEqual([2_000, 2_000, 1_000]);
     expect(new Set(ledgerPoints().map(({ attributes }) => attributes["tailscale.src.node"])).size).toBe(5_000);
     expect(Math.max(...sink.requests.map(({ bytes }) => bytes))).toBeLessThan(1_048_576);
   });
 
-  test("begins a series with a point of 0, in the fold that it begins in, and only there", async () => {
+  test("begins a series with a point of 0, in its first fold only", async () => {
     const since = 1_800_000_000_000;
     const series = [
       { attributes: { "tailscale.src.node": "new" }, value: 7, startAt: since },
@@ -98,7 +98,7 @@ describe("the ledger", () => {
     ]);
   });
 
-  test("begins it at most a minute before, whenever the fold before was", async () => {
+  test("puts that point at most a minute before the fold, however long ago the previous one was", async () => {
     const since = 1_700_000_000_000;
     const series = [{ attributes: { a: "b" }, value: 7, startAt: since }];
     await start().fold(foldOf([metricOf("tailscale.network.io", series)], { since }));
@@ -112,7 +112,7 @@ describe("the ledger", () => {
     expect(sink.points).toMatchObject([{ kind: "gauge", value: 3 }]);
   });
 
-  test("and the process's own have the common attributes on every point; a point's own win", async () => {
+  test("and process metrics have the common attributes on every point, but a point's own take precedence", async () => {
     const metrics = start({
       self: true,
       common: { "tailscale.tailnet": "example.com", "network.io.direction": "none" },
@@ -129,7 +129,7 @@ describe("the ledger", () => {
   });
 });
 
-test("no point is older than one before it, in requests of one fold and of the next", async () => {
+test("no point is older than a previous one, within the requests of a fold and in the next", async () => {
   const metrics = start({ self: true });
   metrics.instruments.telemetry.add("tailscale.stream.rejected", 2, { reason: "auth" });
   const seriesSince = (since: number, name: string, length: number) =>
@@ -150,7 +150,7 @@ test("no point is older than one before it, in requests of one fold and of the n
   expect(new Set(times)).toEqual(new Set([first, second, third].map((ms) => `${ms}000000`)));
 });
 
-test("the process's own are SDK instruments with the catalogue's units and buckets", async () => {
+test("process metrics are SDK instruments with the catalogue's units and buckets", async () => {
   const metrics = start({ self: true });
   const { telemetry } = metrics.instruments;
   telemetry.add("tailscale.stream.rejected", 2, { reason: "auth" });
@@ -178,7 +178,7 @@ test("the process's own are SDK instruments with the catalogue's units and bucke
   expect(named["tailscale2otel.up"]).toMatchObject({ kind: "gauge", value: 1 });
 });
 
-test("a counter has all series of its closed words from the start, without those that settings name, unless they are too many", async () => {
+test("a counter has all series of its closed words from the start, except those named by settings, unless they are too many", async () => {
   const metrics = start({ self: true });
   await metrics.fold(foldOf([]));
   const zeros = (name: string) =>
@@ -193,7 +193,7 @@ describe("a backend that fails", () => {
   const isSecond = ({ points }: SunkRequest) => points[0]?.attributes["tailscale.src.node"] === "node-2000";
   const taken = () => sink.requests.filter(({ isTaken }) => isTaken).map(({ points }) => points[0]?.value);
 
-  test("is tried again with the same totals, until it takes them", async () => {
+  test("gets the same totals again, until it accepts them", async () => {
     sink.behave((_request, index) => (index < 2 ? { kind: "status", status: 503 } : { kind: "take" }));
     const metrics = start();
     await metrics.fold(nodesFold(7));
@@ -213,7 +213,7 @@ describe("a backend that fails", () => {
     ]);
   });
 
-  test("is said to have failed once at a stop, since nothing is tried again then", async () => {
+  test("is logged once at a stop, because nothing is retried then", async () => {
     sink.behave(() => ({ kind: "status", status: 503 }));
     const metrics = start();
     await metrics.fold(nodesFold(7));
@@ -228,7 +228,7 @@ describe("a backend that fails", () => {
     ]);
   });
 
-  test("gets the totals of the next fold instead", async () => {
+  test("gets the totals of the next fold instead of a retry", async () => {
     sink.behave(() => ({ kind: "status", status: 503 }));
     const metrics = start();
     await metrics.fold(nodesFold(7));
@@ -237,7 +237,7 @@ describe("a backend that fails", () => {
     expect(sink.points.map(({ value }) => value)).toEqual([8]);
   });
 
-  test("that does not answer makes nobody hold the folds in between", async () => {
+  test("causes no fold to be kept in memory while it does not answer", async () => {
     sink.behave((_request, index) => ({ kind: index === 0 ? "hang" : "take" }));
     const cut = new AbortController();
     const { send } = senderTo(destinationAt(sink.url, { signal: "metrics", url: `${sink.url}/v1/metrics` }));
@@ -264,7 +264,7 @@ describe("a backend that fails", () => {
     expect(sink.requests).toHaveLength(2);
   });
 
-  test("is left alone as long as it asks for, also when newer folds come", async () => {
+  test("is not contacted for as long as it asks, even for newer folds", async () => {
     sink.behave(() => ({ kind: "status", status: 429, headers: { "retry-after": "200" } }));
     const metrics = start();
     await metrics.fold(nodesFold(7));
@@ -285,7 +285,7 @@ describe("a backend that fails", () => {
   test.each([
     ["fails one request of a fold", () => ({ kind: "status", status: 503 }) as const],
     ["cuts it off", () => ({ kind: "reset" }) as const],
-  ])("and %s gets all others of it at once", async (_, answer) => {
+  ])("and %s gets all its other requests at once", async (_, answer) => {
     sink.behave((request) => (isSecond(request) ? answer() : { kind: "take" }));
     const metrics = start({ encoding: "protobuf" });
     await metrics.fold(nodesFold(1, 5_000));
@@ -307,7 +307,7 @@ describe("a backend that fails", () => {
     expect(sink.requests).toHaveLength(1);
   });
 
-  test("is tried once more at a stop, and not until the deadline", async () => {
+  test("gets one more try at a stop, instead of retries until the deadline", async () => {
     sink.behave(() => ({ kind: "status", status: 503 }));
     const metrics = start();
     await metrics.fold(nodesFold(7));
@@ -315,7 +315,7 @@ describe("a backend that fails", () => {
     expect(sink.requests).toHaveLength(2);
   });
 
-  test("does not hold up a stop beyond its deadline", async () => {
+  test("does not delay a stop beyond its deadline", async () => {
     sink.behave(() => ({ kind: "hang" }));
     const metrics = start();
     const folding = metrics.fold(nodesFold(7));
@@ -328,7 +328,7 @@ describe("a backend that fails", () => {
     await metrics.stop(50);
   });
 
-  test("that our own stop cuts off has not failed: nothing is said about it", async () => {
+  test("is not logged if a stop cut the request off", async () => {
     sink.behave(() => ({ kind: "hang" }));
     const metrics = start();
     const folding = metrics.fold(nodesFold(7));
@@ -342,7 +342,7 @@ describe("a backend that fails", () => {
   });
 });
 
-test("points that a backend rejects by partial success are counted and named in one line", async () => {
+test("points rejected by partial success are counted and named in one line", async () => {
   sink.behave(() => ({ kind: "take", rejected: 2, message: "out of order" }));
   const metrics = start();
   await metrics.fold(nodesFold(7, 10));

@@ -194,7 +194,7 @@ describe("behind fresh logs", () => {
 
   const isReplayed = ({ ids }: { readonly ids: readonly number[] }) => (ids[0] ?? 0) < 400;
 
-  test("a replay sends one request a second beside a steady stream", async () => {
+  test("a replay sends one request per second beside a steady stream", async () => {
     const { simulation } = shared(() => taken, 80);
     await simulation.until(never, start + 20_000);
     const replayed = simulation.requests.filter(isReplayed).length;

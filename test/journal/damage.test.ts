@@ -242,7 +242,7 @@ describe("a damaged file", () => {
     }
   }, 120_000);
 
-  test("that is being set aside survives a kill at every step", async () => {
+  test("that is being set aside survives a kill at each step", async () => {
     const rescued = join(state.path, "rescued.db");
     const aside = (suffix: string): void => {
       mkdirSync(join(state.path, "damaged-2026"), { recursive: true });
@@ -398,7 +398,7 @@ describe("a database of another kind", () => {
     expect(asideIn()).toEqual([]);
   });
 
-  test("from a newer program is refused and left as it is", async () => {
+  test("from a newer program is refused and left unchanged", async () => {
     (await filled()).close();
     edit("CREATE TABLE later (id INTEGER); PRAGMA user_version = 4");
     expect(() => state.open()).toThrow("newer version");

@@ -106,7 +106,7 @@ describe("flows", () => {
     ledger.addFlows(columns, undefined, flows.edges);
     const series = shown(await ledger.fold(3000), rollup);
     expect(series.reduce((sum, { value }) => sum + value, 0)).toBe(10_000);
-    // Tables are seeded per process: a pair in a thousand may find no room and count for `__other__`.
+    // Tables are seeded per process: about one pair in a thousand may find no room and count as `__other__`.
     expect(series.filter(({ value }) => value === 2).length).toBeGreaterThan(4900);
   });
 });

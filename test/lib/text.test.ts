@@ -8,7 +8,7 @@ import { seeded } from "../support/random.ts";
 const mark = "…[truncated]";
 const sizeOf = (text: string): number => Buffer.byteLength(text);
 
-test("leaves a text alone that just fits", () => {
+test("leaves a text unchanged that just fits", () => {
   expect(cutText("a".repeat(4096), 4096)).toBe("a".repeat(4096));
   expect(cutText("é".repeat(2048), 4096)).toBe("é".repeat(2048));
 });
@@ -19,7 +19,7 @@ test("cuts a text that is one byte too long, and marks it", () => {
   expect(sizeOf(cut)).toBe(4096);
 });
 
-test("never halves a character", () => {
+test("never cuts a character in half", () => {
   fc.assert(
     fc.property(
       fc.string({ unit: "grapheme", minLength: 20, maxLength: 200 }),
@@ -63,7 +63,7 @@ test.each([
   ["abc", "abc", 0],
   ["abc", "acb", 1],
   ["kitten", "sitting", 3],
-])("from %j to %j it is %d", (from, to, distance) => {
+])("from %j to %j the distance is %d", (from, to, distance) => {
   expect(editDistance(from, to)).toBe(distance);
 });
 
@@ -89,7 +89,7 @@ describe("columns of a terminal", () => {
     ["e\u0301", 1],
     ["🙂", 2],
     ["", 0],
-  ])("%s takes %d", (text, columns) => {
+  ])("%s takes %d columns", (text, columns) => {
     expect(columnsOf(text)).toBe(columns);
   });
 

@@ -90,7 +90,7 @@ describe("a clock that is hours", () => {
   test.each([
     ["ahead", 5 * hourMs],
     ["behind", -5 * hourMs],
-  ])("%s, and then right again, counts every record once", async (_, offMs) => {
+  ])("%s and then right again counts every record once", async (_, offMs) => {
     let accepted = 0;
     const step = async (...nodeIds: string[]): Promise<void> => {
       accepted += await sendNodes(...nodeIds);

@@ -131,7 +131,7 @@ describe("a batch of everything", () => {
   });
 });
 
-test("the size counts for the type that all records share", async () => {
+test("the size counts for the type of all records, if they share it", async () => {
   await sendAll([enveloped(flowValue()), enveloped(flowValue({ nodeId: "n2" }))]);
   await sendAll([enveloped(auditValue())]);
   await sendAll([]);

@@ -53,7 +53,7 @@ const acceptedAt = Date.parse("2026-11-02T09:16:00Z");
 
 const names = readdirSync(fileURLToPath(folder)).filter((name) => name.endsWith(".json"));
 
-test("there are cases", () => {
+test("the golden files are found", () => {
   expect(names.length).toBeGreaterThanOrEqual(80);
 });
 

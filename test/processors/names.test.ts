@@ -39,7 +39,7 @@ const claiming: fc.Arbitrary<JsonObject> = fc
   .record({ srcNode: claim, dstNodes: fc.array(claim, { maxLength: 6 }) })
   .map((nodes) => flowValue(nodes));
 
-test("no claim renames what the directory knows, or gives it a user or a system", () => {
+test("no claim renames what the directory knows, or changes its user or system", () => {
   const settings = withDirectory();
   const ends = new EndBook(settings);
   fc.assert(
