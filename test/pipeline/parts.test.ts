@@ -72,6 +72,28 @@ describe("lines", () => {
   });
 });
 
+test("a row is the received body only if its lines are all of it", () => {
+  const text = bytesOf('{"a":1}{"bb":2}');
+  const whole = { frame: packText(text), text };
+  for (const [places, isBody] of [
+    [[0, 7, 15], true],
+    [[7, 15], false],
+    [[0, 7], false],
+  ] as const) {
+    const lines = Lines.open(whole);
+    for (const [at, to] of places.slice(1).entries()) lines.add(text, places[at] as number, to);
+    const row = lines.seal();
+    expect(row.body === whole.frame).toBe(isBody);
+    expect(textOf(unpacked(row))).toBe(textOf(text.subarray(places[0], places.at(-1))));
+  }
+});
+
+test("the keys of a part age from the last moment of any of its records", () => {
+  const part = new OpenPart("audit", new EdgeBook(settingsWith()), undefined);
+  for (const keysAt of [1, 3, 2]) part.add(bytesOf("{}"), 0, 2, new Uint32Array(keyWords), { flags: 0, keysAt });
+  expect(part.seal(() => false).keysAt).toBe(3);
+});
+
 describe("buffers of a row", () => {
   const columnsOfParts = (parts: number) =>
     Array.from({ length: parts }, () => new OpenPart("flow", new EdgeBook(settingsWith()), undefined).columns);
