@@ -214,7 +214,7 @@ describe("guessing the token", () => {
     expect(attempts.isExhausted({ peer: "192.0.2.1", named: "this machine" })).toBe(false);
   });
 
-  test("from many addresses takes a bounded amount of memory", () => {
+  test("from many addresses uses a limited amount of memory", () => {
     const attempts = createAttempts(() => 0);
     const first = { peer: "192.0.2.1", named: "another host" } as const;
     for (let guess = 0; guess < 20; guess++) attempts.failed(first);

@@ -57,7 +57,7 @@ describe("the compose file with two receivers", () => {
     ["caddy", caddyWith],
   ] as const)
     test.skipIf(Bun.which(name) === null)(
-      `${name} balances requests of one sender, and goes on without a receiver that has died`,
+      `${name} balances requests of one sender, and continues without a receiver that has died`,
       async () => {
         const sink = await startOtlpSink();
         cleanups.push(() => sink.stop());

@@ -58,7 +58,7 @@ describe("the compose file", () => {
   });
 
   test.skipIf(!canRun)(
-    "delivers a request's logs to VictoriaLogs and its metrics to Prometheus, through the Collector",
+    "delivers the logs of a request to VictoriaLogs and its metrics to Prometheus through the Collector",
     async () => {
       const prometheus = await startPrometheus();
       cleanups.push(() => prometheus.stop());

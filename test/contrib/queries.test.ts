@@ -1,6 +1,6 @@
 /**
- * Every query of every dashboard and rule is asked of a real Prometheus and a real VictoriaLogs, and returns something. They have
- * what the demo sends, and Prometheus also the metrics of an instance to which everything happens that alerts are about.
+ * Every query of every dashboard and rule returns something from a real Prometheus and a real VictoriaLogs. They have
+ * what the demo sends, and Prometheus also the metrics of an instance with everything that alerts cover.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -1,5 +1,5 @@
 /**
- * The demo, and an instance to which everything happens that dashboards and alerts are about: refusals, duplicates, invalid and
+ * Starts the demo, and an instance with everything that dashboards and alerts cover: refusals, duplicates, invalid and
  * contradicting records, a backend that fails and rejects, failing polls, log streams that Tailscale reports on, TLS.
  */
 import { spawn } from "node:child_process";

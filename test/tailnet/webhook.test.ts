@@ -250,7 +250,7 @@ describe("a rotation by a command", () => {
     await settled();
   });
 
-  test("retires the old secret by the clock while the program runs", async () => {
+  test("retires the old secret after that time while the program runs", async () => {
     const { id, secret } = await api.createWebhook({ url, subscriptions });
     file().write({ id, url, secret, previous: { secret: "old", until: now + 20 } });
     start();
