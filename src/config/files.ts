@@ -1,4 +1,4 @@
-/** The configuration file and the files that it names: how they are found, read, trusted, and checked as `run` will use them. */
+/** Finds, reads and checks the configuration file and the files it names, as `run` will use them. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { constants, lstatSync, type Stats, statSync } from "node:fs";
 import { resolve } from "node:path";
@@ -8,13 +8,13 @@ import { type ConfigSources, configVariable } from "./layers.ts";
 import { destinationSections, settingsOf, valueAt } from "./schema.ts";
 
 const usualFiles = ["tailscale2otel.toml", "/etc/tailscale2otel/config.toml"];
-/** Process substitution, `--config <(sops decrypt …)`: a person waits for the start. */
+/** For process substitution, `--config <(sops decrypt …)`, which may prompt the user. */
 const pipeWaitMs = 10_000;
 
-/** The configuration file as people name it, with its text or with why there is none. */
+/** The configuration file by the name the user gave, with its text or the reason why there is none. */
 export interface ConfigFile {
   readonly path: string;
-  /** Where an empty path was given. */
+  /** What gave an empty path. */
   readonly label?: string;
   readonly text?: string;
   readonly stats?: Stats;
@@ -24,8 +24,8 @@ export interface ConfigFile {
 }
 
 /**
- * The named file, else the first that exists in the usual places. A file that is not named must be trustworthy; if it is not, no
- * other is read instead of it.
+ * Opens the named file, or else the first that exists in the usual places. A file that is not named must be trusted; if it is
+ * not, no other file is read instead.
  */
 export function openConfigFile({
   configPath,
@@ -58,7 +58,7 @@ export function openConfigFile({
     if (untrusted !== undefined) return refused(untrusted);
     const file = readConfigFile(path, workingDirectory);
     if (file.isMissing === true) continue;
-    // It may have been replaced between the two checks.
+    // The file may have been replaced between the two checks.
     const replaced = uid === undefined || file.stats === undefined ? undefined : whyForeign(file.stats, uid);
     return replaced === undefined ? file : refused(replaced);
   }
@@ -74,9 +74,9 @@ function readConfigFile(path: string, workingDirectory: string, waitMs = 0): Con
 }
 
 /**
- * Why a file found in a usual place must not be trusted: whoever can write to it decides where credentials are sent. It is
- * checked before it is opened, because another user's file could be a link or a pipe. Group write access counts only if the
- * group is not the owner's own, as with a umask of 0002.
+ * Why a file in a usual place must not be trusted: whoever can write to it decides where credentials are sent. It is checked
+ * before it is opened, because another user's file could be a link or a pipe. Group write access counts only if the group is
+ * not the owner's own, as with a umask of 0002.
  */
 function whyUntrusted(path: string, user: number | undefined): string | undefined {
   if (user === undefined) return undefined;
@@ -85,7 +85,7 @@ function whyUntrusted(path: string, user: number | undefined): string | undefine
       .map((stats) => whyForeign(stats, user))
       .find((reason) => reason !== undefined);
   } catch {
-    // Reading a missing or inaccessible file fails later.
+    // Reading a missing or inaccessible file fails later anyway.
     return undefined;
   }
 }
@@ -110,7 +110,7 @@ export interface PemPair {
   readonly key: string;
 }
 
-/** Why a pair cannot be used at `now` (epoch milliseconds). The parser's own message is left out: it may quote the key. */
+/** Why a pair cannot be used at `now` (epoch milliseconds). The parser's message is left out, because it may quote the key. */
 export function whyUnusablePair({ certFile, keyFile, certificate, key }: PemPair, now: number): string | undefined {
   const leaf = parsed(() => new X509Certificate(certificate));
   if (leaf === undefined) return `${certFile} contains no PEM certificate`;
@@ -122,7 +122,7 @@ export function whyUnusablePair({ certFile, keyFile, certificate, key }: PemPair
   return `the certificate in ${certFile} is not valid before ${leaf.validFrom}`;
 }
 
-/** Problems with the files that the settings name, as `run` would find them. */
+/** Problems with the files named in the settings, as `run` would find them. */
 export function fileProblems({ config, origins, broken }: Inspection): readonly Finding[] {
   const found: Finding[] = [];
   const texts = new Map<string, string>();
@@ -133,7 +133,7 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
     const path = String(valueAt(config, key));
     const read = path === "" ? { text: "" } : readRegularFile(path);
     if ("text" in read) texts.set(key, read.text);
-    // A listener watches its own files, and keeps its certificate if they cannot be used.
+    // A listener watches its own files and keeps its certificate if they become unusable.
     else
       add(
         key,
@@ -158,7 +158,7 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
   return found;
 }
 
-/** Secrets that others on this machine can read. */
+/** Secrets that other users of this machine can read. */
 export function exposedSecrets({ config, origins, configFile, mode = 0 }: Inspection): readonly Finding[] {
   const secrets = settingsOf(config).filter(({ isSecret }) => isSecret);
   const given = [...origins].flatMap(([key, origin]) => {

@@ -1,4 +1,4 @@
-/** Loads the configuration from every source of settings, or reports everything that is wrong with it. */
+/** Loads the configuration from all sources of settings, or reports every problem in it. */
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { Value } from "@sinclair/typebox/value";
 import { ConfigError } from "../errors.ts";
@@ -32,8 +32,8 @@ export { statePathOf, type TailnetConfig, tailnetConfigs, tailnetName, tailnetPa
 export { displayUrl } from "./values.ts";
 
 /**
- * Defaults, then the file, then variables, then flags. Reads the configuration file and the files of secrets.
- * @throws {ConfigError} with every problem at once.
+ * Loads defaults, then the file, then variables, then flags. Reads the configuration file and the files of secrets.
+ * @throws {ConfigError} with all problems at once.
  */
 export function loadConfig(sources: ConfigSources): Inspection {
   const inspection = inspectConfig(sources);
@@ -42,7 +42,7 @@ export function loadConfig(sources: ConfigSources): Inspection {
 }
 
 /**
- * For commands that need only these sections: other problems are for `check` to report.
+ * For commands that need only these sections; other problems are left for `check` to report.
  * @throws {ConfigError} if the configuration file cannot be read, or a flag or a value in these sections is invalid.
  */
 export function loadSections(sources: ConfigSources, names: readonly string[]): Inspection {
@@ -57,7 +57,10 @@ export function loadSections(sources: ConfigSources, names: readonly string[]): 
   return inspection;
 }
 
-/** The same without throwing. If there are problems, warnings of the rules are left out: invalid settings would mislead. */
+/**
+ * Like `loadConfig`, without throwing. If there are problems, warnings of rules are left out, because invalid settings would
+ * mislead.
+ */
 export function inspectConfig(sources: ConfigSources): Inspection {
   const read = readConfig(sources);
   if (read.isUnread) return read;
@@ -80,7 +83,7 @@ export function inspectConfig(sources: ConfigSources): Inspection {
   };
 }
 
-/** Reads every value and checks each on its own. Of several values for one setting, the last wins. */
+/** Reads every value and checks each one on its own. If a setting has several values, the last one wins. */
 export function readConfig(sources: ConfigSources): Inspection {
   const { environment, workingDirectory } = sources;
   const layers: Layers = { given: [], findings: [], tables: new Map() };
@@ -125,7 +128,7 @@ export function readConfig(sources: ConfigSources): Inspection {
 /** One line of the effective configuration. */
 export interface EffectiveRow {
   readonly key: string;
-  /** As it would be written in TOML; `[redacted]` for a secret. */
+  /** As written in TOML; `[redacted]` for a secret. */
   readonly value: string;
   /** `default`, `file:line`, a variable, or a flag. */
   readonly origin: string;
@@ -161,7 +164,7 @@ export function findConfigFile(sources: ConfigSources): string | undefined {
   return openConfigFile(sources)?.path;
 }
 
-/** Returns whether it is TOML. */
+/** Returns true if it is TOML. */
 function readFile({ path, label = path, text, message = "", remedy = "" }: ConfigFile, layers: Layers): boolean {
   if (text !== undefined) return readToml(path, text, layers);
   layers.findings.push({
@@ -175,8 +178,8 @@ function readFile({ path, label = path, text, message = "", remedy = "" }: Confi
 }
 
 /**
- * What a setting is that nobody has set: its default, or for a switch of `[[tailnet]]`, what it is for all tailnets. Whatever
- * identifies a tailnet is never shared.
+ * The value of a setting that is not set: its default or, for a switch of `[[tailnet]]`, the value shared by all tailnets.
+ * Settings that identify a tailnet are never shared.
  */
 function inherited(
   setting: Setting,
@@ -188,7 +191,7 @@ function inherited(
   return { read: values.get(key), origin: origins.get(key) ?? defaultOrigin };
 }
 
-/** The settings of all tables that are there: of an array, up to the last one with a value. */
+/** The settings of all tables that exist; an array has tables up to the last one with a value. */
 function settingsIn({ given, tables }: Layers): readonly Setting[] {
   const counts = new Map(tables);
   for (const {
@@ -198,14 +201,17 @@ function settingsIn({ given, tables }: Layers): readonly Setting[] {
   return settingsWith((array) => counts.get(array) ?? 0);
 }
 
-/** Only ours, if there are any. Attributes are combined; headers are not, because half a set of credentials is useless. */
+/**
+ * The program's own values win over OpenTelemetry's. Attributes are combined; headers are not, because half a set of
+ * credentials is useless.
+ */
 function givenFor(setting: Setting, given: readonly Given[]): readonly Given[] {
   const all = given.filter((one) => one.setting.key === setting.key);
   const own = all.filter(({ isStandard }) => isStandard !== true);
   return own.length > 0 && setting.entry !== "attribute" ? own : all;
 }
 
-/** Puts values by key into tables, and asserts that the result has its type. */
+/** Builds tables from values by key, and asserts that the result has its type. */
 function configOf(
   values: ReadonlyMap<string, unknown>,
   { environment, system, workingDirectory }: ConfigSources,
@@ -226,7 +232,7 @@ function configOf(
   return config;
 }
 
-/** `$XDG_STATE_HOME` counts if it is absolute, as the XDG Base Directory specification demands. */
+/** `$XDG_STATE_HOME` is used only if it is absolute, as the XDG Base Directory specification requires. */
 function defaultStateDirectory(
   { platform, homeDirectory, uid }: System,
   environment: ConfigSources["environment"],

@@ -1,4 +1,4 @@
-/** Settings that are set but have no effect because of another one. */
+/** Finds settings that have no effect because of another setting. */
 import type { Finding } from "./diagnosis.ts";
 import { credentialKeys } from "./rules-inputs.ts";
 import {
@@ -11,7 +11,7 @@ import {
   valueAt,
 } from "./schema.ts";
 
-/** One warning for each such setting, with the first cause that applies. Defaults get none: nobody chose them. */
+/** One warning for each such setting, with the first cause that applies. Defaults get none, because nobody chose them. */
 export function ineffectiveSettings(config: Config, isGiven: (key: string) => boolean): readonly Finding[] {
   const applying = causesIn(config).filter(({ when }) => when(config));
   return settingsOf(config).flatMap(({ key, default: initial }): readonly Finding[] => {
@@ -30,8 +30,8 @@ interface Cause {
 }
 
 /**
- * `keys`: settings, and sections with a dot at the end; with a minus before them, exceptions. `set`: what to set so that they
- * have an effect.
+ * `keys`: settings, and sections ending in a dot; a leading minus marks an exception. `set`: what to set so that they have an
+ * effect.
  */
 function because(reason: string, set: string, keys: readonly string[], when: Cause["when"]): Cause {
   const isIn = (key: string, one: string): boolean => (one.endsWith(".") ? key.startsWith(one) : key === one);
@@ -39,13 +39,13 @@ function because(reason: string, set: string, keys: readonly string[], when: Cau
   return { when, reason, remedy: set === "" ? "Remove one of them." : `Set ${set}, or remove it.`, covers };
 }
 
-/** A setting has that value. `more`: what follows from it. */
+/** Applies if a setting has that value. `more`: the consequence. */
 function is(key: string, value: unknown, keys: readonly string[], set = key, more = ""): Cause {
   const reason = `${key} is ${value === "" ? "empty" : JSON.stringify(value)}${more}`;
   return because(reason, set, keys, (config) => valueAt(config, key) === value);
 }
 
-/** The switch of a section is off. */
+/** Applies if a section is switched off. */
 function off(section: string, keys: readonly string[] = [`${section}.`]): Cause {
   const key = `${section}.enabled`;
   return is(key, false, [...keys, `-${key}`], `${key} = true`);
@@ -157,7 +157,7 @@ const causesIn = (all: Config): readonly Cause[] => [
   ),
 ];
 
-/** The endpoints that anything is sent to; with `stdout` an earlier cause applies. */
+/** The endpoints that data is sent to; with `stdout`, an earlier cause applies. */
 export function endpointsOf({ otlp }: Config): readonly string[] {
   if (otlp.protocol === "stdout") return ["stdout:"];
   return signals

@@ -1,4 +1,4 @@
-/** The values in each source of settings, not yet read, and which setting a name refers to. */
+/** Collects the raw values from every source of settings, and resolves names to settings. */
 import { editDistance, nearest } from "../lib/text.ts";
 import type { Finding, Origin } from "./diagnosis.ts";
 import { arrayKeys, possibleSections, sections, settings } from "./schema.ts";
@@ -6,35 +6,38 @@ import { inTable, type Section, type Setting } from "./setting.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Every source of settings. Nothing else is read. */
+/** All sources of settings; nothing else is read. */
 export interface ConfigSources {
   readonly configPath?: string;
-  /** The text of that file, if it is known already: then nothing is read. */
+  /** The text of that file, if already known; then the file is not read. */
   readonly configText?: string;
   readonly environment: Environment;
   /** The values of `--set`: `key=value`. */
   readonly assignments: readonly string[];
   readonly workingDirectory: string;
   readonly system: System;
-  /** The program runs already, so nothing may make it wait: a pipe is refused. */
+  /** The program is already running and must not block, so a pipe is rejected. */
   readonly isReload?: boolean;
-  /** Why `run` could not use a state directory with a journal, or those of several tailnets in it. Absent: it is not checked. */
+  /**
+   * Returns why `run` could not use a state directory with a journal, or with those of several tailnets. If absent, this is not
+   * checked.
+   */
   readonly whyUnusableState?: (
     path: string,
     tailnets: readonly string[],
   ) => Pick<Finding, "message" | "remedy"> | undefined;
 }
 
-/** What the default state directory depends on. */
+/** System properties that decide the default state directory. */
 export interface System {
   /** As Node names it: `linux`, `darwin`, `win32`. */
   readonly platform: string;
   readonly homeDirectory: string;
-  /** The user's number; absent on systems without any. */
+  /** The user id; absent on systems without one. */
   readonly uid?: number | undefined;
 }
 
-/** What a name refers to: a setting, the file of a secret, or one entry of a map. */
+/** The target of a name: a setting, the file of a secret, or an entry of a map. */
 export interface Target {
   readonly setting: Setting;
   readonly part: "value" | "secretFile" | { readonly entry: string };
@@ -44,26 +47,26 @@ export interface Target {
 export interface Given extends Target {
   readonly origin: Origin;
   readonly written: unknown;
-  /** `text` from variables and flags, where everything is text; `typed` from TOML. */
+  /** `text` from variables and flags, which are always text; `typed` from TOML. */
   readonly form: "text" | "typed";
-  /** From one of OpenTelemetry's own variables, which are used only if ours are not set. */
+  /** From one of OpenTelemetry's own variables, used only if the program's own are not set. */
   readonly isStandard?: true;
 }
 
-/** The values so far, and what is wrong with them. Later values win. */
+/** The values so far, and problems with them. Later values win. */
 export interface Layers {
   readonly given: Given[];
   readonly findings: Finding[];
-  /** Arrays of tables in the file: how many tables each has, empty ones included. */
+  /** Number of tables in each array of tables of the file, including empty ones. */
   readonly tables: Map<string, number>;
 }
 
 export const configVariable = "TS2OTEL_CONFIG";
 
-/** Variables that are read, but no settings: where the configuration is, and what `install.sh` downloads. */
+/** Variables that are read but are not settings: the path of the configuration, and what `install.sh` downloads. */
 export const otherVariables: ReadonlySet<string> = new Set([configVariable, "TS2OTEL_INSTALL_BASE_URL"]);
 
-/** Adds one value under its key, or says what is wrong with the key. Without `written`, a flag had no value. */
+/** Adds a value under its key, or a finding about the key. `written` is missing if a flag had no value. */
 export function addValue(
   { given, findings }: Pick<Layers, "given" | "findings">,
   path: readonly string[],
@@ -96,7 +99,7 @@ export function addValue(
   }
 }
 
-/** The settings in `TS2OTEL_*` variables. An empty one counts as unset; an unknown one may belong to another program. */
+/** Reads settings from `TS2OTEL_*` variables. An empty one counts as unset; an unknown one may belong to another program. */
 export function readEnvironment(environment: Environment, { given, findings }: Layers): void {
   for (const variable of Object.keys(environment).sort()) {
     if (!variable.toUpperCase().startsWith(prefix) || otherVariables.has(variable)) continue;
@@ -108,7 +111,7 @@ export function readEnvironment(environment: Environment, { given, findings }: L
   }
 }
 
-/** The settings given as `--set key=value`. */
+/** Reads settings given as `--set key=value`. */
 export function readFlags(assignments: readonly string[], layers: Layers): void {
   for (const assignment of assignments) {
     const [, name = "", written] = /^([^=]*)(?:=(.*))?$/s.exec(assignment) ?? [];
@@ -119,7 +122,7 @@ export function readFlags(assignments: readonly string[], layers: Layers): void 
 
 const prefix = "TS2OTEL_";
 
-/** The names that are allowed in a section; nothing if there is no such section. */
+/** The names allowed in a section; undefined if there is no such section. */
 export function namesIn(section: string): readonly string[] | undefined {
   return sectionNames.get(inFirstTable(section, ".").name);
 }
@@ -136,7 +139,7 @@ const targets: ReadonlyMap<string, Target> = new Map(
   ]),
 );
 
-/** What a key refers to. A map without an entry is found as `value`. */
+/** Resolves a key. A map without an entry is found as `value`. */
 export function findKey(key: string): Target | undefined {
   const { name, index } = inFirstTable(key, ".");
   const map = maps.find((one) => name.startsWith(`${one.key}.`));
@@ -154,7 +157,7 @@ function findVariable(variable: string): Target | undefined {
   return target?.setting.kind === "map" || variable !== variable.toUpperCase() ? undefined : target;
 }
 
-/** A name as it would be in the first table of its array, which stands for all, and the number of its own table. */
+/** The same name in the first table of its array, which represents all tables, and the index of its own table. */
 function inFirstTable(name: string, separator: "." | "__"): { readonly name: string; readonly index: number } {
   const parts = name.split(separator);
   for (const [array, most] of arrayKeys) {
@@ -176,14 +179,14 @@ export function variableOf(key: string): string {
   return prefix + key.replaceAll(".", "__").toUpperCase();
 }
 
-/** Every key of a setting, and of the file of a secret. */
+/** All keys of settings, including those for files of secrets. */
 function keysOf(all: readonly Section[]): readonly string[] {
   return all.flatMap(({ settings: of }) =>
     of.flatMap(({ key, kind }) => (kind === "secret" ? [key, `${key}_file`] : [key])),
   );
 }
 
-/** What to say about a key that does not exist. */
+/** The finding for a key that does not exist. */
 function unknownKey(path: readonly string[], origin: Origin, hint = ""): Finding {
   const key = path.join(".");
   const unknown = { severity: "error", origin, key, message: "unknown setting" } as const;
@@ -204,7 +207,7 @@ function unknownKey(path: readonly string[], origin: Origin, hint = ""): Finding
   return { ...unknown, remedy };
 }
 
-/** Of the names in one section, more than half has to be the same. */
+/** Within one section, more than half of the name must match. */
 function mayBeMeant(key: string, known: string): boolean {
   const [written, other] = [key, known].map((name) => name.slice(name.lastIndexOf(".") + 1)) as [string, string];
   const areNeighbors = key.slice(0, -written.length) === known.slice(0, -other.length);
@@ -220,7 +223,7 @@ function headerOf(section: string): string {
 function unknownVariable(variable: string): Finding {
   const key = keyOf(variable);
   const shown = variable.slice(0, 200);
-  // Without it, more would leave than was wanted, or not all.
+  // These variables are meant to restrict or add exports, so ignoring one would export too much or too little.
   const isSerious = key.startsWith("pii_filter.") || arrayKeys.keys().some((array) => key.startsWith(`${array}.`));
   const severity = isSerious ? "error" : "warning";
   const unknown = { severity, origin: { from: "environment", variable: shown }, key: shown } as const;
@@ -241,7 +244,7 @@ function unknownVariable(variable: string): Finding {
   return { ...unknown, message: "no setting has this variable, so it has no effect", remedy };
 }
 
-/** Settings of the Go version, by key or by section with a dot at the end: what replaces them, or else what to do. */
+/** Settings of the Go version, by key or by section ending in a dot: the setting that replaces them, or what to do. */
 const formerSettings: Readonly<Record<string, string>> = {
   "admin.auth.token_file": "admin.token_file",
   "admin.auth.token": "admin.token",
@@ -261,7 +264,7 @@ const formerSettings: Readonly<Record<string, string>> = {
     'Remove it; to hide data, set the settings of [privacy] to "drop" or "hash" (TS2OTEL_PRIVACY__EMAILS=drop).',
 };
 
-/** Whether settings of the Go version were in this section. */
+/** True if settings of the Go version were in this section. */
 export function isFormerSection(key: string): boolean {
   return Object.keys(formerSettings).some((former) => former.startsWith(`${key}.`) && former !== `${key}.`);
 }

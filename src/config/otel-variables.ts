@@ -1,5 +1,5 @@
 /**
- * OpenTelemetry's own variables, and the settings that they set. If two set the same one, the last wins.
+ * OpenTelemetry's own variables and the settings they set. If two set the same one, the last wins.
  * https://opentelemetry.io/docs/specs/otel/protocol/exporter/ and …/configuration/sdk-environment-variables/
  */
 import { type Environment, findKey, type Given, type Layers } from "./layers.ts";
@@ -38,14 +38,16 @@ export function readOtelEnvironment(environment: Environment, { given, findings 
         remedy: "Set otlp.protocol, and an endpoint that accepts OTLP over HTTP (usually port 4318).",
       });
     } else {
-      // The specification counts durations in milliseconds, and ignores case.
+      // The specification gives durations in milliseconds and ignores case.
       const isMillis = setting.kind === "duration" && /^\d+$/.test(text);
       add(setting.kind === "choice" ? text.toLowerCase() : isMillis ? `${text}ms` : text);
     }
   }
 }
 
-/** `name=value,name=value`, percent-encoded as W3C Baggage. Anything else gets an empty name, and is refused later. */
+/**
+ * Parses `name=value,name=value`, percent-encoded as in W3C Baggage. Anything else gets an empty name, which is rejected later.
+ */
 function pairsOf(text: string): readonly (readonly [name: string, value: string])[] {
   return text.split(",").flatMap((pair) => {
     if (pair.trim() === "") return [];

@@ -1,11 +1,11 @@
-/** The address of a PostgreSQL database: `postgres://user:password@host:port/database?sslmode=verify-full`, as libpq reads it. */
+/** Parses PostgreSQL URLs as libpq does: `postgres://user:password@host:port/database?sslmode=verify-full`. */
 
 export type SslMode = (typeof sslModes)[number];
 
 export const sslModes = ["disable", "prefer", "require", "verify-ca", "verify-full"] as const;
 
 export interface PostgresHost {
-  /** A name, an address, or the directory of a socket. */
+  /** A host name, an IP address, or the directory of a socket. */
   readonly host: string;
   readonly port: number;
 }
@@ -23,7 +23,7 @@ const usualPort = 5432;
 const shape = /^postgres(?:ql)?:\/\/(?:([^@/?#]*)@)?([^@/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/;
 const hostShape = /^(\[[0-9a-f:.]+\]|[^:[\]]*)(?::(\d{1,5}))?$/i;
 
-/** Parts of an address, or why it is none, without anything of it that could be a secret. */
+/** The parts of a URL, or why it is invalid, without quoting anything that could be a secret. */
 export function parsePostgresUrl(url: string): PostgresAddress | string {
   const [, login = "", hostList = "", path = "", query = ""] = shape.exec(url) ?? [];
   if (!shape.test(url)) return "it is not of the form postgres://user:password@host:port/database";
@@ -48,7 +48,7 @@ export function parsePostgresUrl(url: string): PostgresAddress | string {
   return { hosts, user: decodedUser, password, database: database === "" ? decodedUser : database, sslMode };
 }
 
-/** Servers, database and schema in words, without user and password. The settings are valid. */
+/** Servers, database and schema as text, without user and password. The settings must be valid. */
 export function databaseText({ url, schema }: { readonly url: string; readonly schema: string }): string {
   const address = parsePostgresUrl(url);
   if (typeof address === "string") return `schema ${schema}`;

@@ -1,6 +1,6 @@
 /**
- * What a reload may change. The reloadable settings of the next configuration are merged into the running one, and the result
- * is validated and applied: each of the two may be safe while their combination is not.
+ * Decides what a reload may change. The reloadable settings of the next configuration are merged into the running one, and the
+ * result is validated and applied, because each of the two may be safe while their combination is not.
  */
 import type { Finding, Inspection } from "./diagnosis.ts";
 import { readConfig } from "./index.ts";
@@ -14,11 +14,11 @@ import type { Setting } from "./setting.ts";
 export interface ReloadInspection extends Inspection {
   /** Settings that differ from the running ones and need a restart. */
   readonly waiting: readonly string[];
-  /** All of them, also those of a destination that is added, removed or replaced. */
+  /** All settings that differ, including those of a destination that is added, removed or replaced. */
   readonly differing: readonly string[];
 }
 
-/** What runs from now on, with where each value comes from: one that waits for a restart is still the one of before. */
+/** The running settings and their origins after a reload; a setting that waits for a restart keeps its previous origin. */
 export function appliedAfter(
   before: Pick<Inspection, "origins">,
   { config, warnings, origins, waiting, differing }: ReloadInspection,
@@ -29,8 +29,8 @@ export function appliedAfter(
 }
 
 /**
- * Reads everything again. With problems, nothing may be applied; without, `config` is what to run with from now on, and the
- * warnings are about that, not about settings that wait for a restart.
+ * Reads everything again. If there are problems, nothing may be applied. Otherwise `config` is the configuration to run from
+ * now on, and warnings are about it, not about settings that wait for a restart.
  */
 export function inspectReload(running: Config, sources: ConfigSources): ReloadInspection {
   const next = readConfig({ ...sources, isReload: true });
@@ -44,12 +44,12 @@ export function inspectReload(running: Config, sources: ConfigSources): ReloadIn
   return { ...next, config, problems: problems.filter(matters), warnings: all, ...later };
 }
 
-/** Problems that only prevent a start do not: an expired certificate must not stop a token from being revoked. */
+/** Problems that only prevent a start do not matter here: an expired certificate must not keep a token from being revoked. */
 function matters({ onlyAtStart }: Finding): boolean {
   return onlyAtStart !== true;
 }
 
-/** The files whose change is a reason to read everything again: of secrets, and of TLS towards the backend. Listeners watch their own. */
+/** Files that trigger a reload when they change: secrets, and TLS files for backends. Listeners watch their own files. */
 export function secretFilesOf({ origins, config }: Pick<Inspection, "origins" | "config">): readonly string[] {
   const files = [...origins.values()].flatMap(({ secretFile }) => secretFile ?? []);
   const pem = destinationSections(config).flatMap(([, { tls }]) => [tls.ca_file, tls.cert_file, tls.key_file]);
@@ -58,9 +58,9 @@ export function secretFilesOf({ origins, config }: Pick<Inspection, "origins" | 
 
 /** Settings that are reloaded together or not at all. */
 interface Group {
-  /** Keys, and sections with a dot at the end. */
+  /** Keys, and sections ending in a dot. */
   readonly keys: readonly string[];
-  /** Whether the group has to wait for a restart, or what to say about it if so; `merged` is what would be applied. */
+  /** Returns true if the group has to wait for a restart, or a message about it; `merged` is what would be applied. */
   readonly waits?: (running: Config, next: Config, merged: Config) => boolean | string;
 }
 
@@ -75,14 +75,17 @@ const groupsOf = (config: Config): readonly Group[] => [
       ),
   })),
   secretsGroup("admin", "token", ["token"]),
-  // The certificate can be replaced, but a listener cannot change between TLS and plain HTTP.
+  // A certificate can be replaced, but a listener cannot switch between TLS and plain HTTP.
   ...(["streaming", "webhook", "admin"] as const).map((listener): Group => ({
     keys: [`${listener}.tls.`, "tailscale.socket"],
     waits: (running, next) => usesTls(running[listener].tls) !== usesTls(next[listener].tls),
   })),
 ];
 
-/** What of a tailnet is reloaded; a tailnet that is added, removed or renamed waits for a restart. `at`: before its keys. */
+/**
+ * The reloadable settings of a tailnet. A tailnet that is added, removed or renamed waits for a restart. `at`: the prefix of
+ * its keys.
+ */
 function groupsOfTailnet(at: string): readonly Group[] {
   const isReplaced = (running: Config, next: Config): boolean => at !== "" && differs(running, next, `${at}name`);
   const credentialsIn = (config: Config): boolean => {
@@ -92,7 +95,7 @@ function groupsOfTailnet(at: string): readonly Group[] {
   return [
     {
       keys: [`${at}tailscale.auth.`],
-      // Whether there are credentials decides what runs, and new ones must not go to the old address.
+      // The presence of credentials decides what runs, and new credentials must not be sent to the old address.
       waits: (running, next) =>
         isReplaced(running, next) ||
         credentialsIn(running) !== credentialsIn(next) ||
@@ -103,7 +106,7 @@ function groupsOfTailnet(at: string): readonly Group[] {
   ];
 }
 
-/** A listener keeps its address until a restart, so it never loses its authentication before that. */
+/** A listener keeps its address until a restart, so it must not lose its authentication before then. */
 function secretsGroup(
   listener: string,
   secret: string,
@@ -142,7 +145,7 @@ export function mergeReload(running: Config, next: Config) {
     if (message !== true) notices.push({ severity: "warning", key, message, remedy: "Restart to run without it." });
   }
   const unlike = settings.filter(({ key }) => differs(merged, next, key));
-  // Of a destination or tailnet that is added, removed or replaced, its name says enough.
+  // For a destination or tailnet that is added, removed or replaced, only its name is reported.
   const isReplaced = ({ item }: Setting) =>
     item !== undefined && differs(merged, next, `${item.array}.${item.index}.name`);
   const isNamed = (one: Setting) => !isReplaced(one) || one.path.at(-1) === "name";
@@ -155,7 +158,7 @@ function differs(one: Config, other: Config, key: string): boolean {
   return JSON.stringify(valueAt(one, key)) !== JSON.stringify(valueAt(other, key));
 }
 
-/** A setting of a tailnet that is the same for all of them. */
+/** True if a tailnet's setting has the value shared by all tailnets. */
 function isInherited(setting: Setting, config: Config): boolean {
   const key = overriddenBy(setting);
   return key !== undefined && valueAt(config, key) === valueAt(config, setting.key);

@@ -1,4 +1,4 @@
-/** Rules about the inputs: Tailscale's API, the collectors, and the receivers. */
+/** Rules for the inputs: Tailscale's API, the collectors and the receivers. */
 import { isIP } from "node:net";
 import { isLoopback, parseListen } from "../lib/listen.ts";
 import { formatDuration } from "../lib/units.ts";
@@ -6,7 +6,7 @@ import type { Rule } from "./diagnosis.ts";
 import { defaultMaxBodyBytes, usesTls } from "./schema-inputs.ts";
 import { collectedLogs, type Config, hasCredentials, isPolled, usesOauth, wantsPoll } from "./schema.ts";
 
-/** What to set so that the API can be used. */
+/** The settings that give access to the API. */
 export const credentialKeys = "tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret";
 
 /** Rules for each receiver. */
@@ -115,7 +115,7 @@ const collectorRules = (config: Config): readonly Rule[] =>
 export function inputRules(config: Config): readonly Rule[] {
   const { streaming, webhook, dedup, tailscale } = config;
   const isShared = streaming.enabled && webhook.enabled && streaming.listen === webhook.listen;
-  /** How long a delivery can be sent again and still be accepted. */
+  /** How long a delivery can be repeated and still be accepted. */
   const replayableMs = webhook.late_retry_window + 2 * webhook.tolerance;
   return [
     ...receiverRules(config),
@@ -148,7 +148,7 @@ export function inputRules(config: Config): readonly Rule[] {
     {
       severity: "warning",
       keys: ["streaming.public_url"],
-      // The tailnet encrypts what is sent to its names and to Tailscale's IPv6 addresses.
+      // The tailnet encrypts traffic to its names and to Tailscale's IPv6 addresses.
       when:
         streaming.enabled && /^http:\/\/(?![^/]*\.ts\.net(?:[.:/]|$)|\[fd7a:115c:a1e0:)/i.test(streaming.public_url),
       message: "it is plain HTTP at an address outside the tailnet, so nothing protects the records and the token",
@@ -233,7 +233,7 @@ function missingFor(name: "streaming" | "webhook", config: Config): readonly str
   return [
     ...(config[name].enabled ? [] : [`${name}.enabled = true`]),
     ...(config[name].public_url === "" ? [`${name}.public_url`] : []),
-    // The API refuses a log stream without a token.
+    // The API rejects a log stream without a token.
     ...(name === "streaming" && config.streaming.token === "" ? ["streaming.token"] : []),
     ...(hasCredentials(config) ? [] : [`API credentials (${credentialKeys})`]),
   ];
@@ -244,7 +244,7 @@ function listed(items: readonly string[]): string {
   return [items.slice(0, -1).join(", "), ...items.slice(-1)].filter(Boolean).join(" and ");
 }
 
-/** Why Tailscale could not use a URL, and what to do. The URL is never quoted: its query can be a secret. */
+/** Why Tailscale could not use a URL, and what to do. The URL is never quoted, because its query can be a secret. */
 function whyNotPublic(
   name: "streaming" | "webhook",
   text: string,
@@ -260,7 +260,7 @@ function whyNotPublic(
     ];
   }
   if (name === "webhook") {
-    // Names of the tailnet are public through Tailscale Funnel.
+    // Tailscale Funnel can make names of the tailnet public.
     const isPublic =
       host.endsWith(".ts.net") || (isIP(host) === 6 ? !/^(?:f[cd]|fe80|::1$)/.test(host) : !isPrivateHost(host));
     if (url.protocol !== "https:" || !isPublic) {
@@ -286,11 +286,11 @@ function isPrivateIpv4(host: string): boolean {
   );
 }
 
-/** A host inside the tailnet or a private network: an IPv6 address, a single label, or a name in a private zone. */
+/** True for a host inside the tailnet or a private network: an IPv6 address, a single label, or a name in a private zone. */
 function isPrivateHost(host: string): boolean {
   const name = host.replace(/\.$/, "");
   return isIP(name) === 6 || (isIP(name) === 0 && !name.includes(".")) || privateZone.test(name);
 }
 
-/** RFC 6762 appendix G, RFC 8375, what ICANN has reserved, and Tailscale's own names. */
+/** RFC 6762 appendix G, RFC 8375, names reserved by ICANN, and Tailscale's own names. */
 const privateZone = /\.(?:ts\.net|internal|local|localhost|home\.arpa|intranet|private|corp|home|lan)$/;

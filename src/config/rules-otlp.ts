@@ -1,4 +1,4 @@
-/** Rules about destinations: the primary one, and those of `[[otlp.also]]`. */
+/** Rules for destinations: the primary one and those of `[[otlp.also]]`. */
 import type { Rule } from "./diagnosis.ts";
 import { type AlsoConfig, type Config, valueAt } from "./schema.ts";
 import { primaryDestination } from "./words.ts";
@@ -6,10 +6,10 @@ import { displayUrl } from "./values.ts";
 
 const signals = ["metrics", "logs"] as const;
 
-/** Names are labels of metrics and arguments of commands. */
+/** Names become labels of metrics and arguments of commands. */
 export const nameShape = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 
-/** Two settings of which both or neither must be set. */
+/** Rules for two settings that must be set together. */
 export function together(config: Config, section: string, one: string, other: string): readonly Rule[] {
   return [
     [`${section}.${one}`, `${section}.${other}`] as const,
@@ -23,7 +23,7 @@ export function together(config: Config, section: string, one: string, other: st
   }));
 }
 
-/** Errors of a table: each about one of its settings, if it is wrong. `at`: the key of the table. */
+/** Creates errors about single settings of a table. `at`: the key of the table. */
 export const errorsOf =
   (at: string) =>
   (name: string, isWrong: boolean, message: string, remedy: string): Rule => ({
@@ -34,7 +34,7 @@ export const errorsOf =
     remedy,
   });
 
-/** What holds for every destination. `at`: its section. */
+/** Rules for every destination. `at`: its section. */
 function rulesAt(config: Config, at: string, destination: Config["otlp"] | AlsoConfig): readonly Rule[] {
   const { endpoint } = destination;
   const isSent = destination.protocol !== "stdout";
@@ -76,7 +76,7 @@ function rulesAt(config: Config, at: string, destination: Config["otlp"] | AlsoC
   ];
 }
 
-/** What holds for a further destination alone. */
+/** Rules for an additional destination only. */
 function rulesOfAlso(one: AlsoConfig, index: number, config: Config): readonly Rule[] {
   const at = `otlp.also.${index}`;
   const { name, types, endpoint, logs, metrics } = one;
@@ -123,7 +123,7 @@ function rulesOfAlso(one: AlsoConfig, index: number, config: Config): readonly R
   ];
 }
 
-/** For all destinations. */
+/** Rules for all destinations. */
 export function otlpRules(config: Config): readonly Rule[] {
   const { otlp } = config;
   return [

@@ -1,11 +1,11 @@
-/** Rules about `[[tailnet]]`: what tells the tailnets apart, and what they may not share. */
+/** Rules for `[[tailnet]]`: what distinguishes the tailnets, and what they must not share. */
 import type { Rule } from "./diagnosis.ts";
 import { errorsOf, nameShape } from "./rules-otlp.ts";
 import { type Config, settings, type TailnetSection, valueAt } from "./schema.ts";
 import { overriddenBy } from "./schema-tailnet.ts";
 import { schemaOf } from "./tailnets.ts";
 
-/** By these a tailnet is known, so no two share them: what a request carries. */
+/** Credentials in a request that identify its tailnet, so no two tailnets may share them. */
 const identifying = [
   ["streaming", ["token", "token_previous"], "token", "Give each tailnet a token of its own."],
   [
@@ -18,7 +18,7 @@ const identifying = [
 
 const maxIdentifierLength = 63;
 
-/** About a section and what comes before it; `shared`: the configuration of all. */
+/** Compares a section with those before it. `shared`: the configuration of all tailnets. */
 function rulesOfSection(section: TailnetSection, index: number, shared: Config): readonly Rule[] {
   const at = `tailnet.${index}`;
   const { name } = section;
@@ -81,7 +81,7 @@ function rulesOfSection(section: TailnetSection, index: number, shared: Config):
   ];
 }
 
-/** Whether both ask Tailscale about the same tailnet with the same credentials. */
+/** True if both query the same tailnet with the same credentials. */
 function asksTheSame({ tailscale: one }: TailnetSection, { tailscale: other }: TailnetSection): boolean {
   const { oauth, apikey } = one.auth;
   if (one.tailnet !== other.tailnet) return false;
@@ -91,7 +91,7 @@ function asksTheSame({ tailscale: one }: TailnetSection, { tailscale: other }: T
   );
 }
 
-/** Credentials, tokens and secrets of a single tailnet: whose they are among several, nobody could tell. */
+/** Credentials, tokens and secrets belong to one tailnet, so with several they must be in its section. */
 const singleTailnetRules = (config: Config): readonly Rule[] =>
   settings.flatMap((setting): readonly Rule[] => {
     const key = setting.item?.index === 0 ? overriddenBy(setting) : undefined;
@@ -107,7 +107,7 @@ const singleTailnetRules = (config: Config): readonly Rule[] =>
     ];
   });
 
-/** For the configuration of all tailnets. */
+/** Rules for the configuration of all tailnets. */
 export const tailnetRules = (config: Config): readonly Rule[] => [
   ...config.tailnet.flatMap((section, index) => rulesOfSection(section, index, config)),
   ...singleTailnetRules(config),

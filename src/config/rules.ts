@@ -1,4 +1,4 @@
-/** Rules about combinations of settings: when each applies, what is wrong, and what to do. */
+/** Rules for combinations of settings: when each applies, what is wrong, and what to do. */
 import { isLoopback, isTailnetAddress, overlaps, parseListen } from "../lib/listen.ts";
 import { describeFinding, type Finding, givenAt, type Inspection, type Rule } from "./diagnosis.ts";
 import { exposedSecrets, fileProblems } from "./files.ts";
@@ -11,7 +11,7 @@ import { usesTls } from "./schema-inputs.ts";
 import { collectedLogs, type Config, isPolled } from "./schema.ts";
 import { type TailnetConfig, tailnetConfigs, withKeysOf } from "./tailnets.ts";
 
-/** All problems, or if there are none, all warnings: invalid settings would mislead. */
+/** All problems or, if there are none, all warnings, because invalid settings would mislead. */
 export function judge(judged: Inspection): {
   readonly problems: readonly Finding[];
   readonly warnings: readonly Finding[];
@@ -21,7 +21,7 @@ export function judge(judged: Inspection): {
     ...tailnetRules(judged.config).flatMap((rule) => apply(rule, judged, { keyOf: (key) => key })),
     ...tailnets.flatMap((tailnet) => rulesFor(tailnet.config).flatMap((rule) => apply(rule, judged, tailnet))),
   ];
-  // What is shared is wrong for every tailnet alike.
+  // A problem in a shared setting is found for every tailnet.
   const distinct = [...new Map(found.map((finding) => [describeFinding(finding), finding])).values()];
   const of = (severity: Finding["severity"]) => distinct.filter((finding) => finding.severity === severity);
   const problems = [...fileProblems(judged), ...of("error")];
@@ -35,7 +35,7 @@ export function judge(judged: Inspection): {
 /** Where a setting of one tailnet is set. */
 type Keys = Pick<TailnetConfig, "keyOf">;
 
-/** With the keys that the settings have in the section of the tailnet. */
+/** The finding with its keys as written in the section of the tailnet. */
 function named(finding: Finding, keys: Keys): Finding {
   return {
     ...finding,
@@ -59,7 +59,7 @@ function apply(
   return [named({ key, origin: givenAt(origins, keyOf(key)), ...texts }, tailnet)];
 }
 
-/** A shared setting has no effect if it has none for any tailnet. */
+/** A shared setting is ineffective only if it has no effect for any tailnet. */
 function ineffectiveFor(tailnets: readonly TailnetConfig[], { origins }: Inspection): readonly Finding[] {
   const each = tailnets.map((tailnet) =>
     ineffectiveSettings(tailnet.config, (key) => givenAt(origins, tailnet.keyOf(key)) !== undefined).map((finding) =>
@@ -124,7 +124,7 @@ function rulesFor(config: Config): readonly Rule[] {
     {
       severity: "warning",
       keys: ["admin.listen"],
-      // The tailnet encrypts what is sent to this node's addresses in it.
+      // The tailnet encrypts traffic to this node's addresses in it.
       when:
         admin.enabled &&
         !isLocal(admin) &&
@@ -201,14 +201,14 @@ function rulesFor(config: Config): readonly Rule[] {
   ];
 }
 
-/** Whether somebody between this machine and the database could read what is sent. */
+/** True if somebody between this machine and the database could read the traffic. */
 function mayBeRead(url: string): boolean {
   const address = url === "" ? "" : parsePostgresUrl(url);
   if (typeof address === "string" || (address.sslMode !== "disable" && address.sslMode !== "prefer")) return false;
   return address.hosts.some(({ host }) => !host.startsWith("/") && !isLoopback(host));
 }
 
-/** The exported signals without an endpoint. */
+/** The exported signals that have no endpoint. */
 function unaddressed({ otlp }: Config): readonly string[] {
   if (otlp.protocol === "stdout" || otlp.endpoint !== "") return [];
   return signals.filter((signal) => otlp[signal].enabled && otlp[signal].endpoint === "");

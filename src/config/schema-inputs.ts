@@ -1,4 +1,4 @@
-/** The settings of the inputs: Tailscale's API, the collectors, and the receivers. */
+/** Settings of the inputs: Tailscale's API, the collectors and the receivers. */
 import {
   boolean,
   bytes,
@@ -54,7 +54,7 @@ export const tailscale = section("The tailnet and its API.", {
   }),
 });
 
-/** What the collectors of both logs have in common. `retention`: how long Tailscale keeps the log. */
+/** Settings that the collectors of both logs share. `retention`: how long Tailscale keeps the log. */
 function pollSettings(log: string, lag: string, maxWindow: string, retention: string) {
   return {
     source: choice(
@@ -104,12 +104,12 @@ export const listenerTls = section("TLS 1.2 or later. Without a certificate, the
   ),
 });
 
-/** Whether a listener speaks TLS. */
+/** True if a listener uses TLS. */
 export function usesTls(tls: { readonly cert_file: string; readonly tailscale: boolean }): boolean {
   return tls.cert_file !== "" || tls.tailscale;
 }
 
-/** What `streaming.max_body_bytes = 0` means. */
+/** The value of `streaming.max_body_bytes = 0`. */
 export const defaultMaxBodyBytes = 64 * 1024 * 1024;
 
 /** The URL at which Tailscale reaches a receiver. */

@@ -1,4 +1,4 @@
-/** Settings of the export: the primary destination, and further ones as an array of tables. */
+/** Settings of the export: the primary destination, and additional ones as an array of tables. */
 import {
   arrayOf,
   boolean,
@@ -15,7 +15,7 @@ import {
   url,
 } from "./setting.ts";
 
-/** Further destinations that one configuration can have. */
+/** Maximum number of additional destinations. */
 export const maxAlso = 8;
 
 const headers = (which: string) =>

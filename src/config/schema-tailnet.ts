@@ -1,8 +1,8 @@
-/** `[[tailnet]]`: what differs between the tailnets that one process serves, under the names that the settings of one have. */
+/** Settings of `[[tailnet]]`, the differences between the tailnets one process serves, named like those of a single tailnet. */
 import { collectors, streaming, tailscale, webhook } from "./schema-inputs.ts";
 import { arrayOf, boolean, map, section, type Setting, text } from "./setting.ts";
 
-/** Tailnets that one configuration can have. */
+/** Maximum number of tailnets. */
 export const maxTailnets = 32;
 
 const { auth } = tailscale.properties;
@@ -64,7 +64,7 @@ export const tailnets = arrayOf(
   maxTailnets,
 );
 
-/** The key of a setting of `[[tailnet]]` without the tailnet: of what it overrides. Nothing for the name and for other settings. */
+/** The shared key that a setting of `[[tailnet]]` overrides; undefined for the name and for other settings. */
 export function overriddenBy({ key, path, item }: Pick<Setting, "key" | "path" | "item">): string | undefined {
   return item?.array !== "tailnet" || path.length < 4 ? undefined : key.slice(`tailnet.${item.index}.`.length);
 }

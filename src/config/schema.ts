@@ -1,4 +1,6 @@
-/** Every setting, once. Types, defaults, validation, variables, the reference and the example file are derived from this. */
+/**
+ * Defines every setting once; types, defaults, validation, variables, the reference and the example file are derived from it.
+ */
 import type { Static } from "@sinclair/typebox";
 import { collectors, listenerTls, streaming, tailscale, webhook } from "./schema-inputs.ts";
 import { maxAlso, otlp } from "./schema-otlp.ts";
@@ -160,42 +162,42 @@ export const configSchema = section("The configuration of tailscale2otel.", {
   }),
 });
 
-/** Every setting with its value. Durations are milliseconds, sizes bytes, files absolute paths. */
+/** Every setting with its value. Durations are in milliseconds, sizes in bytes, and file paths absolute. */
 export type Config = Static<typeof configSchema>;
 
-/** Arrays of tables, by key, and how many tables each may have. */
+/** Arrays of tables by key, with their maximum number of tables. */
 export const arrayKeys: ReadonlyMap<string, number> = new Map([
   ["tailnet", maxTailnets],
   ["otlp.also", maxAlso],
 ]);
 
-/** All sections and settings, in the order of the schema. Of an array, the first table stands for all. */
+/** All sections and settings, in the order of the schema. An array is represented by its first table. */
 export const sections = sectionsOf(configSchema, () => 1);
 export const settings: readonly Setting[] = sections.flatMap((one) => one.settings);
 
-/** Those of every table that there can be: hundreds, for completion and suggestions only. */
+/** The sections of all possible tables: hundreds, for completion and suggestions only. */
 export function possibleSections(): readonly Section[] {
   return sectionsOf(configSchema, (_, most) => most);
 }
 
-/** The settings with so many tables in each array. */
+/** The settings, given the number of tables in each array. */
 export function settingsWith(tablesIn: (array: string) => number): readonly Setting[] {
   return sectionsOf(configSchema, tablesIn).flatMap((one) => one.settings);
 }
 
-/** The settings that at least one of the configurations has. */
+/** The settings that exist in at least one of the configurations. */
 export function settingsOf(...configs: readonly Config[]): readonly Setting[] {
   return settingsWith((array) => Math.max(...configs.map((config) => (valueAt(config, array) as unknown[]).length)));
 }
 
-/** The value of a setting in a configuration, by its key; nothing for a setting of a table that the configuration has not. */
+/** The value of a setting by key; undefined if the configuration has no such table. */
 export function valueAt(config: Config, key: string): unknown {
   return key
     .split(".")
     .reduce<unknown>((table, name) => (table as Record<string, unknown> | undefined)?.[name], config);
 }
 
-/** All destinations with the keys of their sections, the primary one first. */
+/** All destinations with the keys of their sections, starting with the primary one. */
 export function destinationSections(
   config: Pick<Config, "otlp">,
 ): readonly (readonly [key: string, settings: Config["otlp"] | AlsoConfig])[] {
@@ -203,13 +205,13 @@ export function destinationSections(
   return [["otlp", config.otlp], ...further];
 }
 
-/** A further destination. */
+/** An additional destination. */
 export type AlsoConfig = Config["otlp"]["also"][number];
 
-/** A tailnet among several. */
+/** One of several tailnets. */
 export type TailnetSection = Config["tailnet"][number];
 
-/** The logs that can be polled, by the names of their sections. */
+/** The logs that can be polled, by section name. */
 export type CollectedLog = "flowlogs" | "auditlogs";
 
 export const collectedLogs: readonly CollectedLog[] = ["flowlogs", "auditlogs"];
@@ -218,12 +220,12 @@ export function usesOauth({ tailscale: { auth } }: Pick<Config, "tailscale">): b
   return auth.oauth.client_id !== "" && auth.oauth.client_secret !== "";
 }
 
-/** Whether there are credentials for the API. */
+/** True if there are credentials for the API. */
 export function hasCredentials(config: Pick<Config, "tailscale">): boolean {
   return usesOauth(config) || config.tailscale.auth.apikey !== "";
 }
 
-/** Whether the settings ask for the log to be polled, with credentials or without. */
+/** True if the settings request polling of the log, with or without credentials. */
 export function wantsPoll({ collectors: of }: Pick<Config, "collectors">, log: CollectedLog): boolean {
   return of[log].enabled && of[log].source !== "stream";
 }

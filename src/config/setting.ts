@@ -1,4 +1,4 @@
-/** What a setting can be: one builder per kind, each a TypeBox schema that also knows how people write the value. */
+/** Builders for each kind of setting, as TypeBox schemas that also know how users write the value. */
 import {
   type SchemaOptions,
   type TArray,
@@ -10,22 +10,22 @@ import {
 } from "@sinclair/typebox";
 import { parseBytes, parseDuration } from "../lib/units.ts";
 
-/** In `Config` a duration is milliseconds and a size is bytes; addresses and paths are text. */
+/** In `Config`, a duration is in milliseconds and a size in bytes; addresses and paths are text. */
 export type Kind =
   | ("boolean" | "bytes" | "choice" | "duration" | "integer" | "list" | "map" | "text")
   | ("directory" | "file" | "listen" | "route" | "secret" | "url");
 
-/** What a schema carries besides TypeBox's own keywords, under `setting`. */
+/** What a schema carries under `setting`, in addition to TypeBox's own keywords. */
 interface Annotation {
   readonly kind: Kind;
-  /** The default as people write it. */
+  /** The default as written by users. */
   readonly written: string;
-  /** Never shown: a secret, or a map whose values may be secrets. */
+  /** Never shown, because it is a secret or a map whose values may be secrets. */
   readonly isSecret: boolean;
   readonly choices: readonly string[];
-  /** What the entries of a map are, which decides how the name of a variable becomes the name of an entry. */
+  /** The kind of a map's entries, which decides how the name of a variable becomes the name of an entry. */
   readonly entry: "attribute" | "header" | undefined;
-  /** A value for the example file, as TOML, if the default says too little. */
+  /** A TOML value for the example file, if the default is not informative. */
   readonly example: string | undefined;
 }
 
@@ -36,11 +36,11 @@ export interface Setting extends Annotation {
   /** `TS2OTEL_OTLP__LOGS__MAX_BYTES`. */
   readonly variable: string;
   readonly description: string;
-  /** The default as it is in `Config`. */
+  /** The default as stored in `Config`. */
   readonly default: unknown;
-  /** Validates a value in the form that it has in `Config`. */
+  /** Validates a value in the form stored in `Config`. */
   readonly schema: TSchema;
-  /** Of a setting in an array of tables: the key of the array, and the number of the table. */
+  /** For a setting in an array of tables: the key of the array and the index of the table. */
   readonly item?: Item | undefined;
 }
 
@@ -54,17 +54,17 @@ export interface Section {
   readonly key: string;
   readonly path: readonly string[];
   readonly description: string;
-  /** The settings directly in it. */
+  /** Settings directly in this section. */
   readonly settings: readonly Setting[];
-  /** The names that are allowed in it: settings, their `_file` siblings, and tables. */
+  /** Names allowed in it: settings, their `_file` siblings, and tables. */
   readonly names: readonly string[];
-  /** Of a table in an array, and of the tables inside. */
+  /** Set for a table in an array, and for the tables inside it. */
   readonly item?: Item | undefined;
 }
 
 /**
- * Every section in the order of the schema, the root first, each with its own settings. `tablesIn`: how many tables of an array,
- * of which there can be `most`.
+ * Every section in the order of the schema, starting with the root, each with its own settings. `tablesIn`: returns the number
+ * of tables of an array; `most` is its maximum.
  */
 export function sectionsOf(
   schema: TObject,
@@ -116,7 +116,7 @@ export function section<Properties extends TProperties>(description: string, of:
   return Type.Object(of, { description, default: {}, additionalProperties: false });
 }
 
-/** An array of tables with so many at most. Each table that can be there has settings of its own: `otlp.also.0.name`. */
+/** An array of at most `maxItems` tables. Each possible table has its own settings: `otlp.also.0.name`. */
 export function arrayOf<Table extends TObject>(table: Table, maxItems: number) {
   return Type.Array(table, { default: [], maxItems });
 }
@@ -145,7 +145,7 @@ export function bytes(initial: string, least: string, description: string, examp
   return Type.Integer({ ...keywords("bytes", value, description, { example, written }), minimum, maximum });
 }
 
-/** One of a closed set of words. */
+/** One word of a closed set. */
 export function choice<const Choices extends readonly string[]>(
   choices: Choices,
   value: Choices[number],
@@ -155,19 +155,19 @@ export function choice<const Choices extends readonly string[]>(
   return Type.Union(literals, keywords("choice", value, description, { choices }));
 }
 
-/** Several texts, out of a closed set if there are choices; comma-separated in a variable. */
+/** A list of texts, from a closed set if there are choices; comma-separated in a variable. */
 export function list(choices: readonly string[], value: readonly string[], description: string, example: string) {
   const item = choices.length === 0 ? Type.String() : Type.String({ pattern: `^(?:${choices.join("|")})$` });
   return Type.Array(item, keywords("list", [...value], description, { choices, example }));
 }
 
-/** Names with texts, one variable per entry. The values of headers may be secrets. */
+/** Texts by name, with one variable per entry. Values of headers may be secrets. */
 export function map(entry: "attribute" | "header", description: string, example: string) {
   const isSecret = entry === "header";
   return Type.Record(Type.String(), Type.String(), keywords("map", {}, description, { isSecret, entry, example }));
 }
 
-/** Never shown; has a `_file` sibling. It is sent in a header: printable ASCII without spaces. */
+/** Never shown; has a `_file` sibling. It is sent in a header, so it must be printable ASCII without spaces. */
 export function secret(description: string, example = "choose-a-long-random-text") {
   const options = keywords("secret", "", description, { isSecret: true, example: JSON.stringify(example) });
   return Type.String({ ...options, pattern: "^[\\x21-\\x7e]*$" });
@@ -178,7 +178,7 @@ export function text(value: string, pattern: string, description: string, exampl
   return Type.String({ ...keywords("text", value, description, { example }), pattern });
 }
 
-/** An http or https address; may be empty. */
+/** An http or https URL; may be empty. */
 export function url(value: string, description: string, example?: string) {
   return Type.String(keywords("url", value, description, { example }));
 }
@@ -198,7 +198,7 @@ export function file(description: string, name: string) {
   return Type.String(keywords("file", "", description, { example: JSON.stringify(`/etc/tailscale2otel/${name}`) }));
 }
 
-/** The path of a directory that is created if it is missing; may be empty. */
+/** The path of a directory, which is created if missing; may be empty. */
 export function directory(description: string, example: string) {
   return Type.String(keywords("directory", "", description, { example }));
 }

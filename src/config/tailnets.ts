@@ -1,18 +1,18 @@
-/** The configuration of each tailnet that one process serves, and the names by which its settings go. */
+/** The configuration of each tailnet that one process serves, and the keys of its settings. */
 import { join } from "node:path";
 import { type Config, settings, type TailnetSection } from "./schema.ts";
 import { overriddenBy } from "./schema-tailnet.ts";
 
 export interface TailnetConfig {
-  /** That of its section; empty if there are no sections. */
+  /** The name of its section; empty if there are no sections. */
   readonly name: string;
-  /** Complete: as if the process served this tailnet alone. */
+  /** Complete, as if the process served only this tailnet. */
   readonly config: Config;
-  /** The key of a setting, of a secret's file or of a table as it has to be written to apply to this tailnet. */
+  /** The key to write for a setting, a secret's file or a table so that it applies to this tailnet. */
   keyOf(key: string): string;
 }
 
-/** One for each section, in their order; without sections, the configuration itself. */
+/** One per section, in order; without sections, the configuration itself. */
 export function tailnetConfigs(config: Config): readonly [TailnetConfig, ...TailnetConfig[]] {
   const [first, ...others] = config.tailnet.map((section, index) => ({
     name: section.name,
@@ -22,33 +22,33 @@ export function tailnetConfigs(config: Config): readonly [TailnetConfig, ...Tail
   return first === undefined ? [{ name: "", config, keyOf: (key) => key }] : [first, ...others];
 }
 
-/** A text about settings of one tailnet, with their keys as they have to be written. */
+/** Replaces keys in a text by those to write for one tailnet. */
 export function withKeysOf({ keyOf }: Pick<TailnetConfig, "keyOf">, text: string): string {
   return text.replace(/\b(?:tailscale|collectors|streaming|webhook)\.[a-z_.]+\b/g, keyOf);
 }
 
-/** What `tailscale.tailnet` is on points and log records, in the configuration of one tailnet; may be empty. */
+/** The value of `tailscale.tailnet` on points and log records, for the configuration of one tailnet; may be empty. */
 export function tailnetName({ tailnet: [section], tailscale }: Pick<Config, "tailnet" | "tailscale">): string {
   if (section !== undefined) return section.name;
   return tailscale.tailnet === "-" ? "" : tailscale.tailnet;
 }
 
-/** The path at which a receiver knows the tailnet before it has seen a token or a signature. */
+/** The path at which a receiver knows the tailnet before it sees a token or signature. */
 export function tailnetPath(name: string, path: string): string {
   return `/${name}${path}`;
 }
 
-/** The state directory of a tailnet inside the one of the process. State in memory needs none. */
+/** The state directory of a tailnet inside that of the process. In-memory state needs none. */
 export function statePathOf(path: string, name: string): string {
   return path === ":memory:" ? path : join(path, name);
 }
 
-/** The schema of a tailnet in the database: its name has no dashes. */
+/** The database schema of a tailnet, with underscores in place of dashes. */
 export function schemaOf(schema: string, name: string): string {
   return `${schema}_${name.replaceAll("-", "_")}`;
 }
 
-/** The settings that a section has, by the keys that they have without sections. */
+/** The settings that a section has, by their keys without sections. */
 export const sectionKeys: ReadonlySet<string> = new Set(
   settings.flatMap((setting) => (setting.item?.index === 0 ? (overriddenBy(setting) ?? []) : [])),
 );
@@ -71,7 +71,10 @@ function keyInSection(key: string, index: number): string {
   return isIn ? `tailnet.${index}.${key}` : key;
 }
 
-/** A URL without a path gets the one that names the tailnet; any other is the operator's, whose proxy may rewrite it. */
+/**
+ * A URL without a path gets the one that names the tailnet; any other path is kept, because the operator's proxy may rewrite
+ * it.
+ */
 function publicUrl(name: string, { public_url: text, path }: Config["streaming" | "webhook"]): string {
   if (text === "" || new URL(text).pathname !== "/") return text;
   const url = new URL(text);
@@ -79,7 +82,7 @@ function publicUrl(name: string, { public_url: text, path }: Config["streaming" 
   return url.href;
 }
 
-/** Tables are combined, other values replaced. */
+/** Merges tables and replaces other values. */
 function overlaid(below: object, above: object): object {
   const entries = Object.entries(above).map(([name, value]: [string, unknown]) => {
     const under: unknown = (below as Record<string, unknown>)[name];

@@ -1,11 +1,13 @@
-/** The settings in a TOML file, each with its line. */
+/** Reads the settings in a TOML file, each with its line number. */
 import { parse, TomlError } from "smol-toml";
 import type { Finding } from "./diagnosis.ts";
 import { addValue, findKey, isFormerSection, type Layers, namesIn } from "./layers.ts";
 import { arrayKeys } from "./schema.ts";
 import { redacted } from "./values.ts";
 
-/** Reads the text of a file; `file` is its path as people know it. Returns whether it is TOML: if not, that is one finding. */
+/**
+ * Reads the text of a file. `file`: its path as shown to users. Returns true if it is TOML; if not, there is a single finding.
+ */
 export function readToml(file: string, toml: string, layers: Layers): boolean {
   let tables: object;
   try {
@@ -18,7 +20,7 @@ export function readToml(file: string, toml: string, layers: Layers): boolean {
   const lineOf = locateKeys(toml);
   const visit = (path: readonly string[], written: unknown): void => {
     const key = path.join(".");
-    // Dotted names of a map's entries are tables in TOML: `deployment.environment.name = "production"`.
+    // In TOML, dotted names of a map's entries are tables: `deployment.environment.name = "production"`.
     const isVisited = namesIn(key) !== undefined || isFormerSection(key) || findKey(key)?.setting.kind === "map";
     if (arrayKeys.has(key) && Array.isArray(written) && written.every(isTable)) {
       const allowed = arrayKeys.get(key) ?? 0;
@@ -55,8 +57,8 @@ const header = new RegExp(`^\\s*\\[\\[?[ \\t]*(${dotted})[ \\t]*\\]\\]?\\s*$`);
 const keyOfLine = new RegExp(`^\\s*(${dotted})[ \\t]*=`);
 
 /**
- * Finds the line of each key in valid TOML, from 1, since the parser keeps no positions: the line of the key, or else of the
- * nearest table around it.
+ * Finds the line of each key in valid TOML, from 1, because the parser keeps no positions: the line of the key, or that of the
+ * nearest enclosing table.
  */
 export function locateKeys(toml: string): (path: readonly string[]) => number {
   const lines = new Map<string, number>();
@@ -66,9 +68,9 @@ export function locateKeys(toml: string): (path: readonly string[]) => number {
       if (!lines.has(name)) lines.set(name, line);
     }
   };
-  // Comments and long strings could contain what looks like a key.
+  // Comments and long strings could contain text that looks like a key.
   const plain = toml.replace(skipped, (text, skip) => (skip === undefined ? text : text.replace(/[^\n]/g, " ")));
-  /** Tables of an array, so far: their number is part of the keys in them. */
+  /** Number of tables of each array so far, which becomes part of the keys in them. */
   const tables = new Map<string, number>();
   const numbered = (path: readonly string[], begins: boolean): readonly string[] => {
     const all: string[] = [];
@@ -100,7 +102,7 @@ export function locateKeys(toml: string): (path: readonly string[]) => number {
   };
 }
 
-/** The parser itself removes quotes and escapes. */
+/** Removing quotes and escapes is left to the TOML parser. */
 function partsOf(key: string): readonly string[] {
   return [...key.matchAll(new RegExp(part, "g"))].map(([written]) =>
     /^["']/.test(written) ? (Object.keys(parse(`${written} = 0`))[0] ?? written) : written,
@@ -133,7 +135,7 @@ function syntaxProblem(file: string, toml: string, error: TomlError): Finding {
   };
 }
 
-/** The language of a file in which nothing looks like TOML. */
+/** The language of a file that does not look like TOML at all. */
 function otherFormat(toml: string): "JSON" | "YAML" | undefined {
   const lines = toml.split("\n").filter((line) => !/^\s*(?:#.*)?$/.test(line));
   if (lines.some((line) => header.test(line) || keyOfLine.test(line))) return undefined;
@@ -142,7 +144,7 @@ function otherFormat(toml: string): "JSON" | "YAML" | undefined {
   return /^(?:---|[\w."'-]+:(?:\s|$))/.test(first) ? "YAML" : undefined;
 }
 
-/** `[table]` or `key` of a line that defines one. */
+/** `[table]` or `key` in a line that defines one. */
 function nameOnLine(line: string): string | undefined {
   const table = header.exec(line)?.[1];
   return table === undefined ? keyOfLine.exec(line)?.[1] : `[${table}]`;
@@ -154,8 +156,8 @@ interface Place {
 }
 
 /**
- * The last bracket before the error that is closed nowhere. The parser fails only where the next line does not fit into it,
- * which is a line without a mistake.
+ * The last unclosed bracket before the error. The parser fails only at the first line that does not fit inside it, which is
+ * itself correct.
  */
 function unclosedBracket(toml: string, error: Place): (Place & { readonly text: string }) | undefined {
   const open: (Place & { readonly text: string })[] = [];
@@ -169,7 +171,7 @@ function unclosedBracket(toml: string, error: Place): (Place & { readonly text: 
   return open.findLast(({ line, column }) => line < error.line || (line === error.line && column <= error.column));
 }
 
-/** A line of a file that cannot be parsed, without what could be a secret: any other kind of line could continue one. */
+/** A line of an invalid file, without possible secrets. Lines that are not settings or tables could continue one. */
 function shownLine(lines: readonly string[], index: number): string {
   const text = lines[index]?.trimEnd() ?? "";
   const before = lines.slice(0, index);

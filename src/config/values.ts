@@ -1,4 +1,4 @@
-/** Reads values as people write them, and shows them without secrets. */
+/** Parses values as users write them, and shows them without secrets. */
 import { Value } from "@sinclair/typebox/value";
 import { formatBytes, formatDuration, parseBytes, parseDuration } from "../lib/units.ts";
 import { nearest } from "../lib/text.ts";
@@ -8,15 +8,15 @@ import { assignment, type Finding, type Origin } from "./diagnosis.ts";
 import type { Given } from "./layers.ts";
 import type { Setting } from "./setting.ts";
 
-/** A value in the form that it has in `Config`, or why there is none. */
+/** A value in the form stored in `Config`, or why it is invalid. */
 export type Reading = { readonly value: unknown } | Invalid;
 
 export interface Invalid {
-  /** Such as `invalid duration "ten"`; never contains a secret. */
+  /** For example `invalid duration "ten"`; never contains a secret. */
   readonly message: string;
   /** What is allowed. */
   readonly allowed: string;
-  /** A valid value near to what was written, as TOML. */
+  /** A valid value close to what was written, as TOML. */
   readonly example: string;
 }
 
@@ -24,11 +24,11 @@ export interface Invalid {
 export interface Slot {
   value?: { readonly read: unknown; readonly origin: Origin };
   secretFile?: { readonly path: string; readonly origin: Origin } | undefined;
-  /** Entries of a map in the order of their first appearance; header names by their lower case. */
+  /** Entries of a map in order of first appearance; header names in lower case. */
   readonly entries: Map<string, { readonly name: string; readonly text: string; readonly origin: Origin }>;
 }
 
-/** Puts a value into its slot, or says why it is invalid. */
+/** Puts a value into its slot, or returns why it is invalid. */
 export function assign(
   slot: Slot,
   given: Given,
@@ -54,7 +54,7 @@ export function assign(
   return undefined;
 }
 
-/** The name of a variable has neither lower case nor dots nor dashes, so it is matched loosely with the entries so far. */
+/** Names of variables have no lower case, dots or dashes, so they are matched loosely with the entries so far. */
 function entryName(slot: Slot, { setting, origin, form }: Given, written: string): string {
   if (origin.from !== "environment" || form !== "text") return written;
   const loose = (name: string): string => name.toLowerCase().replace(/[._-]/g, "-");
@@ -65,7 +65,7 @@ function entryName(slot: Slot, { setting, origin, form }: Given, written: string
     : written.toLowerCase().replaceAll("_", setting.entry === "header" ? "-" : ".");
 }
 
-/** A secret is set as text or as the path of a file; both at once is a problem. */
+/** A secret is set as text or as the path of a file; setting both is a problem. */
 export function readSecret(slot: Slot, setting: string): Finding | undefined {
   if (slot.secretFile === undefined) return undefined;
   const { path, origin } = slot.secretFile;
@@ -85,7 +85,7 @@ export function readSecret(slot: Slot, setting: string): Finding | undefined {
 
 const maxSecretBytes = 64 * 1024;
 
-/** A secret from a file of its own, without leading and trailing white space, or why there is none. */
+/** A secret from its own file, trimmed, or why it cannot be read. */
 function readSecretFile(path: string): { readonly secret: string } | { readonly reason: string } {
   const read = readRegularFile(path, maxSecretBytes);
   if ("reason" in read) return { reason: `cannot read ${JSON.stringify(path)}: ${read.reason}` };
@@ -110,7 +110,7 @@ export function findingOf(
   return { severity: "error", origin, key, message, remedy };
 }
 
-/** Reads the text of a variable or a flag. */
+/** Parses the text of a variable or a flag. */
 export function readText(setting: Setting, text: string): Reading {
   const trimmed = text.trim();
   switch (setting.kind) {
@@ -128,7 +128,7 @@ export function readText(setting: Setting, text: string): Reading {
   }
 }
 
-/** Reads a value as TOML gives it. */
+/** Reads a value from TOML. */
 export function readTyped(setting: Setting, written: unknown): Reading {
   const value = convert(setting, written);
   if (value !== undefined && Value.Check(setting.schema, value)) return { value };
@@ -148,7 +148,7 @@ export function readEntry(setting: Setting, name: string, written: unknown): Rea
     : { message, allowed: kinds[setting.kind].allowed(setting), example: '"text"' };
 }
 
-/** A value of `Config` as it would be written in TOML, without secrets. */
+/** A value of `Config` as written in TOML, without secrets. */
 export function displayValue(setting: Setting, value: unknown): string {
   if (setting.isSecret) return value === "" ? '""' : redacted;
   switch (setting.kind) {
@@ -165,7 +165,7 @@ export function displayValue(setting: Setting, value: unknown): string {
 
 export const redacted = "[redacted]";
 
-/** A URL without its credentials and without its query, which can be one. */
+/** A URL without its credentials and query, which can be secret. */
 export function displayUrl(text: string): string {
   if (text === "" || !URL.canParse(text)) return text;
   const { username, password, search } = new URL(text);
@@ -178,9 +178,9 @@ interface KindRules {
   readonly noun: string;
   /** What is allowed, in words. */
   readonly allowed: (setting: Setting) => string;
-  /** From text to the form in `Config`, if that differs or the schema cannot say what is valid. */
+  /** Converts text to the form stored in `Config`, if that differs or the schema cannot validate it. */
   readonly read?: (text: string) => unknown;
-  /** A valid value near to invalid text, as TOML. */
+  /** A valid value close to an invalid text, as TOML. */
   readonly near?: (text: string, setting: Setting) => string | undefined;
 }
 
@@ -223,7 +223,7 @@ const kinds: Readonly<Record<Setting["kind"], KindRules>> = {
   url: {
     noun: "URL",
     allowed: () => "a URL that begins with http:// or https://",
-    // The URL parser itself accepts `https:///host` and `https:host`.
+    // The URL parser accepts `https:///host` and `https:host`.
     read: (text) => (text === "" || (/^https?:\/\/[^/?#]/i.test(text) && URL.canParse(text)) ? text : undefined),
     near: (text) =>
       /^[a-z0-9.-]+(:\d+)?(\/[a-z0-9/._-]*)?$/i.test(text) ? JSON.stringify(`http://${text}`) : undefined,
@@ -243,7 +243,7 @@ function oneOf(words: readonly string[]): string {
   return `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
 }
 
-/** `undefined` if the value does not even have the right form. */
+/** `undefined` if the value has the wrong form. */
 function convert({ kind }: Setting, written: unknown): unknown {
   if (kind === "duration" && written === 0) return 0;
   const { read } = kinds[kind];
@@ -251,7 +251,7 @@ function convert({ kind }: Setting, written: unknown): unknown {
   return typeof written === "string" ? read(written) : undefined;
 }
 
-/** A valid value near to what was written, as TOML. */
+/** A valid value close to what was written, as TOML. */
 function exampleNear(setting: Setting, written: unknown): string {
   const { choices, example: fallback = setting.written } = setting;
   if (setting.kind !== "list") {
@@ -264,7 +264,7 @@ function exampleNear(setting: Setting, written: unknown): string {
   return known.length === 0 ? fallback : JSON.stringify([...new Set(known)]);
 }
 
-/** What was written, unless it could hold a secret. */
+/** The value as written, unless it could contain a secret. */
 function shown(setting: Setting, written: unknown): string {
   const isAddress = setting.kind === "url" && typeof written === "string";
   if (setting.isSecret || (isAddress && /[@?]/.test(written))) return " (not shown)";
@@ -282,7 +282,7 @@ function quote(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }
 
-/** Set by the exporter itself; another value would contradict the body. */
+/** Headers set by the exporter itself; another value would contradict the body. */
 const ownHeader = /^(?:connection|content-(?:encoding|length|type)|transfer-encoding)$/i;
 
 function whyInvalidEntry(setting: Setting, name: string, written: unknown): string | undefined {

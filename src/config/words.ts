@@ -1,9 +1,9 @@
-/** Words of the settings that other rooms know too. The settings themselves are not loaded with them: the export worker has no use for those. */
+/** Words of the settings that other modules use too, kept apart so that the export worker need not load the settings. */
 
-/** The name of the destination that `otlp` itself is. */
+/** The name of the destination configured directly in `otlp`. */
 export const primaryDestination = "primary";
 
-/** Event types of webhooks: the enumeration in Tailscale's published API description. */
+/** Webhook event types, from the enumeration in Tailscale's published API description. */
 export const subscriptionTypes: readonly string[] = [
   ..."nodeCreated nodeNeedsApproval nodeApproved nodeKeyExpiringInOneDay nodeKeyExpired nodeDeleted".split(" "),
   ..."nodeSigned nodeNeedsSignature policyUpdate userCreated userNeedsApproval userSuspended".split(" "),
@@ -11,7 +11,7 @@ export const subscriptionTypes: readonly string[] = [
   ..."exitNodeIPForwardingNotEnabled".split(" "),
 ];
 
-/** The words of `webhook.subscriptions`. A category includes the types that Tailscale adds to it later. */
+/** The allowed words of `webhook.subscriptions`. A category includes types that Tailscale adds to it later. */
 export const subscriptionWords: readonly string[] = [
   "all",
   ...subscriptionTypes,
