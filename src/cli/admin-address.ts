@@ -1,4 +1,6 @@
-/** Where the admin listener of an instance is, and its token: from `--url`, from the file of the running instance, or from `admin.*`. */
+/**
+ * Finds the address and token of an instance's admin listener: from `--url`, the file of the running instance, or `admin.*`.
+ */
 import { statSync } from "node:fs";
 import process from "node:process";
 import { instanceFilePath, type InstanceRecord, readInstanceFile } from "../admin/instance-file.ts";
@@ -15,29 +17,29 @@ export const urlFlag = {
 } as const;
 
 export interface AdminAddress {
-  /** Without a slash at the end. */
+  /** Without a trailing slash. */
   readonly url: string;
-  /** Empty: none is known. */
+  /** Empty if none is known. */
   readonly token: string;
-  /** Written by the instance itself, not by a person. */
+  /** True if recorded by the instance itself, not configured. */
   readonly isRecorded: boolean;
   /**
-   * In PEM form: only these are trusted, whatever names they have, because the address is one of this machine. None: one for
-   * the host of the URL is, as always.
+   * PEM certificates. If there are any, only they are trusted, for any host name, because the address is on this machine.
+   * Otherwise the certificate is verified as usual.
    */
   readonly certificates: readonly string[];
 }
 
 export interface AdminAddresses {
-  /** Most likely first; none if there is no listener with a fixed port. */
+  /** Most likely first; empty if no listener has a fixed port. */
   readonly addresses: readonly AdminAddress[];
-  /** For standard error: why the file of an instance is ignored. */
+  /** For standard error: why an instance's file is ignored. */
   readonly remark?: string;
-  /** Why there is none, although there is a port: no instance runs. */
+  /** Why there are no addresses although there is a port: no instance runs. */
   readonly problem?: string;
 }
 
-/** `given`: the value of `--url`, which alone counts then. @throws {UsageError} if it is no address. */
+/** `given`: the value of `--url`, which then replaces all other sources. @throws {UsageError} if it is not a URL. */
 export function adminAddresses(
   given: string | undefined,
   inspection: Pick<Inspection, "config" | "origins">,
@@ -71,7 +73,7 @@ export function adminAddresses(
           },
         ];
   const isNamedNow = ["flag", "environment"].includes(origins.get("admin.listen")?.from ?? "");
-  // Of several tailnets, the instance holds the state of each.
+  // With several tailnets, the instance locks the state of each.
   const [{ config: first }] = tailnetConfigs(config);
   const held = first.state.path;
   const isDown = record === undefined ? inspectJournal(held).kind === "ready" : hasEnded(record, held);
@@ -81,7 +83,7 @@ export function adminAddresses(
       : {
           remark: `ignoring ${instanceFilePath(state.path)}: the instance that wrote it (pid ${record.pid}) has ended`,
         };
-  // Whoever listens there then, on this machine, is a stranger who must not get the token.
+  // Anything listening there now is another program on this machine, which must not get the token.
   if (isDown && !isNamedNow && port !== 0 && admin.token !== "")
     return { addresses: [], ...remark, problem: `no instance is using ${state.path}` };
   if (recorded === undefined || isDown) return { addresses: configured, ...remark };
@@ -90,15 +92,15 @@ export function adminAddresses(
 }
 
 /**
- * The system releases the lock of the state directory however the instance ends. Only its user can see that: for others, such as
- * root, the process counts, whose number may be another's by now.
+ * The system releases the lock of the state directory however the instance ends, but only its user can check the lock. For
+ * others, such as root, the process id decides, although it may have been reused.
  */
 function hasEnded({ pid }: InstanceRecord, statePath: string): boolean {
   const { kind } = inspectJournal(statePath, "moved or not");
   return kind !== "in_use" && (kind !== "unusable" || !isRunning(pid, statePath));
 }
 
-/** Whether such a process runs, for the owner of the state or for root. */
+/** True if the process exists and belongs to the state's owner or to root. */
 function isRunning(pid: number, statePath: string): boolean {
   try {
     process.kill(pid, 0);

@@ -1,13 +1,15 @@
-/** What a running instance answers, as far as commands show it. It is checked, because anything may answer at an address. */
+/**
+ * Shapes of an instance's responses, as far as commands show them; they are checked because anything may listen at an address.
+ */
 import { type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { mismatchOf } from "../tailscale/answers.ts";
 import { readText } from "../tailscale/client.ts";
 
-/** A page of events has about 1 MiB of text and one event more, a list of quarantined records less. */
+/** A page of events has about 1 MiB of text plus one event; a list of quarantined records has less. */
 const maxAnswerBytes = 64 * 1024 * 1024;
 
-/** The value that the answer holds; nothing if it is not JSON. @throws what reading the body throws. */
+/** The JSON value of the response; undefined if it is not JSON. @throws if the body cannot be read. */
 export async function readAnswer(response: Response, maxBytes = maxAnswerBytes): Promise<unknown> {
   const text = await readText(response, maxBytes);
   try {
@@ -17,18 +19,18 @@ export async function readAnswer(response: Response, maxBytes = maxAnswerBytes):
   }
 }
 
-/** Why the value does not have the shape; nothing if it does. */
+/** Why the value does not have the shape; undefined if it does. */
 export function whyMisshapen(schema: TSchema, value: unknown): string | undefined {
   return Value.Check(schema, value) ? undefined : mismatchOf(schema, value);
 }
 
-/** Names and numbers of the program's own, which are shown as they are: nothing in them can steer a terminal. */
+/** The program's own names and numbers, which are shown as they are because they cannot contain control characters. */
 const word = Type.String({ pattern: "^[\\x20-\\x7e]*$", maxLength: 300 });
 const time = Type.String({ pattern: "^\\d{4}-\\d\\d-\\d\\dT[\\d:.]{8,20}Z$" });
 const number = Type.Number();
 const numbers = Type.Record(Type.String(), number);
 const times = Type.Record(Type.String(), time);
-/** Of others, and shown only by way of `printable`. */
+/** Text of other origin, shown only through `printable`. */
 const text = Type.String();
 const texts = Type.Array(text);
 const optional = Type.Optional;
@@ -119,7 +121,7 @@ const ofEvery = {
   space: Type.Object({ usedBytes: number, limitBytes: number }),
 };
 
-/** Of an instance that does not lead. */
+/** The response of an instance that is not the leader. */
 export const FollowerAnswer = Type.Object({ ...ofEvery, export: exportHealth, cluster });
 
 export const StatusAnswer = Type.Object({

@@ -1,4 +1,4 @@
-/** The client of the admin listener: asks an instance, trusts nothing that is answered, and says what went wrong. */
+/** The client of the admin listener, which queries an instance, validates every response and explains failures. */
 import { X509Certificate } from "node:crypto";
 import type { TSchema } from "@sinclair/typebox";
 import { type InstanceStatus, isFollower } from "../admin/cluster.ts";
@@ -21,7 +21,7 @@ import {
   whyMisshapen,
 } from "./admin-answers.ts";
 
-/** No instance answers, or one that did has stopped or is too busy; the message says why. */
+/** No instance responds, or it has stopped or is too busy; the message says why. */
 export class NoAnswer extends Error {
   constructor(
     message: string,
@@ -31,7 +31,7 @@ export class NoAnswer extends Error {
   }
 }
 
-/** What an instance that runs can be asked. @throws {NoAnswer} if it stops answering, or is stopped. */
+/** The queries to a running instance. @throws {NoAnswer} if it stops responding or is stopped. */
 export interface AdminClient {
   readonly isRunning: true;
   readonly address: string;
@@ -43,16 +43,16 @@ export interface AdminClient {
 
 interface Question {
   readonly body?: object;
-  /** Of the answer. */
+  /** The shape of the response. */
   readonly shape?: TSchema | ((answer: unknown) => TSchema);
 }
 
-/** For the first answer, and for those that take longer because something is done. */
+/** For the first response, and for later ones, which may involve work. */
 const timeoutMs = { first: 10_000, later: 60_000 };
 
 /**
- * The instance that answers at that address, or why none does.
- * `stop` ends every request to it; `tailnet` is the one of several that it is asked about. @throws {Error} if another program answers, or if it rejects the token.
+ * Returns the instance at that address, or why there is none. `stop` aborts all its requests; `tailnet` selects one of several.
+ * @throws {Error} if another program responds or the token is rejected.
  */
 export async function findInstance(
   { url: address, token, isRecorded, certificates }: AdminAddress,
@@ -77,7 +77,7 @@ export async function findInstance(
     });
     const answer = await readAnswer(response).catch((error: unknown) => {
       if (error instanceof BadAnswer) return undefined;
-      // Killed while it was answering.
+      // The instance was killed while responding.
       if (!isFirst) throw lost(error);
     });
     const text = isObject(answer) && typeof answer["text"] === "string" ? printable(answer["text"]) : undefined;
@@ -130,13 +130,13 @@ export async function findInstance(
   };
 }
 
-/** For `fetch`: to trust these certificates and no others, whatever names they have. None: as always. */
+/** For `fetch`: trusts only these certificates, for any host name. If there are none, verifies as usual. */
 export function trusting(certificates: readonly string[]): Pick<BunFetchRequestInit, "tls"> {
   if (certificates.length === 0) return {};
   const fingerprints = new Set(certificates.map((one) => new X509Certificate(one).fingerprint256));
   const tls: BunFetchRequestInit["tls"] & { allowPartialTrustChain: true } = {
     ca: [...certificates],
-    // It need not be the certificate of an authority.
+    // The certificate need not be that of an authority.
     allowPartialTrustChain: true,
     checkServerIdentity: (_, { fingerprint256 }) =>
       fingerprints.has(fingerprint256) ? undefined : new Error("another certificate than the instance's"),
@@ -148,7 +148,7 @@ function ofTailnet(path: string, tailnet: string | undefined): string {
   return tailnet === undefined ? path : `${path}${path.includes("?") ? "&" : "?"}${parametersOf({ tailnet })}`;
 }
 
-/** A query string. Lists are written with commas. */
+/** A query string, with commas in lists. */
 function parametersOf(query: object): string {
   return new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)])).toString();
 }
@@ -183,7 +183,7 @@ function tokenProblem(token: string): string {
     : `rejects the admin token that is set here. ${remedy}`;
 }
 
-/** `misshapen`: what is wrong with an answer in JSON. */
+/** `misshapen`: what is wrong with a JSON response. */
 function foreign(address: string, misshapen?: string): Error {
   if (misshapen !== undefined)
     return new Error(

@@ -1,11 +1,14 @@
-/** `check --online`, Tailscale: the credentials, each scope, the tailnet, the clock, and what is registered for this instance. */
+/**
+ * The Tailscale part of `check --online`: credentials, each scope, the tailnet, the clock, and what is registered for this
+ * instance.
+ */
 import { type Config, displayUrl, hasCredentials, isPolled, readsDevices, usesOauth } from "../config/index.ts";
 import { isSameAddress, isSentTo, publicAddress } from "../tailnet/log-streams.ts";
 import { webhookSecretFile } from "../tailnet/webhook.ts";
 import { type LogName, type TailscaleApi, TailscaleError } from "../tailscale/index.ts";
 import { failure, type OnlineFinding } from "./online-finding.ts";
 
-/** A person is waiting: a server that fails to answer within this time counts as unreachable. */
+/** A user is waiting, so a server that does not respond within this time counts as unreachable. */
 export const maxTimeoutMs = 10_000;
 
 /** A client of the API with these scopes instead of the configured ones, if given. */
@@ -20,7 +23,7 @@ export async function checkApi(config: Config, open: OpenApi, now: number): Prom
   try {
     await api.authenticate();
   } catch (error) {
-    // A key is tried on the tailnet; the reads below report that there is no such tailnet.
+    // A key is tested on the tailnet; if there is no such tailnet, the reads below report it.
     const isRecognised = !usesOauth(config) && reasonOf(error) === "not_found";
     const asked = reasonOf(error) === "missing_scope" ? scopesAskedFor(config) : [];
     if (!isRecognised) return [signInFailure(subject, error, config), ...(await missingScopes(asked, open))];
@@ -51,7 +54,7 @@ const publicApi = "https://api.tailscale.com";
 function signInFailure(subject: string, error: unknown, { tailscale }: Config): OnlineFinding {
   const found = failure(subject, error);
   switch (reasonOf(error)) {
-    // The address of the API is the first suspect.
+    // The address of the API is the most likely cause.
     case "not_found":
     case "malformed":
     case "redirected":
@@ -69,7 +72,10 @@ function signInFailure(subject: string, error: unknown, { tailscale }: Config): 
   }
 }
 
-/** Whether the client gets a token with that scope alone. Errors other than a refusal count as granted, since they prove nothing. */
+/**
+ * True if the client gets a token with only that scope. Errors other than a rejection count as granted, because they prove
+ * nothing.
+ */
 async function isGranted(scope: string, open: OpenApi): Promise<boolean> {
   try {
     await open([scope]).authenticate();
@@ -79,7 +85,7 @@ async function isGranted(scope: string, open: OpenApi): Promise<boolean> {
   }
 }
 
-/** Enough for a second of the largest tailnet. */
+/** Enough for one second of the largest tailnet. */
 const maxAnswerBytes = 64 * 1024 * 1024;
 
 function checkLog(
@@ -185,9 +191,9 @@ function unreadable(
 
 interface NeededScope {
   readonly scope: string;
-  /** The finding if the client does not get it. */
+  /** The finding if the client does not have it. */
   readonly missing: OnlineFinding;
-  /** The settings do not ask for it, so a token does not have it either. */
+  /** True if the settings do not request it, so that a token does not have it either. */
   readonly isLeftOut?: boolean;
 }
 
@@ -198,7 +204,7 @@ async function missingScopes(needed: readonly NeededScope[], open: OpenApi): Pro
   return needed.flatMap(({ missing }, index) => (granted[index] === true ? [] : [missing]));
 }
 
-/** Of several that are refused together, it is unknown which. */
+/** When several are rejected together, the response does not say which. */
 function scopesAskedFor({ tailscale: { auth } }: Config): readonly NeededScope[] {
   return auth.oauth.scopes.map((scope) => {
     const detail = `tailscale.auth.oauth.scopes asks for ${scope}, which the client may not have`;
@@ -207,12 +213,12 @@ function scopesAskedFor({ tailscale: { auth } }: Config): readonly NeededScope[]
   });
 }
 
-/** Scopes for writing, which cannot be tried by reading. */
+/** Write scopes, which cannot be tested by reading. */
 function scopesToWrite(config: Config): readonly NeededScope[] {
   if (!usesOauth(config)) return [];
   const { streaming, webhook, tailscale } = config;
   const { scopes } = tailscale.auth.oauth;
-  // Plain HTTP is for private endpoints alone, which need more scopes; of https that cannot be known here.
+  // Plain HTTP is only for private endpoints, which need more scopes; for https, that is unknown here.
   const more = /^http:/i.test(streaming.public_url) ? ["device_invites", "policy_file"] : [];
   const needed = {
     "streaming.auto_configure": streaming.auto_configure ? ["log_streaming", ...more] : [],
@@ -228,7 +234,7 @@ function scopesToWrite(config: Config): readonly NeededScope[] {
   );
 }
 
-/** With a clock that is further off, webhook signatures look late, and polled windows are wrong. */
+/** With a larger clock difference, webhook signatures look expired and polled windows are wrong. */
 const maxSkewMs = 30_000;
 
 function clockFinding(aheadMs: number | undefined): OnlineFinding {

@@ -1,4 +1,6 @@
-/** `check --online`: everything in a valid configuration that depends on another machine, a file or a clock. */
+/**
+ * Implements `check --online`: tests everything in a valid configuration that depends on another machine, a file or a clock.
+ */
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
@@ -17,7 +19,9 @@ import type { OnlineFinding } from "./online-finding.ts";
 
 const maxAttempts = 2;
 
-/** Each tailnet, or the one that is named. What they share is checked once. @throws {UsageError} if there is no such tailnet. */
+/**
+ * Checks the named tailnet, or all of them. Shared parts are checked once. @throws {UsageError} if there is no such tailnet.
+ */
 export async function checkTailnets(config: Config, name: string | undefined): Promise<readonly OnlineFinding[]> {
   const chosen = name === undefined ? tailnetConfigs(config) : [chosenTailnet(config, name)];
   const found = await Promise.all(
@@ -35,7 +39,7 @@ export async function checkTailnets(config: Config, name: string | undefined): P
   return found.flat();
 }
 
-/** Only reads; all that it sends is an empty export. */
+/** Only reads, except that it sends empty exports. */
 export async function checkOnline(config: Config): Promise<readonly OnlineFinding[]> {
   const [api, backend, certificates, journal] = await Promise.all([
     checkTailscale(config),
@@ -46,7 +50,7 @@ export async function checkOnline(config: Config): Promise<readonly OnlineFindin
   return [...api, ...backend, ...certificates, journal];
 }
 
-/** The credentials for Tailscale's API, and what they are used for. */
+/** Checks the credentials for Tailscale's API and what they are used for. */
 export function checkTailscale(config: Config): Promise<readonly OnlineFinding[]> {
   const { tailscale } = config;
   const { http } = tailscale;
@@ -63,7 +67,7 @@ export function checkTailscale(config: Config): Promise<readonly OnlineFinding[]
   return checkApi(config, open, systemClock());
 }
 
-/** One finding for each certificate that is in use, at `now` (epoch milliseconds). Whether keys match is for `check` itself. */
+/** One finding per certificate in use, at `now` (epoch milliseconds). Whether keys match is checked without `--online`. */
 async function checkCertificates(
   { streaming, webhook, admin, state, otlp, tailscale }: Config,
   now: number,
@@ -95,7 +99,7 @@ async function checkCertificates(
   ];
 }
 
-/** Time for a certificate that tailscaled does not have yet: if the request ends early, it gives up. */
+/** Allows for a certificate that tailscaled does not have yet: if the request ends early, tailscaled gives up. */
 const issueTimeoutMs = 90_000;
 
 async function checkObtained(
@@ -115,14 +119,14 @@ async function checkObtained(
 
 interface Certificate {
   readonly subject: string;
-  /** The address at which senders reach the receiver; empty for other certificates. */
+  /** The URL at which senders reach the receiver; empty for other certificates. */
   readonly url: string;
   readonly remedy: string;
 }
 
 const dayMs = 24 * 3_600_000;
 
-/** Certificates of 90 days are renewed with 30 to go: one that has not been by now will not be. */
+/** Certificates of 90 days are renewed 30 days before they expire; one not renewed by now never will be. */
 const shortMs = 14 * dayMs;
 
 function checkFile({ file, ...shared }: Certificate & { readonly file: string }, now: number): OnlineFinding {

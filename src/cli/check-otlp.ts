@@ -1,4 +1,4 @@
-/** The part of `check --online` about destinations: an empty export for each signal of each. */
+/** The destinations part of `check --online`: sends an empty export for each signal to each destination. */
 import { type Config, destinationSections, displayUrl } from "../config/index.ts";
 import type { Answer, Signal } from "../export/answer.ts";
 import { destinationOf, type DestinationSettings } from "../export/destination.ts";
@@ -9,7 +9,7 @@ import { build } from "../version.ts";
 import { maxTimeoutMs } from "./check-api.ts";
 import { failure, type OnlineFinding } from "./online-finding.ts";
 
-/** Only sends empty exports, as `run` would send them. */
+/** Sends only empty exports, the way `run` sends them. */
 export async function checkOtlp({ otlp }: Pick<Config, "otlp">): Promise<readonly OnlineFinding[]> {
   const checked = destinationSections({ otlp }).map(([at, settings]) => {
     const subject = "name" in settings ? `OTLP to ${settings.name}` : "OTLP";
@@ -19,7 +19,7 @@ export async function checkOtlp({ otlp }: Pick<Config, "otlp">): Promise<readonl
 }
 
 interface Checked {
-  /** Its section. */
+  /** The key of its section. */
   readonly at: string;
   readonly subject: string;
   readonly settings: DestinationSettings;

@@ -1,4 +1,4 @@
-/** What a start would find of the journal: a state directory or a database. Looks, and changes nothing. */
+/** Checks what a start would find in the state directory or database, without changing anything. */
 import { join } from "node:path";
 import { type Config, databaseText, statePathOf } from "../config/index.ts";
 import { inspectDatabase, inspectJournal } from "../journal/index.ts";
@@ -6,7 +6,7 @@ import { formatBytes } from "../lib/units.ts";
 import type { OnlineFinding } from "./online-finding.ts";
 import { counted } from "./terminal.ts";
 
-/** Why `run` cannot use a state directory, or those of several tailnets in it, or nothing. */
+/** Why `run` cannot use a state directory, or those of several tailnets in it; undefined if it can. */
 export function whyUnusableState(
   path: string,
   tailnets: readonly string[],
@@ -22,7 +22,7 @@ export function whyUnusableState(
   return found === undefined ? undefined : { message: found.detail, remedy: found.remedy ?? "" };
 }
 
-/** Looks at the journal, wherever it is. */
+/** Checks the journal, in a directory or a database. */
 export async function checkState(config: Config): Promise<OnlineFinding> {
   if (config.state.url === "") return checkJournal(config.state.path);
   const found = await inspectDatabase(config);
@@ -46,7 +46,7 @@ export async function checkState(config: Config): Promise<OnlineFinding> {
   }
 }
 
-/** Looks at the state directory without opening, locking or creating anything. */
+/** Checks the state directory without opening, locking or creating anything. */
 export function checkJournal(path: string): OnlineFinding & { readonly kind: string } {
   const found = inspectJournal(path);
   const finding = (outcome: OnlineFinding["outcome"], detail: string, remedy?: string) => ({

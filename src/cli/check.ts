@@ -1,4 +1,4 @@
-/** `check`: the effective configuration, where each value comes from, and every problem with its fix. */
+/** The `check` command: prints the effective configuration, the origin of each value, and every problem with its fix. */
 import {
   describeFinding,
   describeOrigin,
@@ -42,7 +42,7 @@ export const checkCommand = command({
     const { problems, warnings } = inspection;
     const isStrict = args.strict === true;
     const rows = effectiveRows(inspection).filter(({ isDefault }) => !isDefault || args.changed !== true);
-    // What --online finds stands at the end, and nobody reads it behind a hundred defaults.
+    // With `--online`, its findings come last, where nobody would read them after a hundred defaults.
     const shown = args.online === true ? rows.filter(({ isDefault }) => !isDefault) : rows;
     const findings =
       args.online === true && problems.length === 0 ? await checkTailnets(inspection.config, args.tailnet) : [];
@@ -56,7 +56,7 @@ export const checkCommand = command({
   },
 });
 
-/** A value with a problem of its own is shown as invalid: the problem below says why. */
+/** A value with a problem of its own is shown as invalid; the problem listed below it says why. */
 function textReport(inspection: Inspection, rows: readonly EffectiveRow[], out: Output): string {
   const { problems, warnings, configFile, isUnread } = inspection;
   const table = isUnread ? [] : tableLines(rows);

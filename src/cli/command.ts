@@ -1,4 +1,4 @@
-/** One command: its definition, from which arguments are parsed strictly and citty renders the help. */
+/** Defines a command, from which arguments are parsed strictly and citty renders the help. */
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { type ArgsDef, defineCommand, type ParsedArgs, renderUsage } from "citty";
 import type { ConfigSources } from "../config/index.ts";
@@ -11,7 +11,7 @@ import { exampleLines, type Examples, type Host, jsonText } from "./terminal.ts"
 export const programName = "tailscale2otel";
 
 export interface Command {
-  /** One word or several: `tailnet webhook list`. */
+  /** One or more words: `tailnet webhook list`. */
   readonly name: string;
   readonly description: string;
   readonly args: ArgsDef;
@@ -22,16 +22,16 @@ export interface Command {
 /** What a command runs with. `args._` has all positional words. */
 export interface Invocation<Args extends ArgsDef = ArgsDef> {
   readonly args: ParsedArgs<Args>;
-  /** The configuration that `--config` and `--set` select. */
+  /** The configuration selected by `--config` and `--set`. */
   readonly sources: ConfigSources;
   readonly host: Host;
 }
 
-/** What a command has found or done: text, or JSON with `--json` and only then. */
+/** The result of a command, printed as text, or as JSON with `--json`. */
 export interface Outcome {
   readonly text: string;
   readonly json: unknown;
-  /** A line on standard error, with text and with JSON. */
+  /** A line for standard error, with both text and JSON. */
   readonly remark?: string;
   readonly code?: number;
 }
@@ -42,7 +42,7 @@ interface CommandOptions<Args extends ArgsDef> {
   readonly args: Args;
   readonly examples: Examples;
   readonly notes?: string;
-  /** Returns its outcome, or the exit code if it has written what there is to write. */
+  /** Returns its outcome, or the exit code if it has already written its output. */
   run(invocation: Invocation<Args>): Promise<Outcome | number>;
 }
 
@@ -80,7 +80,7 @@ async function show({ text, json, remark = "", code = 0 }: Outcome, isJson: bool
 }
 
 /**
- * Splits leading flags from what follows them, as in `--config x run`.
+ * Splits leading flags from the rest of the arguments, as in `--config x run`.
  * @throws {UsageError} at an unknown flag.
  */
 export function splitLeadingFlags({ args }: Command, argv: readonly string[]) {
@@ -90,7 +90,7 @@ export function splitLeadingFlags({ args }: Command, argv: readonly string[]) {
   return { leading: argv.slice(0, first), rest: argv.slice(first) };
 }
 
-/** The help of the whole program. A title stands above each group of commands. */
+/** The help of the whole program, with a title above each group of commands. */
 export async function programHelp(
   groups: readonly (readonly [title: string, commands: readonly Command[]])[],
   host: Host,
@@ -131,7 +131,7 @@ export function groupHelp(group: readonly Command[], { out }: Host): string {
   return foldLines(text, out.columns);
 }
 
-/** Help with examples. citty decides on colors by the environment alone, whatever the output is. */
+/** Help with examples. citty chooses colors by the environment alone, ignoring the output. */
 function helpText(sections: readonly string[], examples: Examples, { out }: Host): string {
   const lines = exampleLines(examples, out.columns);
   const title = "\u001b[1m\u001b[4mEXAMPLES\u001b[24m\u001b[22m";
@@ -142,12 +142,12 @@ function helpText(sections: readonly string[], examples: Examples, { out }: Host
 type Token = ReturnType<typeof tokensOf>[number];
 type OptionToken = Exclude<Token, { kind: "positional" }>;
 
-/** All that may be given more than once, whatever the command. */
+/** The arguments of any command that may be repeated. */
 export const repeatable: ReadonlySet<string> = new Set(["set", "ids"]);
 
 const isList = (definition: ArgsDef[string] | undefined): boolean => definition !== undefined && "isList" in definition;
 
-/** citty's own parser ignores unknown flags and keeps the last of several. */
+/** citty's parser ignores unknown flags and keeps the last of repeated ones. */
 function parseStrictly(args: ArgsDef, argv: readonly string[]) {
   const tokens = tokensOf(args, argv);
   const isHelp = tokens.some((token) => token.kind === "option" && token.name === "help");

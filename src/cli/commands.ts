@@ -1,4 +1,4 @@
-/** The commands, and which of them the arguments name. */
+/** Lists all commands and runs the one the arguments name. */
 import notices from "../../THIRD-PARTY-NOTICES.txt" with { type: "text" };
 import schema from "../../docs/config.schema.json" with { type: "json" };
 import { nearest } from "../lib/text.ts";
@@ -24,7 +24,7 @@ import { tailnetWebhookCommands } from "./tailnet-webhook.ts";
 import { type Host, jsonText } from "./terminal.ts";
 import { topCommand } from "./top.ts";
 
-/** Runs what the arguments ask for; returns the exit code. @throws {UsageError} */
+/** Runs the command in the arguments; returns the exit code. @throws {UsageError} */
 export async function runArguments(argv: readonly string[], host: Host): Promise<number> {
   const [first = "", second] = argv;
   if (first === completionRequest) return show(host, completionAnswer(commands, argv.slice(1)));
@@ -72,7 +72,7 @@ const versionCommand = command({
   },
 });
 
-/** All commands, as the help shows them together. */
+/** All commands, grouped as in the help. */
 const groups: readonly (readonly [title: string, commands: readonly Command[]])[] = [
   ["Set up and run", [runCommand, demoCommand, initCommand, checkCommand, ...sendCommands]],
   ["Look at a running instance", [statusCommand, tailCommand, topCommand, healthcheckCommand]],
@@ -83,7 +83,7 @@ const groups: readonly (readonly [title: string, commands: readonly Command[]])[
 
 const commands = groups.flatMap(([, group]) => group);
 
-/** There is a configuration file, or variables configure a receiver or credentials for the API. */
+/** True if there is a configuration file, or variables configure a receiver or API credentials. */
 function isConfigured({ environment, workingDirectory, system }: Host): boolean {
   return (
     findConfigFile({ assignments: [], environment, workingDirectory, system }) !== undefined ||
@@ -91,7 +91,7 @@ function isConfigured({ environment, workingDirectory, system }: Host): boolean 
   );
 }
 
-/** Runs the command whose words the arguments begin with; only words that are nearly right are corrected. */
+/** Runs the command whose words the arguments begin with. Suggests a correction only for near misses. */
 async function runNamed(argv: readonly string[], host: Host): Promise<number> {
   let group = commands;
   let depth = 0;

@@ -1,15 +1,15 @@
-/** `demo`: the flags of the demonstration. */
+/** The `demo` command: parses the flags of the demonstration. */
 import { demo } from "../demo/index.ts";
 import { defaultNodes } from "../demo/tailnet.ts";
 import { parseDuration } from "../lib/units.ts";
 import { command } from "./command.ts";
 import { option, toggle, UsageError, wholeNumberOf } from "./flags.ts";
 
-/** More than a tailnet of the usual size has. */
+/** More than a tailnet of usual size generates. */
 const defaultRate = 2000;
 const defaultRatePerNode = 8;
 
-/** The past of a large tailnet is shorter, since it must be there within seconds. */
+/** A large tailnet gets a shorter history, because it must be generated within seconds. */
 const defaultPastMs = 300_000;
 const minDefaultPastMs = 30_000;
 const maxPastMs = 24 * 3_600_000;

@@ -1,10 +1,10 @@
-/** Flags that several commands share, and the values that people write for them. */
+/** Flags shared by several commands, and parsers for their values. */
 import { type Config, type TailnetConfig, tailnetConfigs } from "../config/index.ts";
 import { millisOfHrTime } from "../lib/clock.ts";
 import { parseDuration } from "../lib/units.ts";
 import { parseRfc3339 } from "../lib/rfc3339.ts";
 
-/** The command line was not understood. Exit code 64. `command`: whose help to point to; the program's own if empty. */
+/** The command line is invalid; exit code 64. `command`: the command whose help to mention; if empty, the program's. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
   constructor(
@@ -15,18 +15,21 @@ export class UsageError extends Error {
   }
 }
 
-/** A flag with a value; `hint` stands for it in the help. */
+/** A flag with a value. `hint`: its placeholder in the help. */
 export const option = (hint: string, description: string) =>
   ({ type: "string", valueHint: hint, description }) as const;
 
-/** A flag with several values: separated by commas, or by giving it again. The command gets them with commas. `options` complete a word. */
+/**
+ * A flag with several values, comma-separated or repeated. The command gets them separated by commas. `options` complete a
+ * word.
+ */
 export const list = (hint: string, description: string, options: readonly string[] = []) =>
   ({ ...option(hint, description), isList: true, options }) as const;
 
 /** A flag without a value. */
 export const toggle = (description: string) => ({ type: "boolean", description }) as const;
 
-/** Where settings come from. */
+/** Flags that select the configuration. */
 export const configFlags = {
   config: option(
     "path",
@@ -35,14 +38,14 @@ export const configFlags = {
   set: option("key=value", "One setting; overrides file and environment. Can be repeated."),
 } as const;
 
-/** Which of several tailnets a command is about. */
+/** Selects one of several tailnets. */
 export const tailnetFlag = {
   tailnet: option("name", "A tailnet of [[tailnet]]. (Default: the only one)"),
 } as const;
 
 export const jsonFlag = { json: toggle("Print JSON instead of text.") } as const;
 
-/** Epoch milliseconds of `8h` (that long before `now`) or of an RFC 3339 time. @throws {UsageError} */
+/** Epoch milliseconds of a duration such as `8h` (before `now`) or an RFC 3339 time. @throws {UsageError} */
 export function instantOf(text: string, now: number, flag: string): number {
   const ago = parseDuration(text);
   if (ago !== undefined) return Math.max(0, now - ago);
@@ -59,13 +62,13 @@ export function wholeNumberOf(text: string, flag: string, [from, to]: readonly [
   throw new UsageError(`${flag} must be a whole number from ${from} to ${to}, not ${JSON.stringify(text)}`);
 }
 
-/** @throws {UsageError} unless the text is an http or https address. */
+/** @throws {UsageError} unless the text is an http or https URL. */
 export function urlOf(text: string): URL {
   if (/^https?:\/\//i.test(text) && URL.canParse(text)) return new URL(text);
   throw new UsageError(`--url must be an address that begins with http:// or https://, not ${JSON.stringify(text)}`);
 }
 
-/** @throws {UsageError} with the names if there are several and none of them is given, or if the given one is none of them. */
+/** @throws {UsageError} with the names if there are several tailnets and none is given, or if the given one does not exist. */
 export function chosenTailnet(config: Config, given: string | undefined): TailnetConfig {
   const all = tailnetConfigs(config);
   const names = config.tailnet.map(({ name }) => name).join(", ");

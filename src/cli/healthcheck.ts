@@ -1,4 +1,4 @@
-/** `healthcheck`: whether the instance is alive, or ready, as an exit code: for containers and supervisors. */
+/** The `healthcheck` command, which reports liveness or readiness as an exit code for containers and supervisors. */
 import { type ConfigSources, loadSections } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { connectionError } from "../lib/system-error.ts";
@@ -11,10 +11,10 @@ import { trusting } from "./admin-client.ts";
 import { type Command, command } from "./command.ts";
 import { configFlags, toggle } from "./flags.ts";
 
-/** For everything together. */
+/** The total time limit. */
 const limitMs = 3_000;
 
-/** It may be asked in a container that has little memory. */
+/** Small, because it may run in a container with little memory. */
 const maxAnswerBytes = 64 * 1024;
 
 export const healthcheckCommand: Command = command({
@@ -41,7 +41,7 @@ export const healthcheckCommand: Command = command({
   },
 });
 
-/** An invalid configuration is one more reason to be unhealthy: containers know no other exit code than 1. */
+/** An invalid configuration counts as unhealthy, because containers only know exit code 1. */
 function placesOf(url: string | undefined, sources: ConfigSources) {
   const problem = "no admin listener is known: admin.enabled is false, or admin.listen has no fixed port";
   try {

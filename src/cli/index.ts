@@ -1,4 +1,4 @@
-/** The command line: runs what the arguments ask for, and turns every error into words and an exit code. */
+/** The entry point of the command line: runs the arguments, and turns every error into a message and an exit code. */
 import process from "node:process";
 import { ConfigError } from "../errors.ts";
 import { fileErrorReason } from "../lib/system-error.ts";
@@ -8,7 +8,7 @@ import { UsageError } from "./flags.ts";
 import { runCommand } from "./run.ts";
 import { type Host, outputOf, printableLines, processHost } from "./terminal.ts";
 
-/** As in sysexits.h, which has no number for failures of other kinds. */
+/** As in sysexits.h, which has no code for general failures. */
 const exitCodes = { failure: 1, usage: 64, configuration: 78 } as const;
 
 /** Runs the command line of this process. Never throws; returns the exit code. */
@@ -16,7 +16,7 @@ export async function runCli(workerEntry: URL): Promise<number> {
   try {
     return await runArguments(process.argv.slice(2), processHost(workerEntry));
   } catch (error) {
-    // The reader of the output has seen enough: `tailscale2otel schema | head -1`.
+    // The reader closed the pipe early: `tailscale2otel schema | head -1`.
     if (error instanceof Error && "code" in error && error.code === "EPIPE") return 0;
     const lines = linesOf(error).map(printableLines);
     await outputOf(process.stderr)
@@ -27,7 +27,7 @@ export async function runCli(workerEntry: URL): Promise<number> {
   }
 }
 
-/** The service does without the other commands: they would be a megabyte that it has no use for. @throws {UsageError} */
+/** `run` does not load the other commands, which would cost the service a megabyte. @throws {UsageError} */
 export async function runArguments(argv: readonly string[], host: Host): Promise<number> {
   if (argv[0] === "run") return runCommand.run(argv.slice(1), host);
   const commands = await import("./commands.ts");

@@ -1,4 +1,4 @@
-/** A question of `init`: answered by a flag, by a person, or by its default. A person who answers wrongly is asked again. */
+/** Answers a question of `init` from a flag, a prompt or a default; invalid answers at the prompt are asked again. */
 import type { Config } from "../config/index.ts";
 import type { Answers, Secret } from "../setup/answers.ts";
 import { UsageError } from "./flags.ts";
@@ -14,27 +14,27 @@ type GivenFlags = Readonly<Partial<Record<FlagName, string | undefined> & Record
 
 export interface Asking extends Pick<Output, "hasColor"> {
   readonly flags: GivenFlags;
-  /** Absent: nobody can be asked. */
+  /** Absent if there is nobody to ask. */
   readonly prompt: Prompt | undefined;
   readonly streamToken: string;
   say(text: string): Promise<void>;
-  /** An absolute path. */
+  /** Returns an absolute path. */
   resolvePath(path: string): string;
-  /** The configuration that would follow. @throws {UsageError} if something below that key is wrong. */
+  /** The configuration that these answers give. @throws {UsageError} if something under that key is invalid. */
   configWith(answers: Answers, key: "otlp" | "streaming" | "webhook" | "tailscale"): Config;
 }
 
 export interface Question<Value> {
   readonly flag: FlagName;
-  /** Shown once, above the prompt. */
+  /** Shown once, before the prompt. */
   readonly intro?: string;
   readonly prompt: string;
-  /** What the flag may be, in words. */
+  /** The allowed values of the flag, in words. */
   readonly allowed: string;
   readonly isSecret?: true;
-  /** What Enter and `--yes` stand for. */
+  /** The answer for Enter and `--yes`. */
   readonly usual?: string;
-  /** Without a terminal, the usual answer is used even without `--yes`. */
+  /** Without a terminal, `usual` applies even without `--yes`. */
   readonly isOptional?: true;
   /** @throws {UsageError} */
   read(text: string): Value;
@@ -92,7 +92,7 @@ export function choiceOf(text: string, words: readonly string[]): string {
   return words[Number(text) - 1] ?? (words.includes(word) ? word : text);
 }
 
-/** @throws {UsageError} unless the text begins as an address does. It may hold a password, so it is not shown. */
+/** @throws {UsageError} unless the text starts like a URL. It may contain a password, so it is not shown. */
 export function addressOf(text: string, example: string): string {
   if (/^https?:\/\//i.test(text)) return text;
   throw new UsageError(`it must be an address that begins with http:// or https://, such as ${example}`);

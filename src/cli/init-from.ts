@@ -1,4 +1,4 @@
-/** `init --from`: the configuration of the Go program, as TOML for this one. */
+/** Implements `init --from`: converts the configuration of the Go program to TOML for this one. */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { describeFinding, inspectConfig } from "../config/index.ts";
@@ -23,12 +23,12 @@ interface FromArgs {
 }
 
 /**
- * Writes the TOML to that path, or to standard output for `-`, and what its user has to know to standard error. Returns the
- * exit code.
+ * Writes the TOML to that path, or to standard output for `-`, and remarks for the user to standard error. Returns the exit
+ * code.
  */
 export async function initFrom({ from, tailnet }: FromArgs, path: string, host: Host): Promise<number> {
   const { environment, workingDirectory, out, err } = host;
-  // The YAML parser is loaded for this command alone.
+  // Only this command loads the YAML parser.
   const { migrate } = await import("../migration/index.ts");
   const sources = existsSync(resolve(workingDirectory, from)) ? [from] : from.split(",").map((name) => name.trim());
   const migration = migrate({ from: sources, tailnet, environment, workingDirectory, createToken: freshToken });
@@ -39,7 +39,7 @@ export async function initFrom({ from, tailnet }: FromArgs, path: string, host: 
   return 0;
 }
 
-/** What `check` would say about it. */
+/** The problems `check` would report. */
 function checked(configText: string, { workingDirectory, system }: Host): readonly string[] {
   const configPath = "converted.toml";
   const sources = { configPath, configText, assignments: [], environment: {}, workingDirectory, system };

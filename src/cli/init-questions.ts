@@ -1,4 +1,4 @@
-/** The questions of `init` about Tailscale: how its logs get here, how it reaches this machine, and with which credentials. */
+/** The questions of `init` about Tailscale: how logs arrive, how it reaches this machine, and which credentials to use. */
 import { displayUrl } from "../config/index.ts";
 import { nodeName, TailscaledError } from "../http/tailscaled.ts";
 import { obtainKeyPair } from "../http/tls.ts";

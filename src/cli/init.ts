@@ -1,4 +1,6 @@
-/** `init`: sets up a configuration by a few questions, and says what to enter in Tailscale and how to go on. */
+/**
+ * The `init` command: creates a configuration from a few questions, and prints what to enter in Tailscale and how to continue.
+ */
 import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
 import { devNull } from "node:os";
 import { basename, delimiter, join, parse, relative, resolve, sep } from "node:path";
@@ -107,7 +109,7 @@ export const initCommand: Command = command({
   },
 });
 
-/** @throws {UsageError} if there is a flag that means nothing for a conversion. */
+/** @throws {UsageError} for a flag that does not apply to a conversion. */
 function refuseOthers(args: Readonly<Record<string, unknown>>): void {
   const other = Object.keys(args).find((name) => !["from", "tailnet", "output", "force", "_"].includes(name));
   if (other !== undefined)
@@ -117,14 +119,17 @@ function refuseOthers(args: Readonly<Record<string, unknown>>): void {
 const greeting =
   "This writes a configuration for tailscale2otel. Three questions matter; Enter accepts what is in [brackets].\nCtrl-C leaves nothing behind.\n";
 
-/** @throws {UsageError} if something below that key is wrong. */
+/** @throws {UsageError} if something under that key is invalid. */
 function validated({ config, problems }: Inspection, key: string): Config {
   const problem = problems.find((one) => one.key.startsWith(`${key}.`));
   if (problem !== undefined) throw new UsageError(`${problem.message}. ${problem.remedy}`);
   return config;
 }
 
-/** Before anything is asked. `isForced`: a file is replaced, but nothing else is. @throws {Error} with what to do. */
+/**
+ * Checks the path before any question. `isForced`: an existing file is replaced, but nothing else. @throws {Error} with what to
+ * do.
+ */
 function refuseExisting(path: string, { isForced }: { readonly isForced: boolean }): void {
   let found: Stats | undefined;
   let target: Stats | undefined;
@@ -159,13 +164,13 @@ async function write(path: string, text: string, { out }: Host): Promise<void> {
   }
 }
 
-/** Of the file as it was written. */
+/** Warnings about the file as written. */
 function warningsOf(path: string, host: Pick<Host, "environment" | "workingDirectory" | "system">): readonly string[] {
   if (path === "-") return [];
   return inspectConfig({ configPath: path, assignments: [], ...host }).warnings.map(describeFinding);
 }
 
-/** Variables of this shell that would win over the file. */
+/** Variables of this shell that would override the file. */
 function overriding(environment: Host["environment"]): readonly string[] {
   const names = Object.keys(environment).filter(
     (name) => name.startsWith("TS2OTEL_") && !otherVariables.has(name) && environment[name] !== "",
@@ -191,9 +196,9 @@ function endText(answers: Answers, path: string, host: Host, columns: number | u
   return `${lines.join("\n")}\n`;
 }
 
-/** What to type for this program: its name if the shell finds it there, otherwise its path. */
+/** How to call this program: by name if the shell finds it, otherwise by path. */
 function ownCommand(executable: string, { environment, workingDirectory }: Host): string {
-  // From source, it is the runtime.
+  // When run from source, the executable is the runtime.
   if (parse(executable).name !== programName) return programName;
   const isFound = (environment["PATH"] ?? "").split(delimiter).some((directory) => {
     try {

@@ -1,4 +1,4 @@
-/** Access to an instance: through its admin listener while it runs, through its journal while it does not. */
+/** Access to an instance: through its admin listener if it runs, otherwise through its journal. */
 import { destinationStatuses, whyNoDestination } from "../admin/destinations.ts";
 import { createOperations, type Operations } from "../admin/operations.ts";
 import { type InstanceStatus, isFollower, whomToAsk } from "../admin/cluster.ts";
@@ -31,10 +31,10 @@ export const instanceFlags = {
 
 export interface Instance {
   readonly isRunning: boolean;
-  /** Its admin listener, if it runs. */
+  /** Its admin listener, if it is running. */
   readonly address?: string;
   readonly operations: Operations;
-  /** Less of an instance that does not run. */
+  /** Has less detail if the instance is not running. */
   status(): Promise<InstanceStatus | Status>;
 }
 
@@ -42,14 +42,14 @@ interface InstanceOptions {
   readonly args: { readonly url?: string | undefined; readonly tailnet?: string | undefined };
   readonly sources: ConfigSources;
   readonly host: Pick<Host, "err">;
-  /** Ends all requests. */
+  /** Aborts all requests. */
   readonly stop?: AbortSignal;
 }
 
 /**
- * Uses the running instance, or else its journal. Problems in unrelated settings are for `check` to report.
+ * Uses the running instance, or else its journal. Problems in unrelated settings are left for `check` to report.
  * @throws {ConfigError} if the configuration file cannot be read, or a flag or a setting of `state` or `admin` is invalid.
- * @throws {Error} if nothing answers and there is no journal that could be opened.
+ * @throws {Error} if no instance responds and no journal can be opened.
  */
 export async function withInstance<Result>(
   options: InstanceOptions & { readonly host: Host },
@@ -70,9 +70,8 @@ export async function withInstance<Result>(
 }
 
 /**
- * Finds the running instance, and finds it again when it has stopped answering: at another address perhaps, but with the same
- * state directory. @throws {NoAnswer} if there is none, what `withInstance` throws, and an error if it does
- * not lead.
+ * Finds the running instance, and finds it again after it stops responding, possibly at another address but with the same state
+ * directory. @throws {NoAnswer} if there is none, any error of `withInstance`, and an error if it is not the leader.
  */
 export function createConnection({ args, sources, host, stop }: InstanceOptions): () => Promise<AdminClient> {
   let { err } = host;
@@ -89,7 +88,7 @@ export function createConnection({ args, sources, host, stop }: InstanceOptions)
   };
 }
 
-/** The instance, and the configuration of the tailnet that is asked about. At `--url`, the instance knows the names. */
+/** The instance and the configuration of the selected tailnet. With `--url`, the instance resolves the tailnet's name. */
 async function look({ args, sources, host, stop }: InstanceOptions) {
   const inspection = loadSections(sources, ["state", "admin", "tailnet"]);
   const { config } = args.url === undefined ? chosenTailnet(inspection.config, args.tailnet) : inspection;
@@ -109,7 +108,7 @@ async function look({ args, sources, host, stop }: InstanceOptions) {
 const elsewhere =
   "If an instance runs with other settings, give this command the same --config or TS2OTEL_… variables, or the instance's admin address with --url.";
 
-/** Why the journal cannot be opened, and what to do; nothing if it can be. */
+/** Why the journal cannot be opened, and what to do; undefined if it can be. */
 function obstacleTo(config: Config): string | undefined {
   const { path, url } = config.state;
   if (url !== "")
@@ -131,7 +130,7 @@ function obstacleTo(config: Config): string | undefined {
   }
 }
 
-/** Opens the journal without starting anything; dead letters and replays wait for the next run. */
+/** Opens the journal without starting anything; dead letters and replays are delivered by the next run. */
 async function openStopped(
   config: Config,
   silence: string,

@@ -1,4 +1,4 @@
-/** `move`: takes the journal of a stopped instance from SQLite to PostgreSQL. */
+/** The `move` command: moves the journal of a stopped instance from SQLite to PostgreSQL. */
 import { type Config, type ConfigSources, loadSections, tailnetConfigs } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { type Move, moveJournal, type MoveProgress, type Sums } from "../journal/index.ts";
@@ -55,7 +55,7 @@ export const moveCommand: Command = command({
   },
 });
 
-/** @throws {ConfigError} with the flags as they were given. */
+/** @throws {ConfigError} with the flags as given. */
 function stateIn(sources: ConfigSources): Config {
   try {
     return loadSections(sources, ["state", "tailnet"]).config;
@@ -91,10 +91,10 @@ const barWidth = 20;
 const drawEveryMs = 100;
 const printEveryMs = 10_000;
 
-/** What a key counts for in the progress: the time that takes as long as so many bytes. */
+/** The weight of a key in the progress: moving one takes as long as this many bytes. */
 const bytesPerKey = 500;
 
-/** A terminal shows one line that changes, a pipe a line now and then. */
+/** On a terminal, updates a single line; otherwise, prints a line from time to time. */
 function progressOn({ err }: Host, isQuiet: boolean) {
   const isDrawn = err.isTerminal && !isQuiet;
   const begunAt = performance.now();

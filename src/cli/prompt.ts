@@ -1,9 +1,9 @@
-/** Questions to a person at a terminal, on standard error: one line of input each, not shown if it is a secret. */
+/** Prompts a user at a terminal, on standard error, for one line of input each; secrets are not echoed. */
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 
-/** The person pressed Ctrl-C, or closed the terminal. */
+/** The user pressed Ctrl-C or closed the terminal. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
   constructor() {
@@ -13,7 +13,7 @@ export class Interrupted extends Error {
 
 export type Prompt = NonNullable<ReturnType<typeof openPrompt>>;
 
-/** Lines that are typed or pasted ahead answer the next questions. `undefined` if nobody can be asked. */
+/** Lines typed or pasted ahead answer the next questions. `undefined` if there is nobody to ask. */
 export function openPrompt() {
   const { stdin, stderr } = process;
   if (!stdin.isTTY || !stderr.isTTY) return undefined;
@@ -47,9 +47,9 @@ export function openPrompt() {
   }
 
   return {
-    /** The line that is typed in answer, without spaces around it. @throws {Interrupted} */
+    /** Returns the trimmed answer. @throws {Interrupted} */
     ask: next,
-    /** The same, without showing what is typed. @throws {Interrupted} */
+    /** Like `ask`, without echo. @throws {Interrupted} */
     async askSecret(question: string): Promise<string> {
       stderr.write(question);
       isHidden = true;
@@ -60,7 +60,7 @@ export function openPrompt() {
         stderr.write("\n");
       }
     },
-    /** Rejects with `Interrupted` as soon as the person has had enough, also between two questions. */
+    /** Rejects with `Interrupted` as soon as the user aborts, also between two questions. */
     interrupted: interruption.promise,
     close: (): void => reader.close(),
   };

@@ -1,4 +1,4 @@
-/** `quarantine …`: list, show, retry and purge quarantined records and dead letters. */
+/** The `quarantine` commands: list, show, retry and purge quarantined records and dead letters. */
 import { itemClasses, type ItemList, itemTypes, type ItemWithTexts, maxListed } from "../admin/operations.ts";
 import type { RetryReport, Selection } from "../admin/operations.ts";
 import { isItemId } from "../admin/requests.ts";
@@ -168,7 +168,7 @@ async function cancelRetry({ args, ...rest }: RetryInvocation) {
   });
 }
 
-/** The ids without an item. */
+/** The ids for which there is no item. */
 async function missingOf(
   selected: readonly string[],
   { show: read }: Instance["operations"],
@@ -187,7 +187,7 @@ async function missingOf(
 
 export const quarantineCommands: readonly Command[] = [list, show, retry, purge];
 
-/** Flags and words of the commands that select items. */
+/** Flags and positional words of commands that select items. */
 interface SelectionArgs extends Readonly<Partial<Record<"reason" | "before" | "destination", string | undefined>>> {
   readonly _: readonly string[];
   readonly class?: QuarantineFilter["class"] | undefined;
@@ -204,7 +204,7 @@ function filterOf({ class: itemClass, reason, type, before, destination }: Selec
   };
 }
 
-/** @throws {UsageError} if nothing is selected, or items both by id and by filter. */
+/** @throws {UsageError} if nothing is selected, or items are selected both by id and by filter. */
 function selectionOf(args: SelectionArgs, example: string): Selection {
   const filter = filterOf(args);
   const isFiltered = Object.keys(filter).length > 0;
@@ -235,7 +235,7 @@ function listText(items: ItemList["items"], out: Output): string {
   return tableText(head, rows, out);
 }
 
-/** How many there are, by class and reason, on one line. */
+/** Number of items by class and reason, on one line. */
 function countsText(counts: ItemList["counts"]): string {
   const sums = itemClasses.flatMap((itemClass) => {
     const ofClass = counts.filter((one) => one.class === itemClass).toSorted((a, b) => (a.reason < b.reason ? -1 : 1));
@@ -246,7 +246,7 @@ function countsText(counts: ItemList["counts"]): string {
   return sums.length === 0 ? "no items" : sums.join("; ");
 }
 
-/** One item: its members, and then its texts. */
+/** One item: its properties, followed by its texts. */
 function itemText({ texts, isCut, row, line, records, ...item }: ItemWithTexts): string {
   const last = line + records - 1;
   const place = last > line ? `lines ${line} to ${last}` : `line ${line}`;

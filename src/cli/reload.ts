@@ -1,4 +1,4 @@
-/** Reloads the configuration on SIGHUP and when the file of a secret changes, and applies the settings that need no restart. */
+/** Reloads the configuration on SIGHUP and when a secret's file changes, and applies settings that need no restart. */
 import type { App } from "../app/index.ts";
 import { type ConfigSources, describeFinding, type Inspection } from "../config/index.ts";
 import { appliedAfter, inspectReload, secretFilesOf } from "../config/reload.ts";
@@ -35,7 +35,7 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
     if (isStopped) return;
     const inspection = inspectReload(running.config, sources);
     const { config, problems, warnings, waiting } = inspection;
-    // Without it, another file or the defaults would apply.
+    // Without its file, another file or the defaults would apply.
     if (started.configFile !== undefined && inspection.configFile !== started.configFile) {
       log.error(`not reloaded: ${started.configFile}, which this instance was started with, no longer exists`);
       app.refuseReload();
@@ -43,7 +43,7 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
     }
     if (problems.length > 0) {
       for (const problem of problems) {
-        // A log line has no room for the line of the file that a person would see below a problem.
+        // A problem can include a line of the file, but a log message is a single line.
         const line = describeFinding(problem).replace(/\s*\n\s*/g, " ");
         log.error(`not reloaded; still using the previous configuration: ${line}`);
       }
@@ -67,11 +67,11 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
   }
 
   return {
-    /** The app runs: from now on, and if it was asked for before, the configuration is read again. */
+    /** Called once the app runs; an earlier reload request is carried out now. */
     begin: (app: Reloading): void => begun.resolve(app),
-    /** Reads everything again. Before `begin`, the request is remembered. */
+    /** Reloads everything. Before `begin`, the request is remembered. */
     ask,
-    /** Nothing is applied from now on. */
+    /** Stops applying changes. */
     stop(): void {
       isStopped = true;
       watch.stop();

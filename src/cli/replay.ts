@@ -1,4 +1,4 @@
-/** `replay`: exports delivered logs again, from what the journal still holds. */
+/** The `replay` command: exports delivered logs again from the journal. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { RedeliveryReport } from "../admin/redeliveries.ts";
 import { printable } from "../lib/text.ts";
@@ -61,7 +61,7 @@ function rangeOf(since: string | undefined, until: string | undefined): { since:
 
 const pollMs = 300;
 
-/** Resolves with the last report once the replay has ended. A terminal shows the progress, a pipe what it waits for. */
+/** Resolves with the last report once the replay has ended. A terminal shows its progress; a pipe gets what it waits for. */
 async function follow({ operations }: Instance, begun: RedeliveryReport, { out, err }: Host, isQuiet: boolean) {
   const isDrawn = out.isTerminal && !isQuiet;
   const draw = (text: string): Promise<void> => out.write(`\r\u001b[2K${text}`);

@@ -1,4 +1,4 @@
-/** `run`: the service, until it is asked to stop. */
+/** The `run` command: runs the service until it is asked to stop. */
 import { type App, type AppDeps, startApp } from "../app/index.ts";
 import {
   type Config,
@@ -39,10 +39,10 @@ export const runCommand = command({
   run: ({ sources, host }) => serve(sources, host),
 });
 
-/** Whatever the backend does, the process ends within 20 s in total. */
+/** The process ends within 20 s in total, whatever the backend does. */
 const stopDeadlineMs = 19_500;
 
-/** With a damaged journal there is nothing to finish but the answers to senders. */
+/** With a damaged journal, only responses to senders remain to be finished. */
 const damagedStopMs = 2_000;
 
 async function serve(sources: ConfigSources, host: Host): Promise<number> {
@@ -86,7 +86,7 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
   return isDamaged ? 1 : 0;
 }
 
-/** Absent if nothing is polled; with the names of the tailnets, if there are several. */
+/** The polled logs, with names of tailnets if there are several; undefined if nothing is polled. */
 function polledLogs(all: Config): string | undefined {
   const each = tailnetConfigs(all).flatMap(({ name, config }) => {
     const logs = { flow: isPolled(config, "flowlogs"), audit: isPolled(config, "auditlogs") };
@@ -96,7 +96,7 @@ function polledLogs(all: Config): string | undefined {
   return each.join("; ") || undefined;
 }
 
-/** Where data goes, and where it is kept. */
+/** Log messages about where data is sent and stored. */
 function surroundings(all: Config): readonly (readonly [message: string, fields: LogFields])[] {
   const { otlp } = all;
   return [
@@ -139,7 +139,7 @@ function addressesOf(otlp: Config["otlp"] | Config["otlp"]["also"][number]): Log
   return { ...(logs === metrics ? { to: logs } : { logs, metrics }), protocol };
 }
 
-/** Warnings come before the errors, which they may explain: a misspelt variable is why a setting is missing. */
+/** Warnings are written before errors, which they may explain: a setting may be missing because its variable is misspelt. */
 async function load(sources: ConfigSources, { err }: Host): Promise<Inspection> {
   const inspection = inspectConfig({ ...sources, whyUnusableState });
   const { problems, warnings } = inspection;
@@ -161,7 +161,7 @@ function logOf({ config }: Inspection, { err }: Host): Log {
 }
 
 /**
- * The first signal asks for an orderly stop; a second one ends the process: what is not delivered is in the journal.
+ * The first signal asks for an orderly stop, and a second one ends the process at once; undelivered data is in the journal.
  * `asked` resolves with the reason.
  */
 function listenForStop(host: Host) {
@@ -177,12 +177,14 @@ function listenForStop(host: Host) {
   return { asked, ask, release: () => releases.forEach((release) => release()) };
 }
 
-/** The terminal was closed: without this, the program would keep running unseen. On Windows, the signal means nothing else. */
+/**
+ * The terminal was closed. Without this, the program would keep running unseen. On Windows, the signal has no other meaning.
+ */
 function isStoppedByHangup({ isInteractive, system }: Host): boolean {
   return isInteractive || system.platform === "win32";
 }
 
-/** Two listeners of one configuration have one address only if the receivers share it. */
+/** Adds the setting's name. Only receivers that share a listener can have the same address. */
 function withSetting(error: ListenError, config: Config): Error {
   const section = (["admin", "streaming", "webhook"] as const).find(
     (name) => config[name].enabled && config[name].listen === error.address,
@@ -190,7 +192,7 @@ function withSetting(error: ListenError, config: Config): Error {
   return section === undefined ? error : new Error(error.messageFor(`${section}.listen`), { cause: error });
 }
 
-/** @throws {Error} if it takes longer, which a component that honors its deadline does not. */
+/** @throws {Error} if it takes longer, which does not happen with components that honor their deadline. */
 async function within<Result>(deadlineMs: number, work: Promise<Result>): Promise<Result> {
   const graceMs = 500;
   let isLate = true;

@@ -1,4 +1,4 @@
-/** `send hec` and `send webhook`: one realistic request to a receiver, wherever it is, and its answer. */
+/** The `send hec` and `send webhook` commands: send one realistic request to any receiver and print its response. */
 import {
   type ConfigSources,
   displayUrl,
@@ -80,7 +80,7 @@ function signingOf({ config, keyOf }: TailnetConfig): { readonly secret: string;
     : { secret: stored.secret, remark: "signed with the secret in the state directory" };
 }
 
-/** `key`: of the setting that would replace it. @throws {Error} with what to do if there is a file and it cannot be read. */
+/** `key`: the setting that would replace the secret. @throws {Error} with what to do if the file exists but cannot be read. */
 function storedSecret(statePath: string, key: string) {
   try {
     return webhookSecretFile(statePath).read();
@@ -95,7 +95,7 @@ type Receiver = "streaming" | "webhook";
 
 type TargetArgs = Readonly<Partial<Record<"url" | "tailnet", string | undefined>>>;
 
-/** `next`: what to do if nothing answers. */
+/** `next`: what to do if nothing responds. */
 async function targetOf(receiver: Receiver, { url: given, tailnet: chosen }: TargetArgs, sources: ConfigSources) {
   const { config: all, configFile } = loadSections(sources, [receiver, "tailnet"]);
   const tailnet = chosenTailnet(all, chosen);
@@ -109,10 +109,10 @@ async function targetOf(receiver: Receiver, { url: given, tailnet: chosen }: Tar
   const local = new URL(
     urlOfListen(listen, usesTls(tls) ? "https" : "http") + (name === "" ? path : tailnetPath(name, path)),
   );
-  // The certificate of tailscaled is for the name of this node, and for no address.
+  // tailscaled's certificate is for this node's name, not for an address.
   if (tls.tailscale) local.hostname = await certificateName(config.tailscale).catch(() => local.hostname);
   const url = local.href;
-  // Off for all tailnets, or for this one alone.
+  // Disabled for all tailnets, or only for this one.
   const off = all[receiver].enabled ? keyOf(`${receiver}.enabled`) : `${receiver}.enabled`;
   const next = enabled
     ? "Start the service, or give the address of the receiver with --url."
@@ -125,7 +125,7 @@ type Target = Awaited<ReturnType<typeof targetOf>>;
 interface Sending extends Target {
   readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** How it is authenticated. */
+  /** How the request is authenticated. */
   readonly remark: string;
 }
 
@@ -133,7 +133,7 @@ const timeoutMs = 35_000;
 
 const maxAnswerBytes = 64 * 1024;
 
-/** No answer of a receiver is longer. */
+/** No receiver's response is longer. */
 const maxShownCharacters = 2000;
 
 async function post(sending: Sending, { out }: Host): Promise<number> {
@@ -151,7 +151,7 @@ async function post(sending: Sending, { out }: Host): Promise<number> {
     throw new Error(`no answer: ${why}. ${next}${scheme}`);
   });
   await out.write(`POST ${displayUrl(url)} (${body.length} bytes, ${remark})\n`);
-  // An answer that is endless, broken off or no text is replaced by why.
+  // If the response is endless, truncated or not text, the reason is shown instead.
   const read = await readText(response, maxAnswerBytes).catch(
     (error: unknown) => `(cannot be read: ${messageOf(error)})`,
   );
@@ -165,7 +165,7 @@ async function post(sending: Sending, { out }: Host): Promise<number> {
   return response.ok ? 0 : 1;
 }
 
-/** What to do about an answer; empty if that is not known here. */
+/** What to do about a response; empty if unknown. */
 function fixFor(status: number, { receiver, tailnet, isConfigured }: Sending): string {
   const key = tailnet.keyOf(receiver === "streaming" ? "streaming.token" : "webhook.secret");
   if (status === 401 || status === 403)
@@ -176,7 +176,7 @@ function fixFor(status: number, { receiver, tailnet, isConfigured }: Sending): s
   return status === 404 ? `Check the path: it must be ${receiver}.path of the receiver.` : "";
 }
 
-/** In names of all samples, so that nobody mistakes them for real records. */
+/** Part of the names in all samples, so that they are not mistaken for real records. */
 const sampleName = "tailscale2otel-send";
 const nodeName = `${sampleName}.tail1234.ts.net`;
 
@@ -191,7 +191,7 @@ function sampleEvent(type: string, now: number): object {
   };
 }
 
-/** A stream body: one flow record and one audit record, one directly after the other, as Tailscale writes them. */
+/** A stream body of one flow record and one audit record without a separator, as Tailscale sends them. */
 function sampleBatch(now: number): string {
   const fields = { recorded: new Date(now).toISOString() };
   const flow = {

@@ -1,4 +1,4 @@
-/** What `service` installs: chosen from the configuration, the program and the system, or refused with what to do. */
+/** Plans what `service` installs, based on the configuration, program and system, or explains why it cannot. */
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Config, type ConfigSources, findConfigFile, type Inspection, loadConfig } from "../config/index.ts";
@@ -19,11 +19,11 @@ import type { Host } from "./terminal.ts";
 
 export interface Plan {
   readonly installation: Installation;
-  /** What else is to be done. */
+  /** What else the user has to do. */
   readonly remarks: readonly string[];
 }
 
-/** @throws {Error} with what to do if a service could not run with that program or configuration. */
+/** @throws {Error} with what to do if a service could not run with this program or configuration. */
 export function planService(host: Host, sources: ConfigSources, isUser: boolean): Plan {
   const environment = Object.fromEntries(
     Object.entries(host.environment).filter(([name]) => !/^(?:TS2OTEL_(?!CONFIG$)|OTEL_)/.test(name)),
@@ -78,7 +78,7 @@ function systemPlan({ config, origins }: Inspection, configPath: string, program
   return { installation, remarks: hasFixedUser ? [permit] : [] };
 }
 
-/** Files of secrets and certificates in the configuration. @throws {Error} for those that a flag cannot name. */
+/** Files of secrets and certificates in the configuration. @throws {Error} for files that a flag cannot name. */
 function namedFiles(config: Config, origins: Inspection["origins"]): readonly NamedFile[] {
   const secrets = [...origins].flatMap(([key, { secretFile }]) =>
     secretFile === undefined ? [] : [{ key: `${key}_file`, path: secretFile }],
@@ -91,10 +91,13 @@ function namedFiles(config: Config, origins: Inspection["origins"]): readonly Na
   return [...secrets, ...pemFiles(config).filter(({ item }) => item === undefined)];
 }
 
-/** @throws {Error} for a TLS file of a further destination that the service cannot read: it is not passed on as a copy. */
+/**
+ * @throws {Error} for a TLS file of an additional destination that the service cannot read, because it is not passed on as a
+ * copy.
+ */
 function assertReadable(config: Config, folder: string): void {
   for (const { key, path } of pemFiles(config).filter(({ item }) => item !== undefined)) {
-    // A relative path would be one beside the copy of the configuration.
+    // A relative path would be resolved next to the copy of the configuration.
     if (dirname(path) !== folder && (statSync(path).mode & 0o004) !== 0) continue;
     throw new Error(
       `the service cannot read ${path} (${key}). Put it into another directory than the configuration, readable by everyone, and name it by its full path.`,
@@ -102,7 +105,7 @@ function assertReadable(config: Config, folder: string): void {
   }
 }
 
-/** Every certificate, key and CA that is named: `run` reads those of what is off, too. */
+/** All certificates, keys and CAs in the configuration, because `run` reads even those of disabled features. */
 function pemFiles(config: Config) {
   return settingsOf(config).flatMap(({ key, kind, item }) => {
     const path = kind === "file" ? String(valueAt(config, key)) : "";
@@ -112,12 +115,12 @@ function pemFiles(config: Config) {
 
 const bareUnit = { configPath: "", files: [], hasFixedUser: false, bindsLowPort: false, keepsState: true };
 
-/** The place of the file, for commands that need no configuration. */
+/** The location of the service's file, for commands that need no configuration. */
 export function bareInstallation(host: Host, isUser: boolean): Installation {
   return installationOn(host, isUser, { ...bareUnit, command: programCommand() });
 }
 
-/** @throws {Error} on a system without a service manager that is known here. */
+/** @throws {Error} on a system without a supported service manager. */
 function installationOn({ environment, system }: Host, isUser: boolean, unit: SystemUnit): Installation {
   const { platform, homeDirectory, uid = 0 } = system;
   if (platform === "darwin") return launchdInstallation({ ...unit, homeDirectory, uid });
@@ -127,7 +130,7 @@ function installationOn({ environment, system }: Host, isUser: boolean, unit: Sy
   return isUser ? userInstallation(unit, configHome) : systemInstallation(unit);
 }
 
-/** @throws {Error} unless a service that sees neither home directories nor /tmp can run it. */
+/** @throws {Error} unless it can run as a service, which does not see home directories and /tmp. */
 function assertUsable(file: string): void {
   const remedy = "Install it first: sh install.sh --prefix /usr/local";
   if (/^\/(?:home|root|run\/user|tmp|var\/tmp)\//.test(file))
@@ -137,7 +140,7 @@ function assertUsable(file: string): void {
     throw new Error(`other users may not run ${file}, and the service is one. Run: chmod a+rx ${file}`);
 }
 
-/** @throws {Error} for a path that would end a line of the service's file, or be continued by the next one. */
+/** @throws {Error} for a path that would end a line of the service's file or continue on the next one. */
 function assertNameable(path: string): void {
   if (/\p{Cc}|[\s\\]$/u.test(path))
     throw new Error(
@@ -145,7 +148,7 @@ function assertNameable(path: string): void {
     );
 }
 
-/** @throws {Error} if another user than root could replace a program that a reload of the service runs as root. */
+/** @throws {Error} if a user other than root could replace the program, which a reload of the service runs as root. */
 function assertRootsAlone(file: string): void {
   for (let path = realpathSync(file); ; path = dirname(path)) {
     const { uid, mode } = statSync(path);

@@ -1,4 +1,4 @@
-/** `service install`, `uninstall` and `status`: the program as a service of systemd or launchd. */
+/** The `service` commands: install, uninstall and query the program as a systemd or launchd service. */
 import { parse } from "node:path";
 import process from "node:process";
 import { type ConfigSources, loadSections } from "../config/index.ts";
@@ -133,7 +133,7 @@ export const serviceCommands: readonly Command[] = [installCommand, uninstallCom
 
 function assertPermitted({ system: { platform, uid } }: Host, isUser: boolean, verb: string): void {
   if (platform !== "linux" || isUser || uid === 0) return;
-  // By its path: sudo looks for names in the system's folders alone. From source, the executable is the runtime.
+  // By its path, because sudo looks up names only in system directories. When run from source, the executable is the runtime.
   const { execPath } = process;
   const program = parse(execPath).name === programName ? execPath : programName;
   throw new Error(`to ${verb} a system service, run: sudo ${program} service ${verb}; for this user alone, add --user`);
@@ -146,7 +146,7 @@ function differs({ path }: Installation, presence: Presence): Error {
   );
 }
 
-/** What the service manager says. `file`: the one that it uses, such as a package's own; empty if there is none. */
+/** The state according to the service manager. `file`: the file it uses, for example a package's; empty if there is none. */
 function managerState({ system: { platform, uid = 0 } }: Host, isUser: boolean) {
   if (platform === "darwin") {
     const domain = uid === 0 ? "system" : `gui/${uid}`;

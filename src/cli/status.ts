@@ -1,4 +1,4 @@
-/** `status`: the health of an instance, and the sums that show that nothing disappears. */
+/** The `status` command: shows the health of an instance, and the sums that prove that nothing was lost. */
 import type { DestinationStatus } from "../admin/destinations.ts";
 import { type ClusterStatus, type FollowerStatus, isFollower } from "../admin/cluster.ts";
 import type { RunningStatus, Status } from "../admin/status.ts";
@@ -23,7 +23,7 @@ import {
 } from "../screen/status-text.ts";
 import { type Output, paint } from "./terminal.ts";
 
-/** `address`: the admin listener of an instance that runs. */
+/** `address`: the admin listener of a running instance. */
 type ShownStatus = Status & Partial<RunningStatus> & { readonly cluster?: ClusterStatus } & Addressed;
 
 interface Addressed {
@@ -71,7 +71,7 @@ export function statusText(
 
 type Rows = readonly (readonly [name: string, text: string])[];
 
-/** What the leader knows is not shown: it is named. */
+/** Only the leader has the other rows, so the leader is named instead. */
 function followerRows(status: FollowerStatus & Addressed, now: number, out: Pick<Output, "hasColor">): Rows {
   const { troubles = [], version, cluster, space } = status;
   return [
@@ -130,7 +130,7 @@ function statusRows(status: ShownStatus, now: number, out: Pick<Output, "hasColo
   ];
 }
 
-/** A further destination: its sum, and how each signal fares. */
+/** An additional destination: its sum, and the state of each signal. */
 function destinationRows(one: DestinationStatus, now: number) {
   const { name, records, export: of, lastSuccess } = one;
   const rows = signals.flatMap((signal) =>
@@ -148,7 +148,7 @@ function instanceText({ address, statePath = "unknown" }: Pick<ShownStatus, "add
   return address === undefined ? `none running; journal in ${statePath}` : `${address}, state ${printable(statePath)}`;
 }
 
-/** Whether records are accepted, and if not, why. */
+/** Whether records are accepted, and why not. */
 export function healthText(
   { notReady, degraded = [] }: Pick<ShownStatus, "notReady" | "degraded">,
   out: Pick<Output, "hasColor">,

@@ -1,4 +1,4 @@
-/** `tail`: the accepted events of a running instance, as they are accepted. */
+/** The `tail` command: prints events of a running instance as it accepts them. */
 import { setTimeout as wait } from "node:timers/promises";
 import { maxEvents, maxTextCharacters } from "../admin/events/index.ts";
 import type { AcceptedEvent, EventPage, EventQuery, Gap } from "../admin/events/index.ts";
@@ -103,7 +103,7 @@ function wordsOf(given = ""): readonly string[] {
   return words.filter((word) => word !== "");
 }
 
-/** Searched are the line and all that the event carries. It runs here, so that it cannot hold up the instance. */
+/** Searches the line and everything in the event. It runs in this process, so that it cannot block the instance. */
 function grepOf(wanted: string | undefined): (event: AcceptedEvent, text: string) => boolean {
   if (wanted === undefined) return () => true;
   const pattern = /^\/(.*)\/(i?)$/s.exec(wanted);
@@ -127,13 +127,13 @@ interface Following {
   readonly connect: () => Promise<AdminClient>;
   readonly query: EventQuery;
   readonly stop: AbortSignal;
-  /** A line for the person, beside the events. */
+  /** Prints a remark for the user, apart from the events. */
   readonly note: (text: string) => Promise<void>;
 }
 
 const retryMs = { first: 250, longest: 5000 };
 
-/** Resolves when `stop` aborts. A page is shown whole before the next one is asked for, so nothing comes twice. */
+/** Resolves when `stop` aborts. A page is printed completely before the next request, so nothing is repeated. */
 async function follow(following: Following, show: (events: readonly AcceptedEvent[]) => Promise<void>): Promise<void> {
   const { connect, stop, note } = following;
   let { query } = following;
@@ -163,11 +163,11 @@ async function follow(following: Following, show: (events: readonly AcceptedEven
   }
 }
 
-/** From here on the reader is told that it is behind, and how often again. */
+/** How far behind to warn, and how often to repeat the warning. */
 const behindSeconds = 10;
 const remindMs = 60_000;
 
-/** What a person has to know about a page: what is missing before it, and whether it comes late. */
+/** Remarks about a page: what is missing before it, and whether it is late. */
 function createRemarks({ since }: EventQuery): (page: EventPage) => readonly string[] {
   let hasCaughtUp = false;
   let toldAt: number | undefined;

@@ -1,4 +1,4 @@
-/** `tailnet stream …`: where Tailscale sends its logs. */
+/** The `tailnet stream` commands: show, set and remove where Tailscale sends its logs. */
 import { type Config, displayUrl } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { activityOf, isSentTo, logNames, logStreamTargetOf, publicAddress } from "../tailnet/log-streams.ts";
@@ -7,7 +7,7 @@ import { type Command, command } from "./command.ts";
 import { isConfirmed, openTailnet, type TailnetAccess, tailnetFlags, yesFlag } from "./tailnet.ts";
 import { type Host, jsonText, tableText } from "./terminal.ts";
 
-/** Tailscale's names of the logs, and what the rest of this program calls them. */
+/** Tailscale's names of the logs, by the values of `--log`. */
 const logsByChoice: Readonly<Record<string, readonly LogName[]>> = {
   network: ["network"],
   configuration: ["configuration"],
@@ -81,7 +81,7 @@ const set: Command = command({
       const replaced = before === undefined || isSentTo(target.url, before) ? null : displayUrl(before.url);
       const question = `The ${log} log goes to ${before?.destinationType} ${replaced}. Replace that?`;
       if (replaced !== null && !(await isConfirmed(host, args.yes, question))) return undefined;
-      // Also if it points here already: Tailscale does not say with which token.
+      // Set even if it already points here, because Tailscale does not say which token it uses.
       await api.putLogStream(log, target);
       return { text: `now sent to ${url}`, json: { url, replaced } };
     });
@@ -115,10 +115,10 @@ const remove: Command = command({
 
 export const tailnetStreamCommands: readonly Command[] = [show, set, remove];
 
-/** The outcome for one log; nothing if the answer was no. */
+/** Returns the outcome for one log; undefined if the user declined. */
 type Change = (log: LogName) => Promise<{ readonly text: string; readonly json: object } | undefined>;
 
-/** Reports each outcome, also if a later change fails; a no for one log undoes nothing of the other. Returns the exit code. */
+/** Reports each outcome, even if a later change fails. Declining one log does not undo the other. Returns the exit code. */
 async function changeEach(
   args: { readonly log?: string | undefined; readonly json?: boolean | undefined },
   { out }: Host,

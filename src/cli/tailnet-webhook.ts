@@ -1,4 +1,4 @@
-/** `tailnet webhook …`: the webhooks of the tailnet. */
+/** The `tailnet webhook` commands, which manage the webhooks of the tailnet. */
 import { type Config, displayUrl, subscriptionsOf, subscriptionTypes, subscriptionWords } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { memoryPath } from "../journal/index.ts";
@@ -128,7 +128,7 @@ const remove: Command = command({
 
 export const tailnetWebhookCommands: readonly Command[] = [list, create, rotate, test, remove];
 
-/** Uses the webhook that the id selects, or the address of `webhook.public_url`. @throws {Error} if none or more than one could be. */
+/** Uses the webhook selected by id or by `webhook.public_url`. @throws {Error} unless exactly one matches. */
 async function withWebhook(
   { id, tailnet }: { readonly id?: string | undefined; readonly tailnet?: string | undefined },
   sources: Invocation["sources"],
@@ -167,14 +167,14 @@ function rowOf(endpoint: WebhookEndpoint, config: Config): readonly string[] {
   return [id, here, displayUrl(url), created, isAll ? "all" : subscriptions.join(", ")];
 }
 
-/** The file in which the service stores the secret of the webhook with this address, if it does. */
+/** The file in which the service stores the secret of the webhook with this URL, if it does. */
 function secretFileOf(url: string, { config }: TailnetAccess): WebhookSecretFile | undefined {
   const { webhook, state } = config;
   if (!webhook.auto_configure || webhook.secret !== "" || !isOurs({ url }, config)) return undefined;
   return state.path === memoryPath ? undefined : webhookSecretFile(state.path);
 }
 
-/** Stores a new secret if the service finds it there; otherwise prints it, since Tailscale never tells it again. */
+/** Stores a new secret where the service finds it; otherwise prints it, because Tailscale never shows it again. */
 async function withSecret(
   result: "created" | "rotated",
   made: WebhookWithSecret,
@@ -187,7 +187,7 @@ async function withSecret(
     file?.write(withNewSecret(file.read(), made, systemClock()));
     path = file?.path;
   } catch {
-    // It could not be written, so it is printed.
+    // If it cannot be stored, it is printed.
   }
   const json = {
     ...withoutSecret(made),
@@ -201,13 +201,13 @@ async function withSecret(
   return { text, json };
 }
 
-/** Reports that the answer was no; returns the exit code. */
+/** Reports that the user declined; returns the exit code. */
 async function declined(host: Host): Promise<number> {
   await host.err.write("nothing was changed\n");
   return 1;
 }
 
-/** Whether it calls the receiver of this configuration. */
+/** True if it calls the receiver of this configuration. */
 function isOurs({ url }: Pick<WebhookEndpoint, "url">, { webhook }: Config): boolean {
   return webhook.public_url !== "" && isSameAddress(url, publicAddress(webhook.public_url, webhook.path));
 }

@@ -1,4 +1,6 @@
-/** What the `tailnet` commands share: access to Tailscale's API, and confirmation before anything is replaced or removed. */
+/**
+ * Shared parts of the `tailnet` commands: access to Tailscale's API, and confirmation before anything is replaced or removed.
+ */
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import {
   type ConfigSources,
@@ -25,8 +27,9 @@ export interface TailnetAccess extends TailnetConfig {
 }
 
 /**
- * Problems in unrelated settings are for `check` to report.
- * @throws {ConfigError} if the file cannot be read, a flag or settings of `section` or of the API are wrong, or credentials are missing.
+ * Problems in unrelated settings are left for `check` to report.
+ * @throws {ConfigError} if the file cannot be read, a flag or a setting of `section` or of the API is invalid, or credentials
+ * are missing.
  */
 export function openTailnet(
   sources: ConfigSources,
@@ -53,7 +56,7 @@ export function openTailnet(
   return { ...chosen, api: createTailscaleApi(config.tailscale, deps) };
 }
 
-/** @throws {UsageError} if there is no terminal to ask on and `--yes` is not given. */
+/** @throws {UsageError} if there is no terminal for the question and `--yes` is not given. */
 export async function isConfirmed(host: Host, isAgreed: boolean | undefined, question: string): Promise<boolean> {
   if (isAgreed === true) return true;
   const answer = await host.ask(`${question} [y/N] `);

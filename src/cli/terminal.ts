@@ -1,4 +1,4 @@
-/** The process as commands see it: streams, environment and the way out; and text that is safe to show on a terminal. */
+/** The process as commands see it (streams, environment, exit), and formatting that is safe to print on a terminal. */
 import { homedir } from "node:os";
 import process from "node:process";
 import type { System } from "../config/index.ts";
@@ -6,13 +6,13 @@ import { foldLines } from "../lib/fold.ts";
 import { printable } from "../lib/text.ts";
 import { Interrupted, openPrompt } from "./prompt.ts";
 
-/** One of the two streams for text. */
+/** Standard output or standard error. */
 export interface Output {
   readonly isTerminal: boolean;
   readonly hasColor: boolean;
-  /** How wide the terminal is now, if it is one. */
+  /** The current width of the terminal, if it is one. */
   readonly columns?: number | undefined;
-  /** Resolves when the text has been handed to the system. */
+  /** Resolves when the text has been handed to the operating system. */
   write(text: string): Promise<void>;
 }
 
@@ -22,11 +22,11 @@ export interface Host {
   readonly system: System;
   readonly out: Output;
   readonly err: Output;
-  /** Whether a person started this process in a terminal, with no supervisor to look after it. */
+  /** True if a user started this process in a terminal, without a supervisor. */
   readonly isInteractive: boolean;
-  /** The module that starts the export worker when it runs in a worker thread. */
+  /** The module that a worker thread runs as the export worker. */
   readonly workerEntry: URL;
-  /** The line that a person types in answer; `undefined` if nobody can be asked. */
+  /** Returns the line the user types; `undefined` if there is nobody to ask. */
   ask(question: string): Promise<string | undefined>;
   exit(code: number): never;
 }
@@ -41,7 +41,7 @@ export function processHost(workerEntry: URL): Host {
     system: { platform: process.platform, homeDirectory: homedir(), uid: process.getuid?.() },
     out: outputOf(stdout),
     err: outputOf(stderr),
-    // systemd sets these variables for every service; in a container the program is process 1.
+    // systemd sets these variables for every service; in a container, the program is process 1.
     isInteractive:
       hasTerminal && process.pid !== 1 && env["INVOCATION_ID"] === undefined && env["NOTIFY_SOCKET"] === undefined,
     ask: askPerson,
@@ -49,7 +49,7 @@ export function processHost(workerEntry: URL): Host {
   };
 }
 
-/** @throws {Error} with what to do if it has been deleted: a relative path would mean nothing. */
+/** @throws {Error} with what to do if it has been deleted, because relative paths would then be meaningless. */
 function currentDirectory(): string {
   try {
     return process.cwd();
@@ -58,7 +58,7 @@ function currentDirectory(): string {
   }
 }
 
-/** A table with a bold head. Control characters cannot steer the terminal. */
+/** A table with a bold header. Control characters are made harmless. */
 export function tableText(head: readonly string[], rows: readonly (readonly string[])[], out: Output): string {
   const cells = [head, ...rows].map((row) => row.map((cell) => printable(cell)));
   const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
@@ -89,7 +89,7 @@ export function jsonText(value: unknown): string {
   return `${harmless(JSON.stringify(value, undefined, 2))}\n`;
 }
 
-/** The same without line breaks. */
+/** Like `jsonText`, on one line. */
 export function jsonLine(value: unknown): string {
   return harmless(JSON.stringify(value));
 }
@@ -131,7 +131,7 @@ async function askPerson(question: string): Promise<string | undefined> {
   }
 }
 
-/** In color unless `NO_COLOR` (https://no-color.org) forbids it or the terminal cannot show it. */
+/** In color unless `NO_COLOR` (https://no-color.org) forbids it or the terminal does not support it. */
 export function outputOf(stream: NodeJS.WriteStream): Output {
   const isTerminal = stream.isTTY === true;
   // `write` reports a closed stream to its caller; without a listener the error would end the process.

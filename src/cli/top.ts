@@ -1,4 +1,4 @@
-/** `top`: a running instance at a glance, drawn again and again. */
+/** The `top` command: shows a running instance at a glance, redrawn continuously. */
 import { setTimeout as wait } from "node:timers/promises";
 import { printable } from "../lib/text.ts";
 import { parseDuration } from "../lib/units.ts";

@@ -1,4 +1,4 @@
-/** `completion`: scripts for shells that ask this program what could come next, and the answers. */
+/** The `completion` command: prints shell scripts that ask this program for completions, and answers them. */
 import { possibleSections } from "../../config/schema.ts";
 import { type Command, command, repeatable } from "../command.ts";
 import bash from "./bash.txt";
@@ -27,7 +27,7 @@ const shells = [
   },
 ] as const;
 
-/** One per shell: prints its script. */
+/** One command per shell, which prints its script. */
 export const completionCommands: readonly Command[] = shells.map(({ shell, script, install, note }) =>
   command({
     name: `completion ${shell}`,
@@ -39,7 +39,10 @@ export const completionCommands: readonly Command[] = shells.map(({ shell, scrip
   }),
 );
 
-/** What a shell asks with: `tailscale2otel __complete check --conf`. Not a command of its own, since nobody types it. */
+/**
+ * The argument with which a shell asks: `tailscale2otel __complete check --conf`. Not a listed command, because users never
+ * type it.
+ */
 export const completionRequest = "__complete";
 
 interface Candidate {
@@ -47,16 +50,16 @@ interface Candidate {
   readonly description: string;
 }
 
-/** What could stand for the last word. */
+/** Possible completions of the last word. */
 interface Answer {
   readonly candidates: readonly Candidate[];
-  /** `files`: the names of files; `nospace`: more follows in the same word. */
+  /** `files`: complete file names; `nospace`: the word continues after the completion. */
   readonly directive?: "files" | "nospace";
 }
 
 /**
- * The answer to a shell: one candidate per line with its description behind a tab, and a line with the directive. `words`
- * are those after the program's name, the last one incomplete.
+ * The answer to a shell: one candidate per line with its description after a tab, and a line with the directive. `words`: those
+ * after the program's name, the last one incomplete.
  */
 export function completionAnswer(commands: readonly Command[], words: readonly string[]): string {
   const { candidates, directive } = answerTo(commands, words.slice(0, -1), words.at(-1) ?? "");
@@ -118,11 +121,11 @@ interface Flag {
   readonly description: string;
   readonly takesValue: boolean;
   readonly choices: readonly string[];
-  /** What stands for the value in the help. */
+  /** The placeholder for the value in the help. */
   readonly hint: string;
 }
 
-/** Before a command is named, those of `run`, which may precede its name. */
+/** Before a command is named, these are the flags of `run`, which may precede it. */
 function flagsOf(found: Command | undefined, commands: readonly Command[]): readonly Flag[] {
   const { args = {} } = found ?? commands.find(({ name }) => name === "run") ?? {};
   return Object.entries(args).flatMap(([name, definition]): readonly Flag[] => {
@@ -143,7 +146,7 @@ function valuesOf({ name, choices, hint }: Flag, current: string, prefix: string
   );
 }
 
-/** `key=` of every setting, and after it the values if there is a closed set of them. */
+/** `key=` for every setting, or the values after it if they are a closed set. */
 function assignmentsOf(current: string, prefix: string): Answer {
   const [, key, value] = /^([^=]*)=(.*)$/s.exec(current) ?? [];
   const sections = possibleSections();
@@ -160,7 +163,7 @@ function assignmentsOf(current: string, prefix: string): Answer {
     { value: `${name}${kind === "map" ? "." : "="}`, description },
     ...(kind === "secret" ? [{ value: `${name}_file=`, description: "Path of a file that contains the value." }] : []),
   ]);
-  // Section by section, as a shell does with folders: there are hundreds of settings.
+  // Completes section by section, like folders, because there are hundreds of settings.
   const steps = new Map<string, Candidate>();
   for (const { value: name, description } of names) {
     if (!name.startsWith(current)) continue;
@@ -176,7 +179,7 @@ function matching(candidates: readonly Candidate[], current: string): Answer {
   return { candidates: candidates.filter(({ value }) => value.startsWith(current)) };
 }
 
-/** The first sentence, without what only a page would show. */
+/** The first sentence as plain text, cut to 70 characters. */
 function shortened(description: string): string {
   const [sentence = ""] = description.replaceAll("`", "").split(/(?<=[.:])\s/, 1);
   const text = sentence.replace(/[.:]$/, "");
