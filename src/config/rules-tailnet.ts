@@ -18,7 +18,7 @@ const identifying = [
 
 const maxIdentifierLength = 63;
 
-/** Compares a section with those before it. `shared`: the configuration of all tailnets. */
+/** Rules for one section, including conflicts with earlier ones. `shared`: the configuration of all tailnets. */
 function rulesOfSection(section: TailnetSection, index: number, shared: Config): readonly Rule[] {
   const at = `tailnet.${index}`;
   const { name } = section;

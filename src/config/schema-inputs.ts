@@ -109,7 +109,7 @@ export function usesTls(tls: { readonly cert_file: string; readonly tailscale: b
   return tls.cert_file !== "" || tls.tailscale;
 }
 
-/** The value of `streaming.max_body_bytes = 0`. */
+/** The limit that `streaming.max_body_bytes = 0` stands for. */
 export const defaultMaxBodyBytes = 64 * 1024 * 1024;
 
 /** The URL at which Tailscale reaches a receiver. */

@@ -63,7 +63,7 @@ const databasePath = (): string => join(directory, "state/journal.db");
 /** The response status; 0 without a response. */
 const send = async ({ url }: RunningProgram): Promise<number> => (await sendNext(url, source, account)).status;
 
-/** Sends until the database file itself contains rows, so that its write-ahead log is cut. */
+/** Sends until a checkpoint has moved rows from the write-ahead log into the database file. */
 async function fill(to: RunningProgram): Promise<void> {
   const bytes = () => statSync(databasePath(), { throwIfNoEntry: false })?.size ?? 0;
   while (bytes() < 2_000_000) expect(await send(to)).toBe(200);

@@ -1,5 +1,5 @@
-// Posts a body of so many bytes, so many times, each over a connection of its own, and prints the answers' statuses:
-// posting-client URL BYTES TIMES [AUTHORIZATION]. It is what Tailscale's publisher is: Go's net/http.
+// Posts a body of the given size several times, each on a new connection, and prints the responses:
+// posting-client URL BYTES TIMES [AUTHORIZATION]. It uses Go's net/http, as Tailscale's publisher does.
 package main
 
 import (

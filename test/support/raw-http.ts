@@ -13,7 +13,7 @@ export interface RawOptions {
   readonly host?: string;
   /** Ends the client's side of the connection after the last piece. */
   readonly endsAfter?: boolean;
-  /** Waits for a complete response or the end of the connection, or until the server closes it. */
+  /** `answered`: waits for a complete response or the end of the connection; `closed`: for the server to close it. */
   readonly until?: "answered" | "closed";
 }
 

@@ -1,11 +1,11 @@
 //go:build linux && amd64
 
-// Runs a program whose disk is slow or failing: syncs do not end while a switch file is there, and writes to named files fail
-// while another one is. A file beside the first, named .holding, says that a sync is under way.
+// Runs a program with a simulated slow or failing disk: syncs block while one switch file exists, and writes and syncs of the
+// named files fail while another one exists. A file next to the first, ending in .holding, appears when a sync is blocked.
 //
 //	faulty-disk -hold-while /tmp/held -fail-while /tmp/fails -files journal.db,journal.db-wal program arguments…
 //
-// It ends as the program ends, and passes SIGTERM and SIGINT on. Killed, it takes the program with it.
+// It exits like the program and forwards SIGTERM and SIGINT. If it is killed, so is the program.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"unsafe"
 )
 
-// Given to ourselves in the traced process, which sets the filter and becomes the program.
+// Set in the environment of the traced child, which sets the filter and then executes the program.
 const childMark = "FAULTY_DISK_CHILD"
 
 const (
@@ -67,7 +67,7 @@ func check(err error, what string) {
 	}
 }
 
-// Sets the filter for this thread, which exec leaves as the only one, and becomes the program.
+// Sets the filter for this thread, the only one that survives exec, and executes the program.
 func become(args []string) {
 	filter := []syscall.SockFilter{{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: 0}}
 	for place, number := range traced {
@@ -164,7 +164,7 @@ func trace(args []string, faults faults) int {
 	}
 }
 
-// The signal that a stopped thread is to get. The first stop of a new thread is of our making.
+// The signal to deliver to a stopped thread. The first stop of a new thread comes from tracing, not from a signal.
 func passedOn(thread int, status syscall.WaitStatus, known map[int]bool) int {
 	if status.StopSignal() == syscall.SIGTRAP {
 		return 0
@@ -178,7 +178,7 @@ func passedOn(thread int, status syscall.WaitStatus, known map[int]bool) int {
 	return int(status.StopSignal())
 }
 
-// Makes a system call fail, or says that its thread is to stand still.
+// Makes a system call fail, or returns true if its thread must stay stopped.
 func (faults faults) apply(thread int, status syscall.WaitStatus) bool {
 	if status.StopSignal() != syscall.SIGTRAP || status.TrapCause() != eventSeccomp {
 		return false
