@@ -19,7 +19,7 @@ export interface Command {
   run(argv: readonly string[], host: Host): Promise<number>;
 }
 
-/** What a command runs with. `args._` has all positional words. */
+/** The input of a command. `args._` has all positional words. */
 export interface Invocation<Args extends ArgsDef = ArgsDef> {
   readonly args: ParsedArgs<Args>;
   /** The configuration selected by `--config` and `--set`. */

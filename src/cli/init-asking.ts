@@ -64,7 +64,7 @@ export async function answerTo<Value>(question: Question<Value>, { flags, prompt
   });
 }
 
-/** Asks until the answer can be read: what is wrong with another one is said. `read` throws `UsageError`. */
+/** Asks until an answer can be read, and prints what is wrong with the others. `read` throws `UsageError`. */
 export async function untilRead<Value>(
   ask: () => Promise<string>,
   { say }: Pick<Asking, "say">,
@@ -80,13 +80,13 @@ export async function untilRead<Value>(
   }
 }
 
-/** @throws {UsageError} if one of these flags is given: it would be ignored, for that reason. `remedy`: besides leaving it out. */
+/** @throws {UsageError} if a flag is given that has no effect for that reason. `remedy`: an alternative to omitting it. */
 export function refuseIgnored({ flags }: Asking, names: readonly FlagName[], reason: string, remedy: string): void {
   const given = names.find((name) => flags[name] !== undefined);
   if (given !== undefined) throw new UsageError(`${reason}, --${given} has no effect: leave it out, or ${remedy}`);
 }
 
-/** `1` and the word stand for the first, and so on; other text is left as it is. */
+/** `1` and the first word select the first choice, and so on; other text is returned unchanged. */
 export function choiceOf(text: string, words: readonly string[]): string {
   const word = text.toLowerCase();
   return words[Number(text) - 1] ?? (words.includes(word) ? word : text);
@@ -98,7 +98,7 @@ export function addressOf(text: string, example: string): string {
   throw new UsageError(`it must be an address that begins with http:// or https://, such as ${example}`);
 }
 
-/** A secret that is typed, or the file that the flag names. `validate` throws `UsageError` if it cannot be used. */
+/** A secret typed at the prompt, or the file named by the flag. `validate` throws `UsageError` if it cannot be used. */
 export function askSecret(
   question: Pick<Question<Secret>, "flag" | "prompt">,
   asking: Asking,
@@ -112,7 +112,7 @@ export function askSecret(
   return answerTo({ ...question, allowed: "the path of a file that holds it", isSecret: true, read }, asking);
 }
 
-/** The answer to a question about a secret: a flag names a file, a person types the secret itself. */
+/** The answer to a question about a secret: a flag names a file, while a user types the secret itself. */
 export function secretOf(flag: FlagName, text: string, { flags, resolvePath }: Asking): Secret {
   return flags[flag] === undefined ? { text } : { file: resolvePath(text) };
 }

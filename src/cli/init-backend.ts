@@ -1,4 +1,4 @@
-/** Where `init` sends metrics and logs to: the address is tried at once, with what it answered. */
+/** The `init` question about the backend, whose address is tested immediately. */
 import type { Answers, Backend, Secret } from "../setup/answers.ts";
 import { checkOtlp } from "./check-otlp.ts";
 import { UsageError } from "./flags.ts";
@@ -55,7 +55,7 @@ export async function askBackend(so: Answers, asking: Asking): Promise<Backend> 
       if (text === "") return undefined;
       if (!/^[A-Za-z0-9_-]+\s*:\s+\S/.test(text)) return { endpoint: readEndpoint(text) };
       const header = headerOf(text);
-      // Typed again, it is a correction.
+      // A header entered again is a correction.
       const others = backend.headers?.filter(([name]) => name.toLowerCase() !== header[0].toLowerCase()) ?? [];
       return validated({ ...backend, headers: [...others, header] });
     });
@@ -66,7 +66,7 @@ export async function askBackend(so: Answers, asking: Asking): Promise<Backend> 
 
 const grafanaFlags = ["grafana-instance", "grafana-token-file"] as const;
 
-/** @throws {UsageError} if there is a flag that means nothing for that answer. */
+/** @throws {UsageError} for a flag that does not apply to that answer. */
 function refuseOthers(endpoint: string, asking: Asking): void {
   if (endpoint === "none")
     refuseIgnored(asking, ["header", ...grafanaFlags], "with none as the endpoint", "give an address");
@@ -94,7 +94,7 @@ function headerOf(text: string): readonly [string, string] {
   return [name, value.trimEnd()];
 }
 
-/** Grafana Cloud wants the id and token of an instance, wherever its address came from. `validated` throws `UsageError`. */
+/** Grafana Cloud requires an instance id and token, wherever the address came from. `validated` throws `UsageError`. */
 async function withGrafana(
   backend: Backend,
   asking: Asking,

@@ -72,10 +72,10 @@ export function tableText(head: readonly string[], rows: readonly (readonly stri
   return `${[out.hasColor ? `\u001b[1m${first}\u001b[22m` : first, ...others].join("\n")}\n`;
 }
 
-/** Command lines, each with what it does. */
+/** Command lines with their descriptions. */
 export type Examples = readonly (readonly [line: string, remark: string])[];
 
-/** What each command does stands beside it, or below it if that would be wider than `columns`. */
+/** Each description is beside its command, or below it if that would be wider than `columns`. */
 export function exampleLines(examples: Examples, columns = Number.POSITIVE_INFINITY): readonly string[] {
   const width = Math.max(...examples.map(([line]) => line.length));
   const widest = Math.max(...examples.map(([, remark]) => remark.length)) + width + 5;
@@ -84,7 +84,7 @@ export function exampleLines(examples: Examples, columns = Number.POSITIVE_INFIN
   );
 }
 
-/** Indented JSON with a final newline; what a terminal would act on is escaped. */
+/** Indented JSON with a final newline; characters that a terminal would interpret are escaped. */
 export function jsonText(value: unknown): string {
   return `${harmless(JSON.stringify(value, undefined, 2))}\n`;
 }
