@@ -93,7 +93,7 @@ function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findi
   };
 }
 
-/** Also how many there are of each outcome. */
+/** The findings, followed by the number of each outcome. */
 function findingsText(findings: readonly OnlineFinding[], out: Output): string {
   if (findings.length === 0) return "";
   const counts = (["failed", "warning", "ok", "skipped"] as const).flatMap((outcome) => {

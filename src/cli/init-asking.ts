@@ -117,7 +117,7 @@ export function secretOf(flag: FlagName, text: string, { flags, resolvePath }: A
   return flags[flag] === undefined ? { text } : { file: resolvePath(text) };
 }
 
-/** What was found when an answer was tried, indented below it. */
+/** Prints the findings of testing an answer, indented below it. */
 export function sayFindings(findings: readonly OnlineFinding[], asking: Asking): Promise<void> {
   return asking.say(
     findingLines(findings, asking)

@@ -1,16 +1,16 @@
-/** A finding of `check --online` and of `init`: what was tried, how it went, and what to do. */
+/** Findings of `check --online` and `init`: what was tested, the outcome, and what to do. */
 import { messageOf } from "../lib/system-error.ts";
 import { TailscaleError } from "../tailscale/index.ts";
 import { type Output, paint } from "./terminal.ts";
 
 export interface OnlineFinding {
-  /** What was checked: a word or two. */
+  /** What was checked, in a word or two. */
   readonly subject: string;
-  /** `skipped`: nothing that is in use depends on it, or another finding kept it from being checked. */
+  /** `skipped`: nothing in use depends on it, or another finding prevented the check. */
   readonly outcome: "ok" | "warning" | "failed" | "skipped";
   /** What was found, without a full stop. */
   readonly detail: string;
-  /** What to do: sentences. */
+  /** What to do, as sentences. */
   readonly remedy?: string;
 }
 
@@ -20,7 +20,7 @@ export function failure(subject: string, error: unknown): OnlineFinding {
   return error instanceof TailscaleError ? { ...failed, remedy: error.remedy } : failed;
 }
 
-/** A line each, and what to do below it; of the same for several in a row, below the last of them. */
+/** One line per finding, followed by its remedy; findings in a row with the same remedy share it. */
 export function findingLines(findings: readonly OnlineFinding[], output: Pick<Output, "hasColor">): readonly string[] {
   const width = Math.max(...findings.map(({ subject }) => subject.length));
   return findings.flatMap(({ subject, outcome, detail, remedy }, index) => {
