@@ -40,20 +40,20 @@ describe("off loopback without TLS", () => {
     "100.128.0.1:9091",
     "[2001:db8::1]:9091",
     "node.example.com:9091",
-  ])("%s is a warning", (listen) => {
+  ])("%s gets a warning", (listen) => {
     expect(warningOf(`listen = "${listen}"`)).toBe(
       `admin.listen: ${listen} is not loopback and there is no TLS, so the admin token and all that is shown travel over plain HTTP. Set admin.tls.tailscale = true, or admin.tls.cert_file and admin.tls.key_file, or listen on 127.0.0.1 or this node's Tailscale address.`,
     );
   });
 
   test.each(["127.0.0.1:9091", "[::1]:9091", "100.64.0.1:9091", "100.127.255.254:9091", "[fd7a:115c:a1e0::1]:9091"])(
-    "%s is none: nobody in between can read it",
+    "%s gets no warning, because nobody in between can read it",
     (listen) => {
       expect(warningOf(`listen = "${listen}"`)).toBeUndefined();
     },
   );
 
-  test("is none with TLS, or if nothing listens", () => {
+  test("there is no warning with TLS, or if nothing listens", () => {
     expect(warningOf('listen = ":9091"\ntls.tailscale = true')).toBeUndefined();
     expect(warningOf('listen = ":9091"\nenabled = false')).toContain("it has no effect");
   });

@@ -34,7 +34,7 @@ endpoint = "http://192.0.2.9:4318"
 tls.ca_file = "missing.pem"
 `;
 
-test("without further destinations there are none, and no rows about them", () => {
+test("there are no further destinations by default, and no rows about them", () => {
   const inspection = inspect({});
   expect(inspection).toMatchObject({ problems: [], warnings: [] });
   expect(inspection.config.otlp.also).toEqual([]);
@@ -142,7 +142,7 @@ describe("it is a mistake if", () => {
     expect(inspect({ toml }).problems.join("\n")).toContain(problem);
   });
 
-  test("variables leave a gap, or have a number that is too high", () => {
+  test("variables leave a gap or use a number that is too high", () => {
     const gap = { TS2OTEL_OTLP__ALSO__1__NAME: "lake", TS2OTEL_OTLP__ALSO__1__ENDPOINT: "http://192.0.2.9:4318" };
     expect(inspect({ environment: gap }).problems.join("\n")).toContain(
       'otlp.also.0.name: the destination has no name. Set otlp.also.0.name, for example to "archive". Tables are numbered from 0 without a gap.',
@@ -162,20 +162,20 @@ describe("a reload", () => {
     sourcesIn(directory, { toml, environment: soundEnvironment, set: [...soundSettings] });
   const running = inspect({ toml: archive }).config;
 
-  test("takes new headers of a destination at once", () => {
+  test("applies new headers of a destination at once", () => {
     const { config, problems, waiting } = inspectReload(running, sources(archive.replace('"one"', '"two"')));
     expect({ problems, waiting }).toEqual({ problems: [], waiting: [] });
     expect(config.otlp.also[0]?.headers).toEqual({ "X-Scope-OrgID": "two" });
   });
 
-  test("keeps the headers of a destination whose address changes until the restart", () => {
+  test("keeps the headers of a destination whose address changes until a restart", () => {
     const moved = archive.replace('"one"', '"two"').replace("archive.example.com", "other.example.com");
     const { config, waiting } = inspectReload(running, sources(moved));
     expect(waiting).toEqual(["otlp.also.0.endpoint", "otlp.also.0.headers"]);
     expect(config.otlp.also[0]?.headers).toEqual({ "X-Scope-OrgID": "one" });
   });
 
-  test("names a destination that is added, removed or renamed once, as waiting for a restart", () => {
+  test("reports an added, removed or renamed destination once, as waiting for a restart", () => {
     const added = inspectReload(running, sources(archive + second.replace(/tls.*/, "")));
     expect(added.waiting).toEqual(["otlp.also.1.name"]);
     expect(added.config.otlp.also).toHaveLength(1);
@@ -187,7 +187,7 @@ describe("a reload", () => {
   });
 });
 
-test("the files of its secrets and certificates are watched", () => {
+test("the files of a destination's secrets and certificates are watched", () => {
   const inspection = inspect({
     toml: archive + second,
     environment: { TS2OTEL_OTLP__ALSO__0__GRAFANA_CLOUD__TOKEN_FILE: "/etc/hostname" },

@@ -1,4 +1,4 @@
-/** The settings of Tailscale's API: what is refused, what gets a warning, and what has no effect. */
+/** The settings of Tailscale's API: which values are refused, get a warning, or have no effect. */
 import { describe, expect, test } from "bun:test";
 import { hasCredentials, isPolled, readsDevices, subscriptionsOf, subscriptionTypes } from "../../src/config/index.ts";
 import { collectedLogs } from "../../src/config/schema.ts";
@@ -15,7 +15,7 @@ const apiKey = { TS2OTEL_TAILSCALE__AUTH__APIKEY: "tskey-api-s3cr3t" };
 const backend = "otlp.endpoint=http://192.0.2.1:4318";
 const keyOf = (line: string): string => line.slice(0, line.indexOf(":"));
 
-/** The receiver and both logs by the stream alone, with an OAuth client besides. */
+/** Inspects the receiver with both logs streamed, and an OAuth client. */
 function inspect(set: readonly string[], environment: Record<string, string> = client) {
   return inspectIn(directory, {
     set: [...soundSettings, ...set],
@@ -23,7 +23,7 @@ function inspect(set: readonly string[], environment: Record<string, string> = c
   });
 }
 
-/** Nothing but what is given, and a backend. */
+/** Inspects only the given settings, and a backend. */
 function inspectAlone(set: readonly string[], environment: Record<string, string>) {
   return inspectIn(directory, { set: [backend, ...set], environment });
 }
@@ -80,7 +80,7 @@ describe("credentials", () => {
     );
   });
 
-  test("with only one half set are an error", () => {
+  test("are an error if only one half is set", () => {
     const [id, secret] = Object.keys(client) as [keyof typeof client, keyof typeof client];
     expect(inspectAlone([], { ...apiKey, [id]: client[id] }).problems).toEqual([
       `${id}: tailscale.auth.oauth.client_id: it is set, but tailscale.auth.oauth.client_secret is not. Set tailscale.auth.oauth.client_secret too, or remove tailscale.auth.oauth.client_id.`,
@@ -93,7 +93,7 @@ describe("credentials", () => {
     expect(problems.join()).not.toContain("s3cr3t");
   });
 
-  test("as an API key get a warning", () => {
+  test("get a warning if they are an API key", () => {
     const { problems, warnings } = inspectAlone([], apiKey);
     expect(problems).toEqual([]);
     expect(warnings).toEqual([
@@ -101,7 +101,7 @@ describe("credentials", () => {
     ]);
   });
 
-  test("of both kinds: the OAuth client wins, with a warning", () => {
+  test("of both kinds get a warning, and the OAuth client wins", () => {
     const { warnings } = inspectAlone([], { ...apiKey, ...client });
     expect(warnings).toEqual([
       "tailscale.auth.apikey: it has no effect: tailscale.auth.oauth is set and wins. Remove one of them.",
@@ -117,7 +117,7 @@ describe("credentials", () => {
   });
 });
 
-describe("a log to poll without credentials", () => {
+describe("a polled log without credentials", () => {
   test.each(["poll", "both"])("is a warning if the receiver runs (%s)", (source) => {
     expect(inspect([`collectors.flowlogs.source=${source}`], {}).warnings).toEqual([
       `collectors.flowlogs.source: it is "${source}", but there are no API credentials, so flow logs arrive only through the receiver. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, or collectors.flowlogs.source = "stream".`,
@@ -135,7 +135,7 @@ describe("a log to poll without credentials", () => {
 });
 
 describe("a log that arrives both ways", () => {
-  test('gets no warning with "both", which says that it is meant', () => {
+  test('gets no warning with "both", which is explicit', () => {
     expect(inspect(["collectors.auditlogs.source=both"]).warnings).toEqual([]);
   });
 
@@ -145,7 +145,7 @@ describe("a log that arrives both ways", () => {
     ]);
   });
 
-  test("gets none if the collector is off", () => {
+  test("gets no warning if the collector is off", () => {
     const { config, warnings } = inspectIn(directory, {
       set: soundSettings.filter((set) => !set.startsWith("collectors.")),
       toml: "[collectors]\nflowlogs.enabled = false\nauditlogs.enabled = false\n",
@@ -201,7 +201,7 @@ describe("a public URL", () => {
     "https://logs.example.com:8443/x",
     "https://[fd7a:115c:a1e0::1]/x",
     "https://192.0.2.1/x",
-    // The tailnet encrypts.
+    // The tailnet encrypts these.
     "http://[fd7a:115c:a1e0::1]:8088/x",
     "http://node.tail1234.ts.net:8088/x",
     "http://node.tail1234.ts.net./x",
@@ -271,7 +271,7 @@ describe("auto_configure", () => {
     expect(inspect([...webhook, "webhook.require_secret=true"])).toMatchObject({ problems: [], warnings: [] });
   });
 
-  test("of the webhook is refused for instances that share a database, unless they have its secret", () => {
+  test("of the webhook is refused for instances that share a database unless its secret is set", () => {
     const set = ["webhook.enabled=true", "webhook.auto_configure=true", `webhook.${address}`];
     const environment = { ...client, TS2OTEL_STATE__URL: "postgres://me@localhost/flows" };
     expect(inspect(set, environment).problems).toEqual([
@@ -308,23 +308,23 @@ describe("auto_configure", () => {
 });
 
 describe("subscriptions", () => {
-  test("are all types if none is named", () => {
+  test("default to all types", () => {
     expect(subscriptionsOf(["all"])).toEqual(subscriptionTypes);
     expect(subscriptionsOf([])).toEqual(subscriptionTypes);
     expect(subscriptionsOf(["nodeCreated", "nodeCreated", "all"])).toEqual(subscriptionTypes);
   });
 
-  test("are those that are named, each once", () => {
+  test("are the named types, each once", () => {
     expect(subscriptionsOf(["nodeCreated", "policyUpdate", "nodeCreated"])).toEqual(["nodeCreated", "policyUpdate"]);
   });
 
-  test("that resemble none are named, and left out of the example", () => {
+  test("that resemble no type are named, and left out of the example", () => {
     const { problems } = inspect(["webhook.subscriptions=all,foo"]);
     expect(problems[0]).toContain('invalid list: unknown item "foo". Use ');
     expect(problems[0]).toEndWith("for example --set webhook.subscriptions=all.");
   });
 
-  test("that do not exist are refused, with the nearest ones that do", () => {
+  test("that do not exist are refused, with the nearest existing ones", () => {
     const { problems } = inspect(["webhook.subscriptions=nodeCreate,policyUpdate"]);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain('invalid list: unknown item "nodeCreate". Use a list of "all", "nodeCreated"');

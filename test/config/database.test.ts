@@ -1,4 +1,4 @@
-/** The address of a database: what is read from it, what is wrong with it, and that nothing of its password is shown. */
+/** The address of a database: what it contains, what is invalid, and that its password is never shown. */
 import { describe, expect, test } from "bun:test";
 import { parsePostgresUrl } from "../../src/config/postgres-url.ts";
 import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
@@ -62,13 +62,13 @@ describe("the address of a database", () => {
     ["postgres://me@db.example.com/flows?sslmode=verify-full", 0],
     ["postgres://me@localhost/flows", 0],
     ["postgres://me@/flows?host=/run/postgresql", 0],
-  ])("%s has so many warnings about encryption: %d", (url, count) => {
+  ])("%s has this many warnings about encryption: %d", (url, count) => {
     const { problems, warnings } = inspectWith(url);
     expect(problems).toEqual([]);
     expect(warnings.filter((warning) => warning.includes("not always encrypted"))).toHaveLength(count);
   });
 
-  test("given as a flag is a warning, as for every secret", () => {
+  test("gets a warning if it is given as a flag, like every secret", () => {
     const { warnings } = inspectIn(directory, {
       set: [...soundSettings, "state.url=postgres://me:hunter2@localhost/flows"],
       environment: soundEnvironment,
@@ -85,7 +85,7 @@ describe("the address of a database", () => {
     expect(warnings.map((warning) => warning.split(":")[0])).toEqual(["state.durability"]);
   });
 
-  test.each(["", "Flows", "7flows", 'flows"', "a".repeat(49)])("%j is no name of a schema", (schema) => {
+  test.each(["", "Flows", "7flows", 'flows"', "a".repeat(49)])("%j is not a valid schema name", (schema) => {
     expect(inspectWith("postgres://me@localhost/flows", [`state.schema=${schema}`]).problems).toHaveLength(1);
   });
 });

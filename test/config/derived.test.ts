@@ -9,7 +9,7 @@ import { inspectIn, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();
 
-test("every default passes its own schema, and is read back from the way it is written", () => {
+test("every default passes its own schema and round-trips through its written form", () => {
   for (const setting of settings) {
     if (setting.kind === "map") continue;
     const [written] = Object.values(parse(`x = ${setting.written}`));
@@ -17,7 +17,7 @@ test("every default passes its own schema, and is read back from the way it is w
   }
 });
 
-test("a value of any type is read, or refused in words", () => {
+test("a value of any type is read or refused with a message", () => {
   const literals = [
     "true",
     "-1",
@@ -49,12 +49,12 @@ test("every variable is derived from its key", () => {
 });
 
 describe("the example file", () => {
-  test("changes nothing unedited", () => {
+  test("changes nothing if it is not edited", () => {
     const asItIs = inspectIn(directory, { toml: exampleFile() });
     expect(effectiveRows(asItIs)).toEqual(effectiveRows(inspectIn(directory, {})));
   });
 
-  test("says at its top which three settings make it valid", () => {
+  test("says at the top which three settings make it valid", () => {
     const [head = ""] = exampleFile().split("\n\n# Minimum");
     expect(head).toContain("not valid until you fill in three settings");
     const filled = exampleFile()
@@ -97,7 +97,7 @@ test("the reference has a row for every setting, and for the file of every secre
   }
 });
 
-test("the JSON Schema describes what is written", () => {
+test("the JSON Schema describes the written form of settings", () => {
   const schema = configJsonSchema();
   expect(schema).toMatchObject({
     additionalProperties: false,

@@ -1,4 +1,4 @@
-/** Settings of the Go version: each names its successor, and what hid data is never ignored. */
+/** Settings of the Go version: each message names the successor, and settings that hid data are never ignored. */
 import { describe, expect, test } from "bun:test";
 import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
 
@@ -24,7 +24,7 @@ describe("a filter for personal data", () => {
     expect(problems[0]).toContain(successor);
   });
 
-  test("is one in a file too", () => {
+  test("is an error in a file too", () => {
     const { problems } = inspectIn(directory, { toml: "[pii_filter]\nemails = false\n", set: soundSettings });
     expect(problems[0]).toContain("TS2OTEL_PRIVACY__EMAILS=drop");
   });
@@ -50,7 +50,7 @@ test.each([
   expect(warnings[0]).not.toContain("s3cr3t");
 });
 
-test.each(["http", "grpc"])("a protocol that has another name now is an error that names it: %s", (protocol) => {
+test.each(["http", "grpc"])("a renamed protocol is an error with its new name: %s", (protocol) => {
   const { problems } = inspect({ TS2OTEL_OTLP__PROTOCOL: protocol });
   expect(problems).toEqual([
     `TS2OTEL_OTLP__PROTOCOL: otlp.protocol: invalid value "${protocol}". Use "http/protobuf", "http/json" or "stdout", for example TS2OTEL_OTLP__PROTOCOL=http/protobuf.`,

@@ -11,7 +11,7 @@ describe("layers", () => {
   const environment = { TS2OTEL_STREAMING__PATH: "/b", TS2OTEL_STREAMING__REQUEST_TIMEOUT: "2s" };
   const { config, origins } = inspectIn(directory, { toml, environment, set: ["streaming.request_timeout=3s"] });
 
-  test("file over default, variable over file, flag over variable", () => {
+  test("override each other: file over default, variable over file, flag over variable", () => {
     expect(config.streaming.decompress).toBe("auto");
     expect(config.streaming.listen).toBe(":1");
     expect(config.streaming.path).toBe("/b");
@@ -25,7 +25,7 @@ describe("layers", () => {
     expect(origins.get("streaming.request_timeout")).toEqual({ from: "flag", key: "streaming.request_timeout" });
   });
 
-  test("of several flags for one setting the last one counts", () => {
+  test("the last of several flags for a setting wins", () => {
     const twice = inspectIn(directory, { set: ["log_level=debug", "log_level=warn"] });
     expect(twice.config.log_level).toBe("warn");
   });
@@ -67,7 +67,7 @@ test("has the documented defaults, in milliseconds and bytes", () => {
 });
 
 describe("the file", () => {
-  test("is the one of --config, else of TS2OTEL_CONFIG, else the one in the working directory", () => {
+  test("is that of --config, otherwise of TS2OTEL_CONFIG, otherwise the one in the working directory", () => {
     const sources = sourcesIn(directory, { toml: "", environment: { TS2OTEL_CONFIG: "two.toml" } });
     expect(findConfigFile({ ...sources, configPath: "one.toml" })).toBe("one.toml");
     expect(findConfigFile(sources)).toBe("two.toml");
@@ -80,7 +80,7 @@ describe("the file", () => {
     ["--config", { configPath: "" }],
     ["--config", { configPath: "", environment: { TS2OTEL_CONFIG: "two.toml" } }],
     ["TS2OTEL_CONFIG", { environment: { TS2OTEL_CONFIG: "" } }],
-  ])("is refused if %s is empty, and no other is read in its place", (name, given) => {
+  ])("is refused if %s is empty, and no other file is read instead", (name, given) => {
     const sources = { ...sourcesIn(directory, { toml: 'log_level = "debug"\n' }), ...given };
     const { problems, config, configFile } = inspectConfig(sources);
     expect(configFile).toBeUndefined();
@@ -101,7 +101,7 @@ describe("the file", () => {
 });
 
 describe("maps", () => {
-  test("take one variable an entry, which also finds a name with dashes", () => {
+  test("take one variable per entry, which also matches a name with dashes", () => {
     const { config, origins } = inspectIn(directory, {
       toml: '[otlp.headers]\nX-Scope-OrgID = "file"\nAuthorization = "file"\n',
       environment: {
@@ -121,7 +121,7 @@ describe("maps", () => {
     expect(origins.get("otlp.metrics.headers")).toEqual({ from: "default" });
   });
 
-  test("names of attributes have dots, in the file, in a flag, and in a variable", () => {
+  test("accept attribute names with dots in the file, a flag and a variable", () => {
     const { config, problems } = inspectIn(directory, {
       toml: '[resource.attributes]\ndeployment.environment.name = "file"\n"k8s.cluster.name" = "c"\n',
       environment: { TS2OTEL_RESOURCE__ATTRIBUTES__SERVICE_NAMESPACE: "net", TS2OTEL_STREAMING__ENABLED: "true" },
@@ -136,7 +136,7 @@ describe("maps", () => {
     });
   });
 
-  test("hold a name such as __proto__ like any other", () => {
+  test("accept a name such as __proto__ like any other", () => {
     const { config } = inspectIn(directory, { toml: '[resource.attributes]\n__proto__ = "x"\n' });
     expect(Object.entries(config.resource.attributes)).toEqual([["__proto__", "x"]]);
     expect(({} as Record<string, unknown>)["x"]).toBeUndefined();
@@ -164,7 +164,7 @@ describe("variables", () => {
       "TS2OTEL_SOMETHING_ELSE_ALTOGETHER",
       "Remove it. docs/configuration.md lists every variable, and tailscale2otel check every setting.",
     ],
-  ])("%s is unknown, which is a warning that helps", (variable, remedy) => {
+  ])("%s is unknown, with a warning and its remedy", (variable, remedy) => {
     const { warnings, problems } = inspectIn(directory, {
       set: soundSettings,
       environment: { ...soundEnvironment, [variable]: "s3cr3t-value" },
@@ -201,14 +201,14 @@ describe("variables", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("that of the installer is known, and is no setting", () => {
+  test("that of the installer is known, but is not a setting", () => {
     const environment = { ...soundEnvironment, TS2OTEL_INSTALL_BASE_URL: "https://mirror.example.com" };
     expect(inspectIn(directory, { set: soundSettings, environment })).toMatchObject({ problems: [], warnings: [] });
   });
 });
 
 describe("standard variables", () => {
-  test("apply if a setting of ours is not given", () => {
+  test("apply if the program's own setting is not given", () => {
     const { config, origins, warnings } = inspectIn(directory, {
       set: soundSettings.filter((one) => !one.startsWith("otlp.")),
       environment: {
@@ -235,7 +235,7 @@ describe("standard variables", () => {
     expect(origins.get("otlp.timeout")).toEqual({ from: "environment", variable: "OTEL_EXPORTER_OTLP_TIMEOUT" });
   });
 
-  test("yield to the file, and to a map with an entry of ours", () => {
+  test("yield to the file, and to a map that has an entry", () => {
     const { config } = inspectIn(directory, {
       toml: '[otlp]\nendpoint = "http://192.0.2.1"\nheaders = { X-Own = "1" }\n',
       environment: { OTEL_EXPORTER_OTLP_ENDPOINT: "http://192.0.2.7", OTEL_EXPORTER_OTLP_HEADERS: "a=b" },
@@ -244,7 +244,7 @@ describe("standard variables", () => {
     expect(config.otlp.headers).toEqual({ "X-Own": "1" });
   });
 
-  test("name the service and its attributes, each unless ours does", () => {
+  test("name the service and its attributes unless the program's own setting does", () => {
     const environment = {
       OTEL_SERVICE_NAME: "edge",
       OTEL_RESOURCE_ATTRIBUTES: "service.name=other,deployment.environment.name=production,cloud.region=eu%2Dwest",
@@ -260,7 +260,7 @@ describe("standard variables", () => {
     expect(ours.config.resource.attributes).toMatchObject({ "service.name": "file", "cloud.region": "eu-west" });
   });
 
-  test("choose the temporality, in any case of letters", () => {
+  test("choose the temporality, in upper or lower case", () => {
     const temporalityOf = (written: string) => {
       const environment = { ...soundEnvironment, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: written };
       const { config, warnings } = inspectIn(directory, { set: soundSettings, environment });
@@ -273,7 +273,7 @@ describe("standard variables", () => {
     ]);
   });
 
-  test("grpc, and what cannot be read, is a warning and not used", () => {
+  test("get a warning and are ignored if they are grpc or invalid", () => {
     const { config, problems, warnings } = inspectIn(directory, {
       set: soundSettings,
       environment: {
@@ -297,7 +297,7 @@ describe("the state directory", () => {
     return loadConfig({ ...sources, system: { ...sources.system, ...system } }).config.state.path;
   };
 
-  test("is the platform's own", () => {
+  test("follows the conventions of the platform", () => {
     expect(pathWith({})).toBe("/home/ann/.local/state/tailscale2otel");
     expect(pathWith({}, { XDG_STATE_HOME: "/xdg" })).toBe("/xdg/tailscale2otel");
     expect(pathWith({}, { XDG_STATE_HOME: "relative" })).toBe("/home/ann/.local/state/tailscale2otel");
@@ -306,7 +306,7 @@ describe("the state directory", () => {
     expect(pathWith({ platform: "win32" }, { LOCALAPPDATA: "/local" })).toBe("/local/tailscale2otel");
   });
 
-  test("is a problem if run could not use it, placed where it was set, unless the journal is in a database", () => {
+  test("is a problem, reported where it was set, if run could not use it, unless the journal is in a database", () => {
     const sources = sourcesIn(directory, { set: [...soundSettings, "state.path=/x"], environment: soundEnvironment });
     const whyUnusableState = (path: string) =>
       path === "/x" ? { message: "cannot use it", remedy: "Use another." } : undefined;
@@ -317,7 +317,7 @@ describe("the state directory", () => {
     expect(inspectConfig({ ...sources, assignments: inDatabase, whyUnusableState }).problems).toEqual([]);
   });
 
-  test("is relative to the working directory, and :memory: is no directory", () => {
+  test("is relative to the working directory, and :memory: is not a directory", () => {
     expect(pathWith({}, { TS2OTEL_STATE__PATH: "here" })).toBe(join(directory, "here"));
     expect(pathWith({}, { TS2OTEL_STATE__PATH: ":memory:" })).toBe(":memory:");
   });

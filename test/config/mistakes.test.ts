@@ -19,7 +19,7 @@ request_timeout = 30
 endpoint = "collector.example.com:4318"
 `;
 
-test("reports five mistakes in one file as five problems, each with its line and its fix", () => {
+test("reports five mistakes in one file as five problems, each with its line and fix", () => {
   const { problems, warnings } = inspectIn(directory, { toml: fiveMistakes });
   expect(problems).toEqual([
     'tailscale2otel.toml:1: log_level: invalid value "verbose". Use "debug", "info", "warn" or "error", for example log_level = "info".',
@@ -159,7 +159,7 @@ describe("contradictions", () => {
   });
 });
 
-describe("what run would refuse", () => {
+describe("settings that run would refuse", () => {
   const fixture = (name: string): string => join(import.meta.dirname, "../support/tls", `${name}.pem`);
   const certificate = (cert: string, key: string, receiver = "streaming"): string[] => [
     `${receiver}.tls.cert_file=${cert}`,
@@ -213,7 +213,7 @@ describe("what run would refuse", () => {
     );
   });
 
-  test("the port of OTLP over gRPC is a warning", () => {
+  test("the port of OTLP over gRPC gets a warning", () => {
     const set = [...soundSettings, "otlp.endpoint=http://192.0.2.1:4317"];
     const { problems, warnings } = inspectIn(directory, { set, environment: soundEnvironment });
     expect(problems).toEqual([]);
@@ -222,7 +222,7 @@ describe("what run would refuse", () => {
     ]);
   });
 
-  test("the paths of the HEC receiver are those that it serves", () => {
+  test("the paths checked for the HEC receiver are those that it serves", () => {
     for (const path of [...ingestPaths("/services/collector/event"), ...healthPaths]) {
       const set = [...soundSettings, ...webhook, "webhook.listen=:8088", `webhook.path=${path}`];
       expect(inspectIn(directory, { set, environment: soundEnvironment }).problems).toHaveLength(1);
@@ -255,12 +255,12 @@ test("says how to start if nothing is enabled", () => {
   expect(problems[0]).toContain("tailscale2otel demo");
 });
 
-test("a number where text is required is to be put in quotes", () => {
+test("a number where text is required must be quoted", () => {
   const { problems } = inspectIn(directory, { toml: "[streaming]\ntoken = 12345\n" });
   expect(problems[0]).toContain("Use text: put it in quotes, for example token = ");
 });
 
-test("an address of one signal without a path is used as written, and says so", () => {
+test("the address of one signal without a path is used as written, with a warning", () => {
   const set = [...soundSettings, "otlp.logs.endpoint=http://192.0.2.1:4318"];
   const { warnings } = inspectIn(directory, { set, environment: soundEnvironment });
   expect(warnings.join()).toContain("used as written. Did you mean http://192.0.2.1:4318/v1/logs?");
@@ -271,7 +271,7 @@ describe("a file that cannot be used", () => {
     ["YAML", "# comment\nstreaming:\n  token: s3cr3t-value\n"],
     ["YAML", "---\nstreaming: {enabled: true}\n"],
     ["JSON", '{\n  "streaming": { "token": "s3cr3t-value" }\n}\n'],
-  ])("of another format is named: %s", (format, toml) => {
+  ])("in another format is recognized: %s", (format, toml) => {
     expect(inspectIn(directory, { toml }).problems).toEqual([
       `tailscale2otel.toml: it is not TOML; it looks like ${format}. Write tables such as [streaming] and lines such as key = value (docs/configuration.example.toml).${format === "YAML" ? " To convert a file of the Go program, run: tailscale2otel init --from tailscale2otel.toml" : ""}`,
     ]);
@@ -280,13 +280,13 @@ describe("a file that cannot be used", () => {
   test.each([
     ["[streaming] is already defined above", "[streaming]\nenabled = true\n[streaming]\npath = '/x'\n"],
     ["enabled is already defined above", "[streaming]\nenabled = true\nenabled = true\n"],
-  ])("with something twice says what: %s", (reason, toml) => {
+  ])("with a duplicate says which: %s", (reason, toml) => {
     expect(inspectIn(directory, { toml }).problems[0]).toMatch(
       new RegExp(`^tailscale2otel.toml:3: column \\d+: invalid TOML: ${reason.replace(/[[\]]/g, "\\$&")}\\. `),
     );
   });
 
-  test("broken TOML has line, column and frame, and no secret in it", () => {
+  test("with invalid TOML is reported with line, column and frame, but no secret", () => {
     const toml = '[streaming]\ntoken = "s3cr3t-value"\nlisten = :8088\n';
     const { problems } = inspectIn(directory, { toml, set: ["streaming.decompress=zip"] });
     expect(problems).toHaveLength(2);
@@ -297,7 +297,7 @@ describe("a file that cannot be used", () => {
   });
 
   test.each(["listen = :8088", "token = abc", "public_url = https://example.com"])(
-    "a text without quotes is told that it needs them: %s",
+    "with unquoted text is told to quote it: %s",
     (line) => {
       const { problems } = inspectIn(directory, { toml: `[streaming]\n${line}\n` });
       expect(problems[0]).toContain("invalid TOML: invalid value. Fix this line (a text needs quotes):\n    2 | ");
@@ -311,26 +311,26 @@ describe("a file that cannot be used", () => {
     ["[webhook]\nsubscriptions = ['a'\nenabled = true\n", "2: column 17", "[", "subscriptions = ['a'"],
     ["x = [", "1: column 5", "[", "x = ["],
     ["[resource]\nattributes = { a = 'b'\n[otlp]\n", "2: column 14", "{", "attributes = { a = 'b'"],
-  ])("a bracket that is not closed is where the mistake is: %j", (toml, place, bracket, shown) => {
+  ])("with an unclosed bracket is wrong at that bracket: %j", (toml, place, bracket, shown) => {
     const closing = bracket === "[" ? "]" : "}";
     expect(inspectIn(directory, { toml }).problems).toEqual([
       `tailscale2otel.toml:${place}: invalid TOML: this ${bracket} is never closed. Close it with ${closing}:\n    ${place.split(":")[0]} | ${shown}`,
     ]);
   });
 
-  test("a mistake inside brackets is where it is", () => {
+  test("with a mistake inside brackets is wrong at that mistake", () => {
     const { problems } = inspectIn(directory, { toml: "[webhook]\nsubscriptions = [\n  'a' 'b',\n]\n" });
     expect(problems[0]).toStartWith("tailscale2otel.toml:3: column 7: invalid TOML: expected comma");
   });
 
-  test("a named file that does not exist", () => {
+  test("is reported if it is named and does not exist", () => {
     const { problems } = inspectIn(directory, { environment: { TS2OTEL_CONFIG: "missing.toml" } });
     expect(problems).toEqual([
       "missing.toml: cannot be read: there is no such file or directory. Name a regular, readable TOML file with --config or TS2OTEL_CONFIG.",
     ]);
   });
 
-  test("an endless file is not read to its end", () => {
+  test("is not read to its end if it is endless", () => {
     const { problems } = inspectIn(directory, { environment: { TS2OTEL_CONFIG: "/dev/zero" } });
     expect(problems[0]).toContain("it is not a regular file");
   });
@@ -356,7 +356,7 @@ describe("flags", () => {
   });
 });
 
-test("names an invalid variable, with a valid value", () => {
+test("names an invalid variable and an example of a valid value", () => {
   const { problems } = inspectIn(directory, { environment: { TS2OTEL_OTLP__TIMEOUT: "10" } });
   expect(problems).toEqual([
     'TS2OTEL_OTLP__TIMEOUT: otlp.timeout: invalid duration "10". Use a duration from 100ms to 10m, for example TS2OTEL_OTLP__TIMEOUT=10s.',

@@ -46,11 +46,11 @@ describe("a restart is needed", () => {
     expect(mergeReload(configWith(), next).waiting).toEqual(["streaming.tls.cert_file", "streaming.tls.key_file"]);
     const tailscale = configWith("streaming.tls.tailscale=true");
     expect(mergeReload(configWith(), tailscale).waiting).toEqual(["streaming.tls.tailscale"]);
-    // Only the certificate is another one.
+    // Only the certificate differs.
     expect(mergeReload(tailscale, next).waiting).toEqual([]);
   });
 
-  test("for credentials where there were none, and to be without any", () => {
+  test("to add credentials where there were none, and to remove them", () => {
     const [without, apikey] = [configWith(), configWith("tailscale.auth.apikey=tskey-api-a")];
     expect(mergeReload(without, apikey)).toMatchObject({ waiting: ["tailscale.auth.apikey"], config: without });
     expect(mergeReload(apikey, without)).toMatchObject({ waiting: ["tailscale.auth.apikey"], config: apikey });
@@ -99,7 +99,7 @@ describe("a restart is needed", () => {
   });
 });
 
-test("the files of secrets are known, each once", () => {
+test("each file of a secret or certificate is listed once", () => {
   const file = join(directory, "secret");
   writeFileSync(file, "s3cr3t");
   const environment = { TS2OTEL_STREAMING__TOKEN_FILE: file, TS2OTEL_STREAMING__TOKEN_PREVIOUS_FILE: file };
@@ -120,7 +120,7 @@ function reloadFrom(started: string, edited: string) {
 
 const streamed = "[collectors]\nflowlogs.source = 'stream'\nauditlogs.source = 'stream'\n[streaming]\nenabled = true\n";
 
-test("the warnings of a reload are about what stays in force, and not about what waits for a restart", () => {
+test("a reload warns about the settings in force, not about those that wait for a restart", () => {
   const token = (name: string) => `${streamed}token = '${name}'\n[admin]\nlisten = ':9091'\ntoken = 'b-token'\n`;
   const before = inspectIn(directory, { toml: token("a-token") });
   const removed = `${streamed}[admin]\nenabled = true\n`;
@@ -135,7 +135,7 @@ test("the warnings of a reload are about what stays in force, and not about what
   ]);
 });
 
-describe("a changed file is refused, and nothing of it applied,", () => {
+describe("a changed file is refused and none of it applied", () => {
   const started = `log_level = 'info'\n${streamed}token = 'a-token'\nrequire_token = true\n`;
 
   test.each([
@@ -150,7 +150,7 @@ describe("a changed file is refused, and nothing of it applied,", () => {
   });
 });
 
-test("a reload warns of what was read, and of what runs from then on", () => {
+test("a reload warns about what it read and about the settings in force from then on", () => {
   const set = ["otlp.tls.insecure_skip_verify=true", "otlp.endpoint=https://192.0.2.1"];
   const environment = { ...soundEnvironment, TS2OTEL_STREAMING__NONSENSE: "1" };
   const sources = sourcesIn(directory, { set: [...soundSettings, ...set], environment });
@@ -158,7 +158,7 @@ test("a reload warns of what was read, and of what runs from then on", () => {
   expect(keys).toEqual(["TS2OTEL_STREAMING__NONSENSE", "otlp.tls.insecure_skip_verify"]);
 });
 
-test("what waits for a restart comes from where it came before: from nowhere if it was the default", () => {
+test("a setting that waits for a restart keeps its origin, which is the default if it had none", () => {
   const toml = (host: string, headers: string, more = "") =>
     `log_level = 'info'\n${more}[otlp]\nendpoint = 'http://${host}:4318'\nheaders = { ${headers} }\n${streamed}token = 'x'\n`;
   const before = inspectIn(directory, { toml: toml("192.0.2.1", "x-a = '1'") });
@@ -177,7 +177,7 @@ test("what waits for a restart comes from where it came before: from nowhere if 
   );
 });
 
-describe("what is applied is the mixture, so the mixture has to be safe", () => {
+describe("a reload applies a mixture of old and new settings, which must be safe", () => {
   test("a listener on every address does not lose its token because the edited file moves it to loopback", () => {
     const started =
       "listen = '0.0.0.0:8088'\ntoken = 'a-token'\nrequire_token = true\n[admin]\nlisten = '0.0.0.0:9091'\ntoken = 'b-token'\n";
@@ -208,7 +208,7 @@ describe("what is applied is the mixture, so the mixture has to be safe", () => 
     expect(waiting).toEqual(["tailscale.base_url", "tailscale.auth.apikey", "otlp.endpoint", "otlp.headers"]);
   });
 
-  test("a mixture that contradicts itself is refused with the reason, though the edited file is valid", () => {
+  test("a mixture that contradicts itself is refused with the reason, although the edited file is valid", () => {
     const files = (name: string) =>
       `tls.cert_file = '${tls(`${name}.cert`)}'\ntls.key_file = '${tls(`${name}.key`)}'\n`;
     const shared = (name: string) => `listen = ':1'\n${files(name)}[webhook]\nenabled = true\nsecret = 'x'\n`;
@@ -239,7 +239,7 @@ describe("what is applied is the mixture, so the mixture has to be safe", () => 
   });
 });
 
-/** How open a listener is: 0 asks for a secret or is off, 1 is open to this machine, 2 to everybody. */
+/** How open a listener is: 0 requires a secret or is off, 1 is open to this machine, 2 to everybody. */
 function openness({ enabled, listen }: { enabled: boolean; listen: string }, secrets: string): number {
   if (!enabled || secrets !== "") return 0;
   return isLoopback(parseListen(listen)?.hostname) ? 1 : 2;
@@ -298,7 +298,7 @@ test("20 random edits, each reloaded, never leave a listener weaker than a resta
       const before = listenersOf(running);
       listenersOf(config).forEach((open, at) => {
         const allowed = Math.max(restarted[at] ?? 0, before[at] ?? 0);
-        // Staying as open as it was at the start is no step of the reload's; becoming so is.
+        // A listener may stay as open as it was before, but a reload must not open it further than a restart would.
         if (before[at] === 0) expect(open).toBeLessThanOrEqual(restarted[at] ?? 0);
         expect(open).toBeLessThanOrEqual(allowed);
       });
@@ -312,7 +312,7 @@ test("20 random edits, each reloaded, never leave a listener weaker than a resta
 
 test("a configuration in a pipe is read at the start only", () => {
   const configPath = join(directory, "pipe");
-  // Wrong without what the pipe holds, which nobody is told.
+  // Invalid without the content of the pipe, which must not be reported.
   const set = ["streaming.enabled=true", "streaming.require_token=true"];
   spawnSync("mkfifo", [configPath]);
   const pipe = openSync(configPath, constants.O_RDWR);

@@ -32,7 +32,7 @@ describe("a secret in a file of its own", () => {
     ]);
   });
 
-  test("goes with an empty secret", () => {
+  test("may accompany an empty secret", () => {
     const { config } = inspectIn(directory, {
       toml: '[streaming]\ntoken = ""\n',
       environment: { TS2OTEL_STREAMING__TOKEN_FILE: tokenFile },
@@ -40,7 +40,7 @@ describe("a secret in a file of its own", () => {
     expect(config.streaming.token).toBe("from-the-file");
   });
 
-  test("is relative to the file that names it, in a variable or flag to the working directory", () => {
+  test("is relative to the file that names it, or to the working directory in a variable or flag", () => {
     mkdirSync(join(directory, "etc"), { recursive: true });
     writeFileSync(join(directory, "etc", "token"), "from-etc");
     const toml = "[streaming]\ntoken_file = 'token'\ntls.cert_file = 'cert.pem'\n";
@@ -110,7 +110,7 @@ token = "${secret}"
     });
   });
 
-  test("an empty one is shown as empty, since that matters", () => {
+  test("an empty one is shown as empty, because that matters", () => {
     const rows = effectiveRows(inspectIn(directory, {}));
     expect(rows.find(({ key }) => key === "streaming.token")?.value).toBe('""');
   });
@@ -158,7 +158,7 @@ describe("text that is not TOML is shown without secrets", () => {
   });
 });
 
-test("a secret as a flag is a warning that names the form with a file", () => {
+test("a secret in a flag gets a warning that suggests a file", () => {
   const { warnings } = inspectIn(directory, {
     set: [...soundSettings, "streaming.token=s3cr3t", "otlp.headers.a=s3cr3t"],
   });

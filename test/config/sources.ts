@@ -1,4 +1,4 @@
-/** Puts sources of settings together: a real file in a directory of its own, and everything else by hand. */
+/** Builds sources of settings: a real file in a directory of its own, and everything else from arguments. */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ConfigSources, describeFinding, inspectConfig } from "../../src/config/index.ts";
@@ -34,7 +34,7 @@ export function sourcesIn(directory: string, given: Given): ConfigSources {
   };
 }
 
-/** What comes of the sources, with problems and warnings as people read them. */
+/** Inspects the sources, with problems and warnings as displayed text. */
 export function inspectIn(directory: string, given: Given) {
   const inspection = inspectConfig(sourcesIn(directory, given));
   return {

@@ -7,7 +7,7 @@ import { inspectIn, type Given, sourcesIn, temporaryDirectory } from "./sources.
 
 const directory = temporaryDirectory();
 
-/** Both receivers, and a backend. */
+/** Both receivers and a backend. */
 const shared = [
   "streaming.enabled=true",
   "webhook.enabled=true",
@@ -48,7 +48,7 @@ team = "blue"
 
 const both = acme + globex;
 
-test("without sections there is one configuration, the same, without a name of its own", () => {
+test("without sections there is one unnamed tailnet with the whole configuration", () => {
   const { config } = inspect({ set: ["streaming.token=a-token", "webhook.secret=s", "tailscale.tailnet=example.com"] });
   const [only, ...others] = tailnetConfigs(config);
   expect([only.name, only.keyOf("streaming.token"), others]).toEqual(["", "streaming.token", []]);
@@ -57,7 +57,7 @@ test("without sections there is one configuration, the same, without a name of i
   expect(tailnetName({ ...config, tailscale: { ...config.tailscale, tailnet: "-" } })).toBe("");
 });
 
-test("each section is a tailnet with a complete configuration: its own settings over those of all", () => {
+test("each section is a tailnet with a complete configuration, its own settings overriding the shared ones", () => {
   const inspection = inspect({
     toml: `resource.attributes = { team = "red", place = "here" }\n${both}`,
     set: ["streaming.max_body_bytes=1MiB"],
@@ -85,7 +85,7 @@ test("each section is a tailnet with a complete configuration: its own settings 
   ]);
 });
 
-test("the keys of a tailnet are those of its section, for settings, files of secrets and tables that sections have", () => {
+test("the keys of a tailnet name its section for settings, secret files and tables that sections have", () => {
   const [, second] = tailnetConfigs(inspect({ toml: both }).config);
   const keys = ["streaming.token", "webhook.secret_file", "tailscale.auth", "streaming.listen", "otlp.endpoint"];
   expect(keys.map((key) => second?.keyOf(key))).toEqual([
@@ -102,7 +102,7 @@ test("state in memory stays in memory", () => {
   expect(tailnetConfigs(config).map(({ config: own }) => own.state.path)).toEqual([":memory:", ":memory:"]);
 });
 
-test("a public URL without a path gets the one that names the tailnet; any other stays", () => {
+test("a public URL without a path gets the path of the tailnet; any other stays unchanged", () => {
   const { config } = inspect({
     toml: both,
     set: ["streaming.public_url=https://logs.example.com", "webhook.public_url=https://hooks.example.com/in"],
@@ -115,7 +115,7 @@ test("a public URL without a path gets the one that names the tailnet; any other
   ]);
 });
 
-test("a switch that a section does not set is that of all tailnets, at its place there", () => {
+test("a switch that a section does not set has the shared value and origin", () => {
   const inspection = inspect({ toml: both, set: ["collectors.flowlogs.enabled=false"] });
   const rows = effectiveRows(inspection).filter(({ key }) => /^tailnet\.\d\.collectors/.test(key));
   expect(rows.map(({ key, value, origin }) => `${key} ${value} ${origin}`)).toEqual([
@@ -130,7 +130,7 @@ test("a switch that a section does not set is that of all tailnets, at its place
   ]);
 });
 
-test("variables and flags number the sections, secrets are hidden and may be in files", () => {
+test("variables and flags number the sections, and secrets are hidden and may be in files", () => {
   const file = join(directory, "token");
   writeFileSync(file, "token-from-file\n");
   const inspection = inspect({
@@ -266,14 +266,14 @@ describe("it is a mistake if", () => {
     "streaming.token_previous=t",
     "webhook.secret=s",
     "webhook.secret_previous=s",
-  ])("%s stands outside of the sections", (assignment) => {
+  ])("%s is outside the sections", (assignment) => {
     const key = assignment.replace(/=.*/, "");
     expect(inspect({ toml: both, set: [assignment] }).problems.join("\n")).toContain(
       `--set ${key}: there are [[tailnet]] sections, and this belongs to one tailnet. Set ${key} in the section of that tailnet instead: tailnet.0.${key} is that of the first.`,
     );
   });
 
-  test("only the name tells the metrics apart, and privacy drops it", () => {
+  test("privacy drops the name, which alone distinguishes the metrics", () => {
     expect(inspect({ toml: both, set: ["privacy.tailnet_name=drop"] }).problems).toEqual([
       '--set privacy.tailnet_name: it is drop, and only the name tells the metrics of several tailnets apart. Use "hash", or "keep" with names that say nothing.',
     ]);
@@ -281,14 +281,14 @@ describe("it is a mistake if", () => {
     expect(inspect({ toml: both, set: ["privacy.tailnet_name=hash"] }).problems).toEqual([]);
   });
 
-  test("a section accepts what no listener receives", () => {
+  test("a section enables what no listener receives", () => {
     const toml = acme + "webhook.enabled = true\n";
     expect(inspect({ toml, set: ["webhook.enabled=false"] }).problems).toEqual([
       "tailscale2otel.toml:6: tailnet.0.webhook.enabled: it is true, but the listener is off: webhook.enabled is false. Set webhook.enabled = true.",
     ]);
   });
 
-  test("variables leave a gap, or have a number that is too high", () => {
+  test("variables leave a gap or use a number that is too high", () => {
     expect(inspect({ environment: { TS2OTEL_TAILNET__1__NAME: "a" } }).problems.join("\n")).toContain(
       "tailnet.0.name: the tailnet has no name",
     );
@@ -306,7 +306,7 @@ describe("it is a mistake if", () => {
   });
 });
 
-describe("what holds for one tailnet holds for each, under the names of its section:", () => {
+describe("checks apply to each tailnet, with the keys of its section:", () => {
   const open = '[[tailnet]]\nname = "open"\n';
 
   test("an empty token is a warning, and an error if one is required", () => {
@@ -319,12 +319,12 @@ describe("what holds for one tailnet holds for each, under the names of its sect
     ]);
   });
 
-  test("a problem with what they share is reported once", () => {
+  test("a problem with a shared setting is reported once", () => {
     const { problems } = inspect({ toml: both, set: ["collectors.flowlogs.max_window=1s"] });
     expect(problems).toHaveLength(1);
   });
 
-  test("a shared setting has no effect only if it has none for any of them", () => {
+  test("a shared setting has no effect only if it has none for every tailnet", () => {
     const set = ["collectors.auditlogs.interval=30s", "collectors.flowlogs.interval=30s"];
     expect(inspect({ toml: both, set }).warnings).toEqual([
       'collectors.flowlogs.interval: it has no effect: tailnet.0.collectors.flowlogs.source is "stream", so the log is not polled. Set tailnet.0.collectors.flowlogs.source to "poll" or "both", or remove it.',
@@ -336,7 +336,7 @@ describe("a reload", () => {
   const sources = (toml: string) => sourcesIn(directory, { toml, set: [...shared] });
   const running = inspect({ toml: both }).config;
 
-  test("takes a new token, secret and credentials of a tailnet at once", () => {
+  test("applies a new token, secret and credentials of a tailnet at once", () => {
     const next = both
       .replace('"token-acme"', '"token-new"\nstreaming.token_previous = "token-acme"')
       .replace("tskey-webhook-globex", "tskey-webhook-new")
@@ -362,7 +362,7 @@ describe("a reload", () => {
     );
   });
 
-  test("names a tailnet that is added, removed or renamed once, as waiting for a restart", () => {
+  test("reports an added, removed or renamed tailnet once, as waiting for a restart", () => {
     const initech =
       '\n[[tailnet]]\nname = "initech"\nstreaming.token = "token-3"\nwebhook.secret = "tskey-webhook-3"\n';
     const added = inspectReload(running, sources(both + initech));
@@ -377,7 +377,7 @@ describe("a reload", () => {
     expect(replaced.config.tailnet[1]).toEqual(before as NonNullable<typeof before>);
   });
 
-  test("names a setting of all once, not for each tailnet", () => {
+  test("reports a shared setting once, not for each tailnet", () => {
     const { waiting } = inspectReload(running, {
       ...sources(both),
       assignments: [...shared, "collectors.flowlogs.enabled=false"],
@@ -386,7 +386,7 @@ describe("a reload", () => {
   });
 });
 
-test("two tailnets with the same credentials are warned of, unless they name different tailnets", () => {
+test("two tailnets with the same credentials get a warning, unless they name different tailnets", () => {
   const section = (name: string, tailnet: string) =>
     `[[tailnet]]\nname = "${name}"\nstreaming.token = "token-${name}"\nwebhook.secret = "tskey-webhook-${name}"\ntailscale.tailnet = "${tailnet}"\ntailscale.auth.oauth.client_id = "kSame"\ntailscale.auth.oauth.client_secret = "secret"\n`;
   const warned = (toml: string) =>

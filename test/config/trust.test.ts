@@ -1,4 +1,4 @@
-/** A configuration file that nobody named is read only if nobody else could have written it. */
+/** A configuration file that was not named explicitly is read only if nobody else could have written it. */
 import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,13 +17,13 @@ function sourcesOf(mode: number) {
   return { ...sources, system: { ...sources.system, uid: own } };
 }
 
-test.each([0o600, 0o644, 0o400])("one of the user's own is read (mode %o)", (mode) => {
+test.each([0o600, 0o644, 0o400])("a file of the user is read (mode %o)", (mode) => {
   const sources = sourcesOf(mode);
   expect(findConfigFile(sources)).toBe("tailscale2otel.toml");
   expect(inspectConfig(sources).config.log_level).toBe("debug");
 });
 
-test("one that everybody can write to is an error that says what to do", () => {
+test("a file that everybody can write to is an error with a remedy", () => {
   const sources = sourcesOf(0o646);
   const { config, problems } = inspectConfig(sources);
   expect(config.log_level).toBe("info");
@@ -37,14 +37,14 @@ test("the same file is read if it is named", () => {
   expect(inspectConfig(sources).config.log_level).toBe("debug");
 });
 
-test("one of another user is not read", () => {
+test("a file of another user is not read", () => {
   const sources = sourcesOf(0o600);
   const other = { ...sources, system: { ...sources.system, uid: own + 1 } };
   // Root's files are trusted by everybody, so the file must not be root's here.
   if (own === 0) chownSync(join(directory, "tailscale2otel.toml"), 12_345, 12_345);
   expect(inspectConfig(other).config.log_level).toBe("info");
   expect(inspectConfig(other).problems[0]?.message).toContain("it belongs to another user");
-  // Nothing is done to the instance of the next place in its stead.
+  // A command must not act on the instance of the next location instead.
   expect(() => loadSections(other, ["state"])).toThrow(ConfigError);
 });
 
@@ -67,7 +67,7 @@ test("a link or a pipe of another user is not opened", () => {
   expect(inspectConfig(other).problems[0]?.message).toContain("it belongs to another user");
 });
 
-test("a file that cannot be read is a problem, although nobody named it", () => {
+test("a file that cannot be read is a problem, even if it was not named", () => {
   mkdirSync(join(directory, "b", "tailscale2otel.toml"), { recursive: true });
   const sources = { ...sourcesIn(directory, {}), workingDirectory: join(directory, "b") };
   const { problems, isUnread } = inspectConfig(sources);

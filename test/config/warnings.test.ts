@@ -12,14 +12,14 @@ function warningsWith(set: readonly string[], environment: Record<string, string
 }
 
 describe("an empty token", () => {
-  test("is a strong warning if others can reach the port", () => {
+  test("gets a strong warning if others can reach the port", () => {
     const [warning, ...others] = warningsWith([], {});
     expect(others).toEqual([]);
     expect(warning).toStartWith("streaming.token: it is empty and :8088 is not loopback, ");
     expect(warning).toContain("plain HTTP");
   });
 
-  test("is a strong warning with TLS too, but not about plain HTTP", () => {
+  test("gets a strong warning with TLS too, but not about plain HTTP", () => {
     const files = ["cert", "key"].map(
       (part) => `streaming.tls.${part}_file=${join(import.meta.dirname, `../support/tls/first.${part}.pem`)}`,
     );
@@ -28,7 +28,7 @@ describe("an empty token", () => {
     expect(warning).not.toContain("plain HTTP");
   });
 
-  test.each(["127.0.0.1:1", "[::1]:1", "localhost:1"])("is a mild warning on %s", (listen) => {
+  test.each(["127.0.0.1:1", "[::1]:1", "localhost:1"])("gets a mild warning on %s", (listen) => {
     expect(warningsWith([`streaming.listen=${listen}`], {})).toEqual([
       "streaming.token: it is empty, so every program on this machine can send records. Set streaming.token to a long random text, and use the same in Tailscale.",
     ]);
@@ -54,7 +54,7 @@ describe("local mode", () => {
     ]);
   });
 
-  test("gets none if everything goes to standard output", () => {
+  test("gets no warning if everything goes to standard output", () => {
     expect(warningsWith(["otlp.endpoint=", "otlp.protocol=stdout", "otlp.logs.max_records=9"])).toEqual([]);
   });
 });
@@ -88,7 +88,7 @@ describe("settings without effect", () => {
     expect(found[0]).toContain(reason);
   });
 
-  test("of the receiver, while it is off", () => {
+  test("of the receiver while it is off", () => {
     const { warnings } = inspectIn(directory, { toml: "[streaming]\nenabled = false\nlisten = ':1'\n" });
     expect(warnings).toContain(
       "streaming.listen: it has no effect: streaming.enabled is false. Set streaming.enabled = true, or remove it.",
@@ -104,7 +104,7 @@ describe("settings without effect", () => {
   });
 });
 
-test("warns of state in memory, an unverified certificate, and a body limit above the total", () => {
+test("warns about state in memory, an unverified certificate, and a body limit above the total", () => {
   const warnings = warningsWith([
     "state.path=:memory:",
     "otlp.endpoint=https://192.0.2.1",
@@ -118,7 +118,7 @@ test("warns of state in memory, an unverified certificate, and a body limit abov
   ]);
 });
 
-test("warns of a secret on the command line", () => {
+test("warns about a secret on the command line", () => {
   const warnings = warningsWith(["streaming.token=s3cr3t", "otlp.headers.X-Key=s3cr3t"]);
   expect(warnings.map((warning) => warning.slice(0, warning.indexOf(":")))).toEqual([
     "streaming.token",
@@ -143,11 +143,11 @@ describe("a file that others can read", () => {
     ]);
   });
 
-  test.each([0o600, 0o640, 0o400])("gets none for the owner and its group (mode %o)", (mode) => {
+  test.each([0o600, 0o640, 0o400])("gets no warning for the owner and its group (mode %o)", (mode) => {
     expect(modeWarnings(secretToml, mode)).toEqual([]);
   });
 
-  test("gets none without a secret in it", () => {
+  test("gets no warning without a secret in it", () => {
     expect(modeWarnings('log_level = "info"\n', 0o644)).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** The settings of the webhook receiver: what is refused, what gets a warning, and what has no effect. */
+/** The settings of the webhook receiver: which values are refused, get a warning, or have no effect. */
 import { describe, expect, test } from "bun:test";
 import { mergeReload } from "../../src/config/reload.ts";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ const tls = (name: string): string => join(import.meta.dirname, "../support/tls"
 
 const keyOf = (line: string): string => line.slice(0, line.indexOf(":"));
 
-test("with a secret there are no warnings", () => {
+test("a secret leaves no warnings", () => {
   const { problems, warnings, config } = inspect([]);
   expect({ problems, warnings }).toEqual({ problems: [], warnings: [] });
   expect(config.webhook).toMatchObject({
@@ -36,7 +36,7 @@ test("the receiver alone is enough to run", () => {
   expect(problems).toEqual([]);
 });
 
-test("a mistyped variable gets a warning with what was meant, without its value", () => {
+test("a mistyped variable gets a warning with the probable name, without its value", () => {
   const { warnings } = inspect([], { TS2OTEL_WEBHOOK__SECRT: "tskey-webhook-s3cr3t" });
   expect(warnings).toContain(
     "TS2OTEL_WEBHOOK__SECRT: no setting has this variable, so it has no effect. Did you mean TS2OTEL_WEBHOOK__SECRET?",
@@ -45,14 +45,14 @@ test("a mistyped variable gets a warning with what was meant, without its value"
 });
 
 describe("an empty secret", () => {
-  test("is a strong warning if others can reach the port", () => {
+  test("gets a strong warning if others can reach the port", () => {
     const { warnings } = inspect([], {});
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toStartWith("webhook.secret: it is empty and :8089 is not loopback, ");
     expect(warnings[0]).toContain("plain HTTP");
   });
 
-  test("is a mild warning on loopback", () => {
+  test("gets a mild warning on loopback", () => {
     expect(inspect(["webhook.listen=127.0.0.1:1"], {}).warnings).toEqual([
       "webhook.secret: it is empty, so every program on this machine can send events. Set webhook.secret to the secret that Tailscale showed when the webhook was created.",
     ]);
@@ -119,13 +119,13 @@ const idle: readonly [set: readonly string[], environment: Record<string, string
   ],
 ];
 
-test.each(idle)("%j with %j has no effect, with a warning", (set, environment, key, reason) => {
+test.each(idle)("%j with %j has no effect and gets a warning", (set, environment, key, reason) => {
   const found = inspect(set, environment).warnings.filter((warning) => warning.includes("has no effect"));
   expect(found.map(keyOf)).toEqual([key]);
   expect(found[0]).toContain(reason);
 });
 
-test("warns of a tolerance of 0", () => {
+test("warns about a tolerance of 0", () => {
   expect(inspect(["webhook.tolerance=0"]).warnings.map(keyOf)).toEqual(["webhook.tolerance"]);
 });
 
