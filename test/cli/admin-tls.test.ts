@@ -1,4 +1,4 @@
-/** Commands and an admin listener with TLS: its certificate is for another name, and replaced while it runs. */
+/** Commands and an admin listener with TLS, whose certificate is for another name and replaced while it runs. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
@@ -10,7 +10,7 @@ import { timeoutMs, until } from "../support/wait.ts";
 import { runToEnd, start, temporaryDirectory } from "./program.ts";
 
 test(
-  "they trust the instance's certificate and no other, and follow it when it is replaced",
+  "commands trust only the instance's certificate, also after it is replaced",
   async () => {
     const home = temporaryDirectory();
     const authority = createAuthority(home);
@@ -36,7 +36,7 @@ test(
     const status = await command("status");
     expect([status.code, status.stdout]).toEqual([0, expect.stringContaining(`${admin}, state`)]);
     expect(await command("healthcheck", "--ready")).toMatchObject({ code: 0 });
-    // The same place by another name, as a person writes it.
+    // The same address by another name, as a user might write it.
     const port = new URL(admin).port;
     expect(await command("status", "--url", `https://localhost:${port}`)).toMatchObject({ code: 0 });
     const plain = await command("status", "--url", `http://localhost:${port}`);
@@ -47,7 +47,7 @@ test(
     await until(() => record().certificates?.[0] !== before?.[0]);
     expect(await command("status")).toMatchObject({ code: 0 });
 
-    // Somebody else listens where the file says, with a certificate that any browser would accept.
+    // Another program listens at the address in the file, with a certificate that is otherwise valid.
     const stranger = createHttpServer(
       { listen: "127.0.0.1:0", tls: { certFile: files.cert, keyFile: files.key } },
       {

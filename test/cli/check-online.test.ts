@@ -1,4 +1,4 @@
-/** `check --online` against the stand-in of Tailscale and a real backend: every missing scope and wrong setting has a name and a remedy. */
+/** `check --online` with a stand-in for Tailscale and a real backend: every missing scope and wrong setting has a name and a remedy. */
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
@@ -35,7 +35,7 @@ interface Row {
   readonly remedy?: string;
 }
 
-/** Polls both logs and reads the devices; `environment` is set besides. */
+/** Settings that poll both logs and read the devices, plus `environment`. */
 function settings(environment: Record<string, string>): Record<string, string> {
   return {
     TS2OTEL_TAILSCALE__BASE_URL: tailnet.url,
@@ -55,7 +55,7 @@ async function check(environment: Record<string, string> = {}): Promise<{ code: 
   return { code, rows: (JSON.parse(stdout) as { online: readonly Row[] }).online };
 }
 
-/** The rows that are no success, by what they are about. */
+/** The failures and warnings, by subject. */
 function troubles(rows: readonly Row[]): Record<string, Row> {
   const bad = rows.filter(({ outcome }) => outcome === "failed" || outcome === "warning");
   return Object.fromEntries(bad.map((row) => [row.subject, row]));
@@ -111,7 +111,7 @@ test('says "ok" on every line if all is well, writes nothing, and exits with 0',
   );
 });
 
-test("what to do stands below what failed, and below the last of several with the same remedy", async () => {
+test("prints a remedy below its failure, or below the last of several failures that share it", async () => {
   const endpoint = `http://127.0.0.1:${await freePort()}`;
   const { code, stdout } = await runToEnd(
     directory,
@@ -127,7 +127,7 @@ test("what to do stands below what failed, and below the last of several with th
   expect(code).toBe(1);
 });
 
-test("a configuration with mistakes is not tried", async () => {
+test("does not try an invalid configuration", async () => {
   const { code, stdout } = await runToEnd(
     directory,
     ["check", "--online"],
@@ -138,8 +138,8 @@ test("a configuration with mistakes is not tried", async () => {
   expect(tailnet.requests).toEqual([]);
 });
 
-describe("a scope that is missing", () => {
-  test("is named for everything that is read, each with its remedy", async () => {
+describe("a missing scope", () => {
+  test("is named for everything that is read, with a remedy each", async () => {
     tailnet.grant(["users:read"]);
     const { code, rows } = await check();
     const found = troubles(rows);
@@ -180,13 +180,13 @@ describe("a scope that is missing", () => {
     expect(code).toBe(1);
   });
 
-  test("is named if reading is allowed and writing is not", async () => {
+  test("is named if reading is allowed but writing is not", async () => {
     tailnet.grant(["devices:core:read", "log_streaming:read", "webhooks:read"]);
     const { rows } = await check(automatic);
     expect(Object.keys(troubles(rows))).toEqual(["streaming.auto_configure", "webhook.auto_configure"]);
   });
 
-  test("is named for a private endpoint, which needs more", async () => {
+  test("is named for a private endpoint, which needs more scopes", async () => {
     tailnet.grant(["devices:core:read", "log_streaming"]);
     const { rows } = await check({
       ...streaming,
@@ -246,7 +246,7 @@ describe("a wrong setting is named, with its remedy:", () => {
     expect(code).toBe(1);
   });
 
-  test("the address of the API, if nothing answers there or something else does", async () => {
+  test("the address of the API, if nothing or something else answers there", async () => {
     const gone = await startTailnet();
     await gone.stop();
     const page = createServer((_, response) => response.end("<html>Welcome</html>"));
@@ -262,7 +262,7 @@ describe("a wrong setting is named, with its remedy:", () => {
     page.close();
   });
 
-  test("the way to the public API, if there is none", async () => {
+  test("the route to the public API, if there is none", async () => {
     const { rows } = await check({
       TS2OTEL_TAILSCALE__BASE_URL: "https://api.tailscale.com",
       HTTPS_PROXY: `http://127.0.0.1:${await freePort()}`,
@@ -319,7 +319,7 @@ describe("a wrong setting is named, with its remedy:", () => {
   });
 });
 
-test("without credentials the API is not asked, and the rest is tried", async () => {
+test("tries the rest without asking the API if there are no credentials", async () => {
   const { code, rows } = await check({
     ...streaming,
     TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID: "",
@@ -335,7 +335,7 @@ test("without credentials the API is not asked, and the rest is tried", async ()
   expect(code).toBe(0);
 });
 
-test("a webhook whose secret is not here will be rotated, which is a warning", async () => {
+test("warns that a webhook whose secret is not known here will be rotated", async () => {
   const response = await fetch(`${tailnet.url}/api/v2/tailnet/-/webhooks`, {
     method: "POST",
     headers: { authorization: `Bearer ${tailnet.apiKey}`, "content-type": "application/json" },
@@ -380,14 +380,14 @@ describe("a backend", () => {
     expect(code).toBe(1);
   });
 
-  test("that does not use TLS, with the other scheme", async () => {
+  test("that does not use TLS gets a remedy with the other scheme", async () => {
     const { rows } = await check({ TS2OTEL_OTLP__ENDPOINT: sink.url.replace("http:", "https:") });
     expect(troubles(rows)["OTLP logs"]?.remedy).toStartWith(
       "If the backend does not use TLS, use http:// in otlp.endpoint. Otherwise set otlp.tls.ca_file ",
     );
   });
 
-  test("that uses TLS on a port without https://, with the other scheme", async () => {
+  test("that may use TLS on an http:// address gets a remedy with the other scheme", async () => {
     const closing = createTcpServer((socket) => socket.once("data", () => socket.end()));
     await new Promise<void>((resolve) => closing.listen(0, "127.0.0.1", resolve));
     const url = `http://127.0.0.1:${(closing.address() as AddressInfo).port}`;
@@ -398,7 +398,7 @@ describe("a backend", () => {
     );
   });
 
-  test("gets the protocol and the headers that run would send, and never another protocol", async () => {
+  test("gets the protocol and headers that run would send, and never another protocol", async () => {
     sink.behave(() => ({ kind: "refuse_json" }));
     const before = sink.requests.length;
     const { rows } = await check({ TS2OTEL_OTLP__HEADERS__X_SCOPE: "team", TS2OTEL_OTLP__PROTOCOL: "http/protobuf" });
@@ -412,7 +412,7 @@ describe("a backend", () => {
     expect(types).toEqual(new Set(["application/json"]));
   });
 
-  test("that redirects, with the address to set", async () => {
+  test("that redirects gets a remedy that says to set the new address", async () => {
     sink.behave(({ path }) => (path === "/v1/logs" ? { kind: "status", status: 308, body: "" } : { kind: "take" }));
     const { code, rows } = await check();
     expect(troubles(rows)["OTLP logs"]).toMatchObject({ detail: expect.stringContaining("HTTP 308") });
@@ -421,7 +421,7 @@ describe("a backend", () => {
   });
 });
 
-/** Of January 2020: openssl makes none that has expired. */
+/** A certificate of January 2020, because openssl does not issue expired ones. */
 const expired = `-----BEGIN CERTIFICATE-----
 MIIBBDCBqgIBATAKBggqhkjOPQQDAjAOMQwwCgYDVQQDDANvbGQwHhcNMjAwMTAx
 MDAwMDAwWhcNMjAwMjAxMDAwMDAwWjAOMQwwCgYDVQQDDANvbGQwWTATBgcqhkjO
@@ -446,7 +446,7 @@ describe("certificates", () => {
     };
   }
 
-  test("that end soon, or are for another name", async () => {
+  test("that expire soon, or are for another name", async () => {
     const authority = createAuthority(directory);
     const one = authority.issue("one");
     const soon = await check(withTls(one.certificate, one.key));
@@ -458,7 +458,7 @@ describe("certificates", () => {
     expect(troubles(elsewhere.rows)["streaming.tls"]?.detail).toContain("but not for logs.example.com");
   });
 
-  test("of tailscaled, and why there is none", async () => {
+  test("of tailscaled, or why there is none", async () => {
     const socket = join(directory, "tailscaled.sock");
     const tailscaled = await startTailscaled(socket, { pair: createAuthority(directory).issue("node") });
     const environment = {
@@ -479,7 +479,7 @@ describe("certificates", () => {
     await tailscaled.stop();
   });
 
-  test("that has expired", async () => {
+  test("that have expired", async () => {
     writeFileSync(join(directory, "old.pem"), expired);
     const { code, rows } = await check({ TS2OTEL_OTLP__TLS__CA_FILE: join(directory, "old.pem") });
     expect(troubles(rows)["otlp.tls.ca_file"]).toMatchObject({
@@ -489,7 +489,7 @@ describe("certificates", () => {
     expect(code).toBe(1);
   });
 
-  test("of the database that has expired", async () => {
+  test("of the database that have expired", async () => {
     writeFileSync(join(directory, "old.pem"), expired);
     const nobody = `postgres://a@127.0.0.1:${await freePort()}/b?sslmode=verify-full`;
     const { rows } = await check({

@@ -87,7 +87,7 @@ max_bytes = "1 MiB"
   });
 });
 
-test("--changed shows only what differs from the defaults", async () => {
+test("--changed shows only settings that differ from the defaults", async () => {
   const { stdout, code } = await runToEnd(directory, ["check", "--changed"], sound);
   const keys = stdout.split("\n").flatMap((line) => /^([a-z_.]+) {2}/.exec(line)?.[1] ?? []);
   expect(keys).toEqual([
@@ -126,14 +126,14 @@ test("refuses a state directory that run would refuse", async () => {
   expect(run.code).toBe(78);
 });
 
-test("values are shown although there is a problem, and the invalid one as such", async () => {
+test("shows values despite a problem, and marks the invalid one", async () => {
   const { stdout, code } = await runToEnd(directory, ["check", "--set", "otlp.timeout=soon"], sound);
   expect(stdout).toMatch(/^streaming\.enabled +true +TS2OTEL_STREAMING__ENABLED$/m);
   expect(stdout).toMatch(/^otlp\.timeout +\(invalid\) +see below$/m);
   expect(code).toBe(78);
 });
 
-test("with nothing enabled run says how to begin", async () => {
+test("run says how to start if nothing is enabled", async () => {
   const { code, stderr } = await runToEnd(directory, ["run"]);
   expect(stderr).toStartWith(
     "tailscale2otel: streaming.enabled: there is nothing to receive or poll. Run tailscale2otel init, ",
@@ -141,7 +141,7 @@ test("with nothing enabled run says how to begin", async () => {
   expect(code).toBe(78);
 });
 
-test("on a terminal defaults are dimmed, and problems colored", async () => {
+test("dims defaults and colors problems on a terminal", async () => {
   let text = "";
   const out = { isTerminal: true, hasColor: true, write: async (part: string) => void (text += part) };
   const host = {

@@ -1,4 +1,4 @@
-/** Completion in real shells, each driven through a terminal as a person does, with the compiled program. */
+/** Completion in real shells, each driven through a terminal, with the compiled program. */
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ mkdirSync(join(directory, "folder with space"));
 writeFileSync(join(directory, "edge.toml"), "");
 const environment = { PATH: `${bin}:${process.env["PATH"] ?? ""}`, HOME: directory, TERM: "dumb", LC_ALL: "C.UTF-8" };
 
-/** How each shell is started without anybody's own configuration, and how it takes the script. */
+/** How to start each shell without a user's configuration, and how it loads the script. */
 const shells = {
   bash: {
     command: ["bash", "--norc", "--noprofile", "-i"],
@@ -35,7 +35,7 @@ const isHere = (shell: string): boolean => spawnSync(shell, ["-c", "exit"]).stat
 /** In CI every shell is installed (`.ci/run`); elsewhere a missing one is skipped. */
 const testIn = (shell: string) => (isHere(shell) || process.env["CI"] === "true" ? describe : describe.skip);
 
-/** An interactive shell with the script, in a terminal. */
+/** Opens an interactive shell with the script, in a terminal. */
 async function open(shell: keyof typeof shells) {
   const { command, setup } = shells[shell];
   let screen = "";
@@ -53,7 +53,7 @@ async function open(shell: keyof typeof shells) {
   terminal.write(`${setup}; printf '%s%s\\n' set up\n`);
   await until(() => screen.includes("setup"));
   return {
-    /** Types a line, and waits for what is on the screen behind it; then the line is abandoned. */
+    /** Types a line, waits for the expected text on the screen, then discards the line. */
     async type(keys: string, expected: string): Promise<void> {
       screen = "";
       terminal.write(keys);
@@ -93,7 +93,7 @@ for (const shell of ["bash", "zsh"] as const) {
       await close();
     });
 
-    test("two tabs list what there is", async () => {
+    test("two tabs list the possibilities", async () => {
       const { type, close } = await open(shell);
       await type("tailscale2otel replay --\t\t", "--since");
       await close();
@@ -110,7 +110,7 @@ for (const shell of ["bash", "zsh"] as const) {
 }
 
 testIn("fish")("in fish", () => {
-  /** Its own engine, as for a tab. */
+  /** Uses fish's own completion engine, as a tab does. */
   function complete(line: string): readonly string[] {
     const commands = `tailscale2otel completion fish | source; complete -C ${JSON.stringify(line)}`;
     const { stdout } = spawnSync("fish", ["--no-config", "-c", commands], { cwd: directory, env: environment });
@@ -163,7 +163,7 @@ test("every script passes the checks of its shell", async () => {
   }
 });
 
-test("the lines of the install page and of the help install it for every shell", async () => {
+test("the lines in the install page and the help install completion for every shell", async () => {
   const page = readFileSync(join(import.meta.dirname, "../../docs/install.md"), "utf8");
   const [, block = ""] = /## Shell completion[^]*?```sh\n([^]*?)```/.exec(page) ?? [];
   const { status, stderr } = spawnSync("sh", ["-e"], { input: block, env: environment });
@@ -179,7 +179,7 @@ test("the lines of the install page and of the help install it for every shell",
   }
 });
 
-test("the question of a shell is answered whatever it is", () => {
+test("any request of a shell is answered", () => {
   expect(completionAnswer([], [])).toBe("");
   for (const words of [
     ["--"],

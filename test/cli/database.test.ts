@@ -1,4 +1,4 @@
-/** Commands for a journal in a database, while no instance runs: they look, and change nothing. */
+/** Commands for a journal in a database while no instance runs: they only read. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { runToEnd, temporaryDirectory } from "./program.ts";
@@ -42,7 +42,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a journal in 
   const schemas = () => cluster.query("SELECT FROM pg_namespace WHERE nspname = 'tailscale2otel'", database);
 
   test(
-    "check --online says where it will be, and creates nothing",
+    "check --online says where the journal will be, and creates nothing",
     async () => {
       expect(await journalRow()).toMatchObject({
         subject: "journal",
@@ -103,7 +103,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a journal in 
   );
 
   test(
-    "move names the flags that were given, and what to do if the database is away",
+    "move names the given flags, and says what to do if the database is unreachable",
     async () => {
       const move = (...args: readonly string[]) => run(["move", ...args], "");
       expect((await move("--to-file", "missing")).stderr).toStartWith("tailscale2otel: --to-file: cannot read ");

@@ -1,4 +1,4 @@
-/** The page about several destinations: its configuration is valid, and its commands do what it says, on a running instance. */
+/** The page about several destinations: its configuration is valid, and its commands do what it says on a running instance. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -37,7 +37,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** The page's configuration, with addresses of the test. */
+/** Writes the page's configuration with the test's addresses. */
 function configure(): string {
   const path = join(directory, "tailscale2otel.toml");
   const text = configuration
@@ -74,7 +74,7 @@ const run = (command: string, { admin }: RunningProgram) =>
   runToEnd(directory, [...command.split(" ").slice(1), "--url", admin]);
 
 test(
-  "each destination gets the records of its types, with its own headers, and the metrics if it wants them",
+  "each destination gets the records of its types with its own headers, and metrics if enabled",
   async () => {
     const running = await start();
     await send(running, flow(), audit());
@@ -182,7 +182,7 @@ test(
     writeFileSync(path, changed, { mode: 0o600 });
     process.kill(running.pid, "SIGHUP");
     await until(() => running.output().includes("restart to apply: otlp.also.1.name"));
-    // The lines come before the settings are applied.
+    // The lines are logged before the settings are applied.
     await until(async () => {
       await send(running, flow());
       return sinks.archive.requests.some(

@@ -141,7 +141,7 @@ test("a state directory that another instance uses, and one that everyone may wr
   expect([second.code, open.code]).toEqual([1, 78]);
 });
 
-test("a backend that is not there, and a request without a token", async () => {
+test("an unreachable backend, and a request without a token", async () => {
   const directory = folder("backend", `${receiver}[otlp]\nendpoint = "http://127.0.0.1:1"\nmetric_interval = "1s"\n`);
   const running = start(directory, ["run", "--set", "log_format=text", "--set", "admin.enabled=false"]);
   const url = `${/ stream=(\S+)/.exec(await running.line(" ready "))?.[1]}/services/collector/event`;

@@ -6,7 +6,7 @@ import { configAt, openStore } from "../support/store.ts";
 
 const directory = temporaryDirectory();
 
-describe("what is not understood is an error of use, and nothing runs", () => {
+describe("an invalid command line is a usage error, and nothing runs", () => {
   test.each([
     [["chek"], 'unknown command "chek"; did you mean check?'],
     [["frobnicate"], 'unknown command "frobnicate"'],
@@ -44,7 +44,7 @@ describe("what is not understood is an error of use, and nothing runs", () => {
 });
 
 describe("without a command", () => {
-  test("and without a configuration it shows what there is", async () => {
+  test("and without a configuration it shows the commands", async () => {
     const { code, stderr } = await runToEnd(directory, []);
     expect(stderr).toContain("USAGE tailscale2otel run|demo|init|check|send|");
     expect(stderr).toEndWith(
@@ -53,7 +53,7 @@ describe("without a command", () => {
     expect(code).toBe(64);
   });
 
-  test("it runs, where the receiver is configured by variables", async () => {
+  test("it runs if the receiver is configured by variables", async () => {
     const { code, stderr } = await runToEnd(directory, [], { TS2OTEL_STREAMING__ENABLED: "perhaps" });
     expect(stderr).toStartWith(
       'tailscale2otel: TS2OTEL_STREAMING__ENABLED: streaming.enabled: invalid boolean "perhaps".',
@@ -61,13 +61,13 @@ describe("without a command", () => {
     expect(code).toBe(78);
   });
 
-  test("it runs, where credentials for the API are configured by variables", async () => {
+  test("it runs if credentials for the API are configured by variables", async () => {
     const { code, stderr } = await runToEnd(directory, [], { TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID: "k1CNTRL" });
     expect(stderr).toStartWith("tailscale2otel: TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID: ");
     expect(code).toBe(78);
   });
 
-  test("it runs, where a file is found, or named by a flag", async () => {
+  test("it runs if a file is found or named by a flag", async () => {
     const path = join(directory, "wrong.toml");
     writeFileSync(path, "log_level = 1\n");
     for (const args of [["--config", path], [`--config=${path}`], ["--set", "log_level=1"]]) {
@@ -78,7 +78,7 @@ describe("without a command", () => {
   });
 });
 
-describe("help and version in the spellings that people try", () => {
+describe("help and version in common spellings", () => {
   test("help, help <command>, -v and -V", async () => {
     const out = async (...args: string[]) => {
       const { code, stdout } = await runToEnd(directory, args);
@@ -110,7 +110,7 @@ describe("help and version in the spellings that people try", () => {
   }, 120_000);
 });
 
-describe("a mistyped --config or --set ends with 78 and the words of check", () => {
+describe("a mistyped --config or --set exits with 78 and the message of check", () => {
   test.each([
     "status",
     "quarantine list",
@@ -138,7 +138,7 @@ describe("a mistyped --config or --set ends with 78 and the words of check", () 
   );
 });
 
-describe("what the file system says reaches nobody as the runtime puts it", () => {
+describe("file system errors are not shown in the runtime's words", () => {
   const none = "there is no such file or directory";
   const hec = { TS2OTEL_STREAMING__ENABLED: "true", TS2OTEL_STREAMING__LISTEN: "127.0.0.1:0" };
   const temporary = `cannot create a temporary directory in /nowhere: ${none}. Set TMPDIR to a directory that this user may write to.`;
@@ -202,7 +202,7 @@ test.each([
   expect([json.code, JSON.parse(json.stdout)]).toEqual([exit, expect.any(Object)]);
 });
 
-test("a reader that closes the output early is no failure", async () => {
+test("a reader that closes the output early is not a failure", async () => {
   const { start } = await import("./program.ts");
   const program = start(directory, ["schema"]);
   program.process.stdout.destroy();

@@ -1,4 +1,4 @@
-/** `healthcheck`: 0 or 1 and one line, whatever is wrong, within 3 s. */
+/** `healthcheck` exits with 0 or 1 and prints one line, whatever is wrong, within 3 s. */
 import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { configure, startRunning } from "./running.ts";
 
 const parent = temporaryDirectory();
 
-test("is 0 for a running instance, which it finds by its state directory or its address, and 1 once it has stopped", async () => {
+test("exits with 0 for a running instance, found by state directory or address, and with 1 once it has stopped", async () => {
   const directory = configure(parent, "healthy", "");
   const running = await startRunning(directory);
   const check = (...args: string[]) => runToEnd(directory, ["healthcheck", ...args]);
@@ -30,7 +30,7 @@ test("is 0 for a running instance, which it finds by its state directory or its 
   });
 }, 60_000);
 
-test("is 1 if another program answers, if nothing answers in time, and with an invalid configuration", async () => {
+test("exits with 1 if another program answers, nothing answers in time, or the configuration is invalid", async () => {
   const at = (url: string) => runToEnd(parent, ["healthcheck", "--url", url]);
   const other = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
   expect((await at(`http://127.0.0.1:${other.port}`)).stdout).toBe(

@@ -251,7 +251,7 @@ test("of tail and top", async () => {
   `);
 });
 
-/** Those that are pinned above, in the order of the list of commands. */
+/** Commands whose help is pinned above, in the order of the list of commands. */
 const above = new Set(["run", "demo", "check", "tail", "top", "schema", "version"]);
 const commands = [...(await helpText([])).matchAll(/^ {2,}([a-z]+(?: [a-z]+){0,2}) {4}\S/gm)].map(
   ([, name = ""]) => name,

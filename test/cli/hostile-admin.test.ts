@@ -1,4 +1,4 @@
-/** What commands do if something hostile or broken answers at the address of the admin listener. */
+/** Commands when something hostile or broken answers at the address of the admin listener. */
 import { expect, test } from "bun:test";
 import { emptyStatus } from "../support/status.ts";
 import { runToEnd, start, temporaryDirectory } from "./program.ts";
@@ -33,13 +33,13 @@ const event = {
 };
 const page = { events: [event], next: "a.2.0.0", isEnd: true, behindSeconds: 0 };
 
-/** An answer that never ends, of spaces, which are JSON so far. */
+/** An endless answer of spaces, which is valid JSON so far. */
 const endless = (): Response =>
   new Response(
     new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1024 * 1024).fill(0x20)) }),
   );
 
-/** Runs a command against a server that answers those paths so. */
+/** Runs a command against a server with these answers by path. */
 async function against(args: readonly string[], answers: Readonly<Record<string, () => Response>>) {
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -85,7 +85,7 @@ test.each([
   expect(code).toBe(1);
 });
 
-test("healthcheck prints nothing that steers a terminal", async () => {
+test("healthcheck prints no terminal control sequences", async () => {
   const answer = { status: "ok", reasons: [escape] };
   const { stdout } = await against(["healthcheck"], { "/healthz": () => Response.json(answer) });
   expect(stdout).toStartWith("ok: ?]52;c;aGk=? (");

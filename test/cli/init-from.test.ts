@@ -1,4 +1,4 @@
-/** `init --from`: what is written where, and what is said about it. */
+/** `init --from`: what it writes where, and what it prints about it. */
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ otlp: { endpoint: "http://127.0.0.1:4318", protocol: grpc }
 writeFileSync(join(directory, "go.yaml"), yaml);
 
 describe("without --output", () => {
-  test("prints TOML alone to standard output, with secrets as they are, and says so", async () => {
+  test("prints only TOML to standard output, with secrets in plain text, and says so", async () => {
     const { code, stdout, stderr } = await runToEnd(directory, ["init", "--from", "go.yaml"]);
     expect(code).toBe(0);
     expect(stdout).toStartWith("# Configuration of tailscale2otel, converted from go.yaml of the Go program.\n");
@@ -24,7 +24,7 @@ describe("without --output", () => {
   });
 });
 
-test("--output - and --force are as in init", async () => {
+test("--output - and --force work as in init", async () => {
   const printed = await runToEnd(directory, ["init", "--from", "go.yaml", "--output", "-"]);
   expect(printed.stdout).toContain("kExampleCNTRL");
   writeFileSync(join(directory, "old.toml"), "old");
@@ -34,7 +34,7 @@ test("--output - and --force are as in init", async () => {
 });
 
 describe("with --output", () => {
-  test("writes a file for its owner alone, which check accepts, and never replaces one", async () => {
+  test("writes a file readable only by its owner, which check accepts, and never replaces one", async () => {
     const path = join(directory, "new.toml");
     const args = ["init", "--from", "go.yaml", "--output", "new.toml"];
     const { code, stdout } = await runToEnd(directory, args);
@@ -49,7 +49,7 @@ describe("with --output", () => {
   });
 });
 
-test("reads standard input, and a pipe such as that of a program that decrypts the file", () => {
+test("reads standard input, and a pipe such as one from a program that decrypts the file", () => {
   const main = join(import.meta.dirname, "../../src/main.ts");
   for (const command of ["cat go.yaml | $BUN $MAIN init --from -", "$BUN $MAIN init --from <(cat go.yaml)"]) {
     const { status, stdout } = spawnSync("bash", ["-c", command], {

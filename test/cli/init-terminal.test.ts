@@ -1,4 +1,4 @@
-/** `init` in a terminal: whatever is answered wrongly is explained and asked again, and what was answered before is kept. */
+/** `init` in a terminal: it explains and repeats a question with an invalid answer, and keeps earlier answers. */
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
@@ -8,12 +8,12 @@ import { temporaryDirectory } from "./program.ts";
 
 const parent = temporaryDirectory();
 
-/** From source, in an empty directory, with an API that nobody answers. */
+/** Starts `init` from source in an empty directory, with an unreachable API. */
 async function init(name: string, ...flags: readonly string[]) {
   const directory = join(parent, name);
   mkdirSync(directory);
   const env = {
-    // Shared: the runtime fills a cache there.
+    // HOME is shared, because the runtime fills a cache there.
     HOME: parent,
     XDG_STATE_HOME: join(parent, "state"),
     PATH: "/usr/bin:/bin",
@@ -27,7 +27,7 @@ async function init(name: string, ...flags: readonly string[]) {
 
 const noSecret = "printable ASCII without spaces";
 
-test("a header that cannot be sent, and then the same header twice: the second is its correction", async () => {
+test("a header that cannot be sent, and a header given twice, of which the second corrects the first", async () => {
   const { asking, written } = await init("header", "--source", "stream", "--reach", "https://logs.example.com");
   const again = "or a header as Name: value.";
   await asking.answer("Answer [1]:", `http://127.0.0.1:${await freePort()}`);
@@ -42,7 +42,7 @@ test("a header that cannot be sent, and then the same header twice: the second i
   expect(written()).toContain('[otlp.headers]\nx-key = "right"\n');
 }, 120_000);
 
-test("the endpoint and the token of Grafana Cloud", async () => {
+test("the endpoint, instance ID and token of Grafana Cloud", async () => {
   const { asking, directory } = await init("grafana", "--source", "stream", "--reach", "https://logs.example.com");
   const endpoint = "https://otlp-gateway-prod-eu-west-2.grafana.net/otlp";
   await asking.answer("Answer [1]:", "2");
@@ -54,13 +54,13 @@ test("the endpoint and the token of Grafana Cloud", async () => {
   await asking.answer("Token (glc_…, not shown):", "glc_ with a space");
   await asking.until(noSecret);
   await asking.until("Token (glc_…, not shown):");
-  // Nothing is sent to Grafana Cloud.
+  // The test ends here, so that nothing is sent to Grafana Cloud.
   asking.type("\u0003");
   expect(await asking.ended).toBe(130);
   expect(readdirSync(directory)).toEqual([]);
 }, 120_000);
 
-test("the OAuth client, again after it was tried", async () => {
+test("the OAuth client, also after it was tried", async () => {
   const { asking, written } = await init("oauth", "--source", "poll", "--endpoint", "none", "--webhook", "none");
   await asking.answer("Client ID:", "none");
   await asking.until("the API can be polled only with an OAuth client");

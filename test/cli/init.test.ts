@@ -1,4 +1,4 @@
-/** `init` without a terminal: every answer is a flag, nothing is overwritten, and each mistake names the flag. */
+/** `init` without a terminal: every answer is a flag, nothing is overwritten, and every mistake names its flag. */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ function runIn(directory: string, args: readonly string[], environment: Record<s
 const node = ["--node", "node.tail1234.ts.net"];
 const stream = ["--source", "stream", "--reach", "tailnet", ...node];
 
-test("writes a private file that run accepts, after trying the backend, and says how to go on", async () => {
+test("tries the backend, writes a private file that run accepts, and says what to do next", async () => {
   const directory = emptyDirectory("written");
   const sink = await startOtlpSink();
   const { code, stdout, stderr } = await runIn(directory, ["init", ...stream, "--endpoint", sink.url]);
@@ -71,7 +71,7 @@ test("an existing file is kept, unless --force replaces it", async () => {
   expect(statSync(file).mode & 0o777).toBe(0o600);
 });
 
-test("a path that cannot be written says what to do, and leaves nothing", async () => {
+test("a path that cannot be written gets a remedy, and leaves nothing behind", async () => {
   const directory = emptyDirectory("unwritable");
   writeFileSync(join(directory, "a-file"), "");
   const to = (output: string) => runIn(directory, ["init", ...stream, "--endpoint", "none", "--output", output]);
@@ -86,7 +86,7 @@ test("a path that cannot be written says what to do, and leaves nothing", async 
   expect(readdirSync(directory)).toEqual(["a-file"]);
 });
 
-test("what is no file is not replaced even with --force, since root would replace a device", async () => {
+test("a path that is not a regular file is not replaced even with --force, because root would replace a device", async () => {
   const directory = emptyDirectory("special");
   const pipe = join(directory, "pipe");
   execFileSync("mkfifo", [pipe]);
@@ -98,7 +98,7 @@ test("what is no file is not replaced even with --force, since root would replac
   expect(statSync(pipe).isFIFO()).toBe(true);
 });
 
-test("another file is named in the commands, and - is standard output", async () => {
+test("another file is named in the next commands, and - is standard output", async () => {
   const directory = emptyDirectory("output");
   const args = ["init", ...stream, "--endpoint", "none", "--output"];
   const { stdout } = await runIn(directory, [...args, "etc/edge.toml"]);
@@ -211,7 +211,7 @@ describe("without a terminal", () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  test("--yes stands for the defaults, which need the name of this machine alone", async () => {
+  test("--yes accepts the defaults, which need only the name of this machine", async () => {
     const directory = emptyDirectory("yes");
     const sink = await startOtlpSink();
     expect((await runIn(directory, ["init", "--yes", "--endpoint", sink.url])).stderr).toContain(
@@ -222,7 +222,7 @@ describe("without a terminal", () => {
   });
 });
 
-test("the secret of a webhook that exists is used also with an OAuth client, which would create another", async () => {
+test("the secret of an existing webhook is used even with an OAuth client, which would create another webhook", async () => {
   const directory = emptyDirectory("webhook-secret");
   for (const name of ["client", "hook"]) writeFileSync(join(directory, name), `tskey-${name}`, { mode: 0o600 });
   const webhook = ["--webhook", "https://hooks.example.com", "--webhook-secret-file", "hook"];

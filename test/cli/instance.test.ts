@@ -1,4 +1,4 @@
-/** How commands find the running instance: by the file in its state directory, from any folder and without its variables. */
+/** How commands find the running instance: by a file in its state directory, from any folder and without its variables. */
 import { chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -16,12 +16,12 @@ const variables = {
   TS2OTEL_ADMIN__TOKEN: "the-admin-token",
 };
 
-/** A home with the state of one user, and another folder that has nothing. */
+/** A home with the state of one user, and another folder that is empty. */
 function homeAt(name: string) {
   const home = join(temporaryDirectory(), name);
   const elsewhere = join(home, "elsewhere");
   mkdirSync(elsewhere, { recursive: true });
-  // The defaults, for state and the listener, may be in use on this machine.
+  // The default state directory and address may be in use on this machine.
   const user = { HOME: home, XDG_STATE_HOME: join(home, "state"), TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0" };
   const file = join(home, "state/tailscale2otel/instance.json");
   const status = (more: Record<string, string> = {}, ...args: string[]) =>
@@ -35,7 +35,7 @@ async function end(program: Program, signal: "SIGTERM" | "SIGKILL"): Promise<voi
   await program.ended;
 }
 
-test("a command in another folder finds it on a free port, with its token, and it leaves no file", async () => {
+test("a command in another folder finds an instance on any port, with its token, and no file remains after a stop", async () => {
   const { home, file, run, status, record } = homeAt("found");
   const program = run();
   await program.line('"ready"');
@@ -52,7 +52,7 @@ test("a command in another folder finds it on a free port, with its token, and i
   const found = await status();
   expect(found.stdout).toContain(`${admin}, state ${join(home, "state/tailscale2otel")}`);
   expect(found).toMatchObject({ code: 0, stderr: "" });
-  // By another name of the same place too.
+  // Another name of the same address works too.
   expect(await status({}, "--url", admin.replace("127.0.0.1", "localhost"))).toMatchObject({ code: 0 });
 
   await end(program, "SIGTERM");
@@ -62,7 +62,7 @@ test("a command in another folder finds it on a free port, with its token, and i
   expect(after.stderr).toBe("");
 }, 60_000);
 
-test("a new token after a reload is in the file", async () => {
+test("the file has the new token after a reload", async () => {
   const { home, run, status, record } = homeAt("reloaded");
   const { TS2OTEL_ADMIN__TOKEN: _, ...others } = variables;
   const config = join(home, "tailscale2otel.toml");
@@ -78,7 +78,7 @@ test("a new token after a reload is in the file", async () => {
   await end(program, "SIGTERM");
 }, 60_000);
 
-test("what a killed instance leaves is ignored with a message, and its token goes nowhere", async () => {
+test("the file of a killed instance is ignored with a message, and its token is not sent", async () => {
   const { file, run, status, record } = homeAt("killed");
   const program = run();
   await program.line('"ready"');
@@ -103,7 +103,7 @@ test("what a killed instance leaves is ignored with a message, and its token goe
   await end(next, "SIGTERM");
 }, 60_000);
 
-test("the configured token is not sent to whoever listens at the configured address while no instance runs", async () => {
+test("the configured token is not sent to another program at the configured address while no instance runs", async () => {
   const { home, run, status } = homeAt("stranger");
   const listen = `127.0.0.1:${await freePort()}`;
   const config = join(home, "tailscale2otel.toml");
@@ -148,7 +148,7 @@ test.if(process.getuid?.() === 0)(
   60_000,
 );
 
-test("another address wins if it is given now, and the file does if another program answers at the configured one", async () => {
+test("an address given by flag or variable wins, but the file wins over a configured address", async () => {
   const { home, run, status } = homeAt("two");
   const program = run();
   await program.line('"ready"');
@@ -163,7 +163,7 @@ test("another address wins if it is given now, and the file does if another prog
   await end(program, "SIGTERM");
 }, 60_000);
 
-test("a damaged file counts as none", async () => {
+test("a damaged file is treated as missing", async () => {
   const { file, status } = homeAt("damaged");
   mkdirSync(join(file, ".."), { recursive: true, mode: 0o700 });
   for (const text of ["", "{", "null", '{"pid":1,"admin":"file:///etc/passwd"}', '{"admin":"http://127.0.0.1:1"}']) {

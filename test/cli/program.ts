@@ -16,11 +16,11 @@ export interface Ended {
 export interface Program {
   readonly process: ChildProcessByStdio<null, Readable, Readable>;
   readonly ended: Promise<Ended>;
-  /** Resolves with the first line on stderr from now on, or already there, that holds the text. */
+  /** Resolves with the first line on stderr, past or future, that contains the text. */
   line(text: string): Promise<string>;
 }
 
-/** Programs of several tests run at once, and none of them may take the admin listener's port from another. */
+/** Any free port, because programs of several tests run at once and must not compete for the admin listener's port. */
 const anyPort = { TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0" };
 
 export function start(

@@ -1,4 +1,4 @@
-/** `quarantine …` as a process of its own: with a running instance, and over the journal of one that is not running. */
+/** `quarantine …` as a process: with a running instance, and on the journal of a stopped one. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
@@ -26,16 +26,16 @@ interface Item {
   readonly reason: string;
 }
 
-/** Ids of the items that a directory is filled with. */
+/** Ids of the items in a filled directory. */
 interface Filled {
   /** A record that is invalid. */
   readonly invalid: string;
-  /** A record that is valid by now; its port is 2. */
+  /** A record that has become valid; its port is 2. */
   readonly valid: string;
   readonly sample: string;
-  /** About a record that the backend rejected in part. */
+  /** A note about a record that the backend partially rejected. */
   readonly note: string;
-  /** Its record's port is 4. */
+  /** A dead letter whose record's port is 4. */
   readonly deadLetter: string;
 }
 
@@ -62,7 +62,7 @@ async function fill(directory: string): Promise<Filled> {
 const sums = async (directory: string, running?: RunningProgram): Promise<Conservation> =>
   (await statusOf(directory, running)).conservation;
 
-/** With a running instance as with a journal that nobody has open. */
+/** Checks list and show, with a running instance or with a journal that is not open. */
 async function expectListAndShow(directory: string, filled: Filled, running?: RunningProgram): Promise<void> {
   const { invalid, valid, sample, note, deadLetter } = filled;
   const all = await ask(directory, "quarantine list", running);
@@ -169,7 +169,7 @@ describe("with a running instance", () => {
 });
 
 describe("while none runs", () => {
-  test("the journal is opened, and the next run delivers what was retried", async () => {
+  test("the journal is opened, and the next run delivers the retried records", async () => {
     const sink = await startOtlpSink();
     const directory = configure(parent, "stopped", sink.url);
     const filled = await fill(directory);
@@ -207,7 +207,7 @@ describe("while none runs", () => {
     expect(JSON.parse(all.stdout)).toEqual({ purged: 1, keptDeadLetters: 0, missing: [] });
   }, 120_000);
 
-  test("hides in texts and details what privacy hides", async () => {
+  test("applies privacy to texts and details", async () => {
     const directory = configure(parent, "privacy", "", '[privacy]\nemails = "drop"\n');
     const { note } = await fill(directory);
     const { stdout } = await ask(directory, `quarantine show ${note}`);
@@ -221,7 +221,7 @@ describe("while none runs", () => {
   }, 120_000);
 });
 
-test("names mistakes in the command line", async () => {
+test("reports mistakes in the command line", async () => {
   const directory = configure(parent, "usage", "");
   for (const [words, why] of [
     ["quarantine", "quarantine needs one of: quarantine list, quarantine show"],

@@ -17,7 +17,7 @@ const keyFile = join(directory, "key.pem");
 const fixture = (name: string): string => join(import.meta.dirname, "../support/tls", name);
 const ca = ["first", "second"].map((name) => readFileSync(fixture(`${name}.cert.pem`), "utf8"));
 
-/** As secrets are replaced by those who take care: nobody sees half of it. */
+/** Replaces a secret atomically, so that no reader sees half of it. */
 function replace(path: string, text: string): void {
   writeFileSync(`${path}.new`, text);
   renameSync(`${path}.new`, path);
@@ -46,7 +46,7 @@ async function ready(program: Program): Promise<string> {
 async function send(base: string, token: string, body = flowEnvelope(1)): Promise<number> {
   const headers = { authorization: `Splunk ${token}` };
   const url = `${base}/services/collector/event`;
-  // A listener whose certificate is replaced ends connections that are kept.
+  // A listener whose certificate is replaced closes kept-alive connections.
   return (await fetch(url, { method: "POST", headers, body, tls: { ca }, keepalive: false })).status;
 }
 
@@ -56,7 +56,7 @@ async function end(program: Program): Promise<void> {
 }
 
 describe("while the program runs, without a restart,", () => {
-  test("a new token holds after SIGHUP", async () => {
+  test("a new token applies after SIGHUP", async () => {
     settings('token = "a-token"');
     const program = start(directory, ["run"]);
     const base = await ready(program);
@@ -70,7 +70,7 @@ describe("while the program runs, without a restart,", () => {
     await end(program);
   });
 
-  test("a file that is gone is not taken for one without settings, and a mistake is one line", async () => {
+  test("a missing file is not treated as an empty one, and a mistake is logged on one line", async () => {
     settings('token = "a-token"');
     const program = start(directory, ["run", "--set", "log_format=text"]);
     await program.line(" ready ");
@@ -88,7 +88,7 @@ describe("while the program runs, without a restart,", () => {
     await end(program);
   });
 
-  test("a refused reload shows as a metric and on the page until one succeeds", async () => {
+  test("a refused reload shows in a metric and on the page until one succeeds", async () => {
     const admin = '[admin]\nlisten = "127.0.0.1:0"';
     settings('token = "a-token"', admin);
     const program = start(directory, ["run"]);
@@ -127,7 +127,7 @@ describe("while the program runs, without a restart,", () => {
     await end(program);
   });
 
-  test("a listener keeps its token when the edited file drops it together with the address", async () => {
+  test("a listener keeps its token if the edited file removes it and changes the address", async () => {
     settings('token = "a-token"\nrequire_token = true', '[admin]\nlisten = "127.0.0.1:0"\ntoken = "b-token"');
     const program = start(directory, ["run"]);
     const { stream, admin } = JSON.parse(await program.line('"ready"')) as { stream: string; admin: string };
@@ -145,7 +145,7 @@ describe("while the program runs, without a restart,", () => {
     await end(program);
   });
 
-  test("a token in a file is read again when the file changes, and kept when it cannot be used", async () => {
+  test("a token in a file is read again when the file changes, and kept if the new one cannot be used", async () => {
     settings(`token_file = "${tokenFile}"`);
     writeFileSync(tokenFile, "a-token\n");
     const program = start(directory, ["run"]);
@@ -162,7 +162,7 @@ describe("while the program runs, without a restart,", () => {
     await end(program);
   }, 120_000);
 
-  test("a new certificate is served after SIGHUP, and one that cannot be used is said and not served", async () => {
+  test("a new certificate is served after SIGHUP, and an unusable one is reported and not served", async () => {
     settings(`token = "a-token"\ntls.cert_file = "${certFile}"\ntls.key_file = "${keyFile}"`);
     put("first", "first");
     const program = start(directory, ["run"]);
@@ -186,7 +186,7 @@ describe("while the program runs, without a restart,", () => {
   });
 });
 
-test("the backend's and the admin listener's tokens are read again too", async () => {
+test("the tokens of the backend and the admin listener are reloaded too", async () => {
   const seen = new Map<string, string>();
   const backend = createServer((request, response) => {
     seen.set(request.url ?? "", request.headers.authorization ?? "");
@@ -233,7 +233,7 @@ grafana_cloud.token_file = "${tokenFile}"`,
   backend.closeAllConnections();
 }, 120_000);
 
-test("another authority for the backend is trusted as soon as its file is replaced, for both signals", async () => {
+test("a new certificate authority of the backend is trusted as soon as its file is replaced, for both signals", async () => {
   const taken = new Set<string>();
   const pair = { cert: ca[1], key: readFileSync(fixture("second.key.pem")) };
   const backend = createSecureServer(pair, (request, response) => {
@@ -273,7 +273,7 @@ test.each([
     'tls.cert_file = "cert.pem"\ntls.key_file = "key.pem"',
     "is not the key of the certificate in",
   ],
-])("with %s it does not start, and says so with exit code 78", async (_, streaming, complaint) => {
+])("does not start with %s, and exits with 78 and a message", async (_, streaming, complaint) => {
   put("first", "second");
   settings(`token = "a-token"\n${streaming}`);
   const { code, stderr } = await start(directory, ["run"]).ended;

@@ -1,4 +1,4 @@
-/** `replay` and `status` as processes of their own, beside the real program, which is killed in the middle of it. */
+/** `replay` and `status` as processes, with the real program, which is killed during a replay. */
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ask, configure, type RunningProgram, startRunning, statusOf } from "./running.ts";
@@ -28,7 +28,7 @@ const portsSince = (requests: number): number[] =>
     .flatMap(({ logs }) => logs.map(({ attributes }) => Number(attributes["destination.port"])));
 const sorted = (numbers: Iterable<number>): number[] => [...numbers].toSorted((a, b) => a - b);
 
-/** Eight hours of records in a new state directory. */
+/** Creates a state directory with eight hours of records. */
 async function eightHours(name: string): Promise<string> {
   const directory = configure(parent, name, sink.url, 'metric_interval = "1s"\n');
   const store = await openStore(configAt(join(directory, "state")));
@@ -37,7 +37,7 @@ async function eightHours(name: string): Promise<string> {
   return directory;
 }
 
-/** Starts the program, and resolves once it has delivered all of them as fresh logs. Gives the requests by then. */
+/** Starts the program, and resolves once it has delivered all records as new logs, with the number of requests so far. */
 async function deliver(directory: string): Promise<{ running: RunningProgram; requests: number }> {
   const before = logRequests().length;
   const running = await startRunning(directory);
@@ -47,7 +47,7 @@ async function deliver(directory: string): Promise<{ running: RunningProgram; re
   return { running, requests: logRequests().length };
 }
 
-/** The counters of accepted records and their traffic, as Prometheus would read them, once all of now is folded. */
+/** The counters of accepted records and their traffic as Prometheus reads them, after the next metric export. */
 async function counters({ admin }: RunningProgram): Promise<string[]> {
   const metricRequests = () => sink.requests.filter((request) => !isLogs(request)).length;
   const before = metricRequests();
@@ -134,7 +134,7 @@ test("can be started and cancelled while no instance runs", async () => {
   expect(sorted(portsSince(requests))).toEqual(all);
 }, 120_000);
 
-test("is refused if no logs leave the program, and one that was queued is cancelled with a warning", async () => {
+test("is refused if no logs are exported, and a queued replay is cancelled with a warning", async () => {
   const directory = configure(parent, "local", "");
   const store = await openStore(configAt(join(directory, "state")));
   await fillHours(store, { hours: 1, rows: 4, recordsPerRow: 1, now: Date.now() });
@@ -151,7 +151,7 @@ test("is refused if no logs leave the program, and one that was queued is cancel
   await running.stop();
 }, 120_000);
 
-test("names mistakes in the command line", async () => {
+test("reports mistakes in the command line", async () => {
   const directory = configure(parent, "usage", "");
   for (const [words, why] of [
     ["replay", "--since or --cancel is required"],
@@ -164,7 +164,7 @@ test("names mistakes in the command line", async () => {
   }
 }, 120_000);
 
-test("in a pipe it says what it waits for while the backend is down, and ends when it is back", async () => {
+test("says in a pipe what it waits for while the backend is down, and finishes when it is back", async () => {
   const { running } = await deliver(await eightHours("outage"));
   sink.behave(() => ({ kind: "status", status: 503, body: "out for lunch" }));
   const words = ["replay", "--since", "9h", "--url", running.admin, "--set", "admin.token=admin-token"];

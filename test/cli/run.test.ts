@@ -25,7 +25,7 @@ path = "state"
 `;
 }
 
-test("says when it has stopped, and why", async () => {
+test("logs when it has stopped, and why", async () => {
   writeFileSync(file, settings(), { mode: 0o600 });
   const program = start(directory, []);
   await program.line('"ready"');
@@ -39,8 +39,8 @@ test("says when it has stopped, and why", async () => {
   expect(code).toBe(0);
 });
 
-describe("says after ready", () => {
-  /** The lines after the start with these settings, by message. */
+describe("logs after ready", () => {
+  /** Starts with these settings and returns the logged lines by message. */
   async function linesWith(name: string, args: readonly string[], more = "", until = '"keeping state"') {
     const own = join(directory, name);
     mkdirSync(own);
@@ -72,7 +72,7 @@ describe("says after ready", () => {
     expect(lines("keeping state")).toMatchObject([{ in: join(directory, "local/state") }]);
   });
 
-  test("where each signal goes, without secrets of its address", async () => {
+  test("where each signal goes, without the secrets in its address", async () => {
     const credentials = ["tailscale.auth.oauth.client_id=x", "tailscale.auth.oauth.client_secret=y"];
     const lines = await linesWith("signals", [
       ...credentials,
@@ -96,7 +96,7 @@ describe("says after ready", () => {
     expect(lines("keeping state")).toMatchObject([{ in: "memory" }]);
   });
 
-  test("once, the first record and the first delivery of each signal, and metrics do not wait for their interval", async () => {
+  test("the first record and the first delivery of each signal once, without waiting for the metric interval", async () => {
     const sink = await startOtlpSink();
     const own = join(directory, "firsts");
     mkdirSync(own);
@@ -125,7 +125,7 @@ describe("says after ready", () => {
   }, 60_000);
 });
 
-test("says at a stop what the backend did not take", async () => {
+test("logs at a stop what the backend did not accept", async () => {
   const own = join(directory, "dead-backend");
   const store = await openStore(configAt(join(own, "state")));
   await take(store, [numberedFlow(1), numberedFlow(2)], Date.now());
@@ -142,7 +142,7 @@ test("says at a stop what the backend did not take", async () => {
   expect(code).toBe(0);
 }, 120_000);
 
-test("is ready before it has restored the counters from a long journal", async () => {
+test("is ready before the counters are restored from a long journal", async () => {
   const own = join(directory, "long-journal");
   const store = await openStore(configAt(join(own, "state")));
   const flows = Array.from({ length: 600 }, (_, number) => ({
@@ -174,7 +174,7 @@ test("says what to do if its state directory was removed", async () => {
   expect(stderr).not.toContain("Unavailable");
 }, 120_000);
 
-test("runs until a signal, reads the log level again on SIGHUP, and ends with 0", async () => {
+test("runs until a signal, reloads the log level on SIGHUP, and exits with 0", async () => {
   writeFileSync(file, settings(), { mode: 0o600 });
   const program = start(directory, []);
   expect(JSON.parse(await program.line('"ready"'))).toMatchObject({
@@ -201,7 +201,7 @@ test("runs until a signal, reads the log level again on SIGHUP, and ends with 0"
   expect(code).toBe(0);
 });
 
-test("a second signal ends it at once, while a request is still being sent", async () => {
+test("a second signal ends it at once, even while a request is being received", async () => {
   writeFileSync(file, settings(), { mode: 0o600 });
   const program = start(directory, ["run"]);
   const { stream } = JSON.parse(await program.line('"ready"')) as { stream: string };
@@ -220,8 +220,8 @@ test("a second signal ends it at once, while a request is still being sent", asy
   expect(code).toBe(143);
 });
 
-describe("SIGHUP, which is what a terminal sends when it is closed,", () => {
-  /** Resolves with what it wrote once it has ended after SIGHUP, or was stopped because it had reloaded. */
+describe("SIGHUP, which a terminal sends when it is closed,", () => {
+  /** Sends SIGHUP, stops the program if it reloads instead of ending, and returns its exit code and output. */
   async function hangUp(
     environment: Record<string, string>,
   ): Promise<{ readonly code: number; readonly text: string }> {
@@ -256,14 +256,14 @@ describe("SIGHUP, which is what a terminal sends when it is closed,", () => {
     NO_COLOR: "1",
   };
 
-  test("stops a program that was started in a terminal, so that no orphan goes on", async () => {
+  test("stops a program that was started in a terminal, so that no orphan remains", async () => {
     const { code, text } = await hangUp({});
     expect(text).toContain("stopping reason=SIGHUP");
     expect(text).not.toContain("configuration reloaded");
     expect(code).toBe(0);
   }, 120_000);
 
-  test("reloads if a supervisor looks after it", async () => {
+  test("reloads a program that runs under a supervisor", async () => {
     const { code, text } = await hangUp({ INVOCATION_ID: "0123" });
     expect(text).toContain("configuration reloaded");
     expect(text).toContain("stopping reason=SIGTERM");

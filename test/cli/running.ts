@@ -1,4 +1,4 @@
-/** The program over a state directory that the test has filled, and its commands as processes of their own. */
+/** Runs the program on a state directory that a test has filled, and its commands as processes. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Status } from "../../src/admin/status.ts";
@@ -11,7 +11,7 @@ export interface RunningProgram {
   stop(): Promise<void>;
 }
 
-/** A directory below `parent` with a configuration of its own; `endpoint` is that of an OTLP receiver, empty for none. */
+/** Creates a directory below `parent` with a configuration; `endpoint` is an OTLP receiver's address, or empty for none. */
 export function configure(parent: string, name: string, endpoint: string, more = ""): string {
   const directory = join(parent, name);
   mkdirSync(directory);
@@ -51,7 +51,7 @@ export async function startRunning(directory: string): Promise<RunningProgram> {
   };
 }
 
-/** One command with `--json` to its end; the words are split at spaces. */
+/** Runs one command with `--json` to its end; the words are split at spaces. */
 export function ask(directory: string, words: string, running?: RunningProgram): Promise<Ended> {
   return runToEnd(directory, [
     ...words.split(" "),
@@ -60,7 +60,7 @@ export function ask(directory: string, words: string, running?: RunningProgram):
   ]);
 }
 
-/** What `status` says once the counters are restored. */
+/** The output of `status` once the counters are restored. */
 export async function statusOf(directory: string, running?: RunningProgram): Promise<Status & { running: boolean }> {
   for (;;) {
     const status = JSON.parse((await ask(directory, "status", running)).stdout) as Status & { running: boolean };

@@ -1,4 +1,4 @@
-/** `send`, as its user runs it, against the program and against what is none. */
+/** `send`, as its user runs it, against the program and against other servers. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, realpathSync } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -48,7 +48,7 @@ afterAll(async () => {
 const checkIt = "Check the address, and whether the receiver is running.";
 
 describe("send", () => {
-  test("webhook is signed with the configured secret, and taken", async () => {
+  test("webhook is signed with the configured secret, and accepted", async () => {
     const { code, stdout, stderr } = await runToEnd(
       directory,
       ["send", "webhook", "--url", webhook, "--type=nodeCreated"],
@@ -60,13 +60,13 @@ describe("send", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   });
 
-  test("hec carries the configured token, and both records are taken", async () => {
+  test("hec carries the configured token, and both records are accepted", async () => {
     const { code, stdout, stderr } = await runToEnd(directory, ["send", "hec", "--url", stream], secrets);
     expect(stdout).toMatch(/ bytes, with streaming\.token\)\n200 OK in \d+ ms\n\{"text":"Success","code":0\}\n$/);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   });
 
-  test("hec goes to the node's name, for which tailscaled's certificate is", async () => {
+  test("hec goes to the node's name, which tailscaled's certificate is for", async () => {
     const socket = join(directory, "tailscaled.sock");
     const tailscaled = await startTailscaled(socket, {});
     const tls = {
@@ -119,7 +119,7 @@ describe("send", () => {
     expect(code).toBe(1);
   });
 
-  test("says who knows why a receiver accepts nothing", async () => {
+  test("says how to find out why a receiver accepts nothing", async () => {
     const full = createServer((_, response) => response.writeHead(503).end());
     await new Promise<void>((resolve) => full.listen(0, "127.0.0.1", resolve));
     const url = `http://127.0.0.1:${(full.address() as AddressInfo).port}`;
@@ -150,7 +150,7 @@ describe("send", () => {
     expect(code).toBe(1);
   });
 
-  test("goes to the configured listener where no address is given", async () => {
+  test("goes to the configured listener if no address is given", async () => {
     const { port } = new URL(webhook);
     const { stdout, code } = await runToEnd(directory, ["send", "webhook"], {
       ...secrets,
@@ -160,7 +160,7 @@ describe("send", () => {
     expect(code).toBe(0);
   });
 
-  test("follows no redirect, and shows a long answer cut and an address without its query", async () => {
+  test("does not follow redirects, truncates a long answer, and hides the query of an address", async () => {
     const { code, stdout } = await runToEnd(directory, ["send", "webhook", "--url", otherUrl], secrets);
     expect(stdout).toContain("302 Found");
     expect(stdout).toContain(`${"x".repeat(2000)}…\n`);
@@ -181,7 +181,7 @@ describe("send", () => {
       { TS2OTEL_STREAMING__ENABLED: "true" },
       "connection refused by 127.0.0.1:1. Start the service, or give the address of the receiver with --url.",
     ],
-  ])("says why nothing answers, and what to do: %j", async (args, environment, reason) => {
+  ])("says why there is no answer, and what to do: %j", async (args, environment, reason) => {
     const answered = await runToEnd(directory, ["send", ...args], environment as Record<string, string>);
     const { code, stdout, stderr } = answered;
     expect([stdout, stderr]).toEqual(["", `tailscale2otel: no answer: ${reason}\n`]);
@@ -197,13 +197,13 @@ describe("send", () => {
       "send webhook",
       '--url must be an address that begins with http:// or https://, not "example.com"',
     ],
-  ])("%j is an error of use", async (args, command, message) => {
+  ])("%j is a usage error", async (args, command, message) => {
     const { code, stderr } = await runToEnd(directory, args);
     expect(stderr).toBe(`tailscale2otel: ${message} (see tailscale2otel ${command} --help)\n`);
     expect(code).toBe(64);
   });
 
-  test("shows what there is", async () => {
+  test("shows its commands", async () => {
     const { code, stdout } = await runToEnd(directory, ["send", "--help"]);
     expect(stdout).toContain("  send webhook   Send a signed webhook to a receiver, and print its answer\n");
     expect(code).toBe(0);

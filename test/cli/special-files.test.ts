@@ -1,4 +1,4 @@
-/** Files that are named in settings but can block whoever opens them: the program refuses them and can be stopped. */
+/** Files in settings that block when they are opened: the program refuses them and can still be stopped. */
 import { spawnSync } from "node:child_process";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,7 +24,7 @@ test.each([
   expect(stderr).toContain("Name a regular");
 });
 
-test("a secret's file that becomes a pipe is reported, and the program can still be stopped", async () => {
+test("a secret file that becomes a pipe is reported, and the program can still be stopped", async () => {
   const secretFile = join(parent, "secret");
   writeFileSync(secretFile, "a-secret");
   const program = start(directory, ["run", "--set", `webhook.secret_file=${secretFile}`]);

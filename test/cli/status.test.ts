@@ -62,12 +62,12 @@ const status: RunningStatus = {
   },
 };
 
-/** With what the instance itself makes of its health. */
+/** The text of a status, with the instance's own view of its health. */
 function shown(of: RunningStatus, hasColor = false): string {
   return statusText({ ...of, degraded: degradedReasons(of), troubles: troublesOf(of) }, now, { hasColor });
 }
 
-test("on a terminal it is a table with the terms of both sums", () => {
+test("is a table with the terms of both sums on a terminal", () => {
   expect(shown(status)).toMatchInlineSnapshot(`
     "instance      none running; journal in /var/lib/tailscale2otel
     health        degraded: accepting, but log export failing since 2026-11-02T09:10:00.000Z; polling of the configuration log has not succeeded since the start
@@ -89,7 +89,7 @@ test("on a terminal it is a table with the terms of both sums", () => {
   `);
 });
 
-test("an instance that refuses records says why, and what damage has cost stands in the sums", () => {
+test("an instance that refuses records says why, and the sums include what was lost to damage", () => {
   const full: Status = {
     ...status,
     notReady: ["the journal is full"],
@@ -104,7 +104,7 @@ test("an instance that refuses records says why, and what damage has cost stands
   expect(text).toMatch(/^backlog +none$/m);
 });
 
-test("an instance whose metrics are refused, or whose polls all fail, is degraded", () => {
+test("an instance is degraded if its metrics are refused or all its polls fail", () => {
   const why = "HTTP 400: label name too long";
   const text = shown(
     { ...status, export: { logs: { kind: "delivering" }, metrics: { kind: "failing", why, since: ago(300) } } },
@@ -119,7 +119,7 @@ test("an instance whose metrics are refused, or whose polls all fail, is degrade
   expect(text).toMatch(/^logs +ok \(/m);
 });
 
-test("an instance that could not set up Tailscale is degraded, with a line for each problem", () => {
+test("an instance that could not set up Tailscale is degraded, with one line per problem", () => {
   const trouble = "the scope log_streaming is missing";
   const rows = shown({
     ...status,
@@ -133,7 +133,7 @@ test("an instance that could not set up Tailscale is degraded, with a line for e
   expect(rows).toMatch(/^tailnet +device list not read: HTTP 500$/m);
 });
 
-test("a backend that accepts nothing is shown with its answer and what waits for it", () => {
+test("a backend that accepts nothing is shown with its answer and its backlog", () => {
   const logs = { kind: "refusing", why: "HTTP 400: field too long", since: ago(300) };
   const one = { ...status, conservation: { ...status.conservation, pending: 1 } };
   expect(shown({ ...one, export: { ...status.export, logs } })).toMatch(
@@ -141,32 +141,32 @@ test("a backend that accepts nothing is shown with its answer and what waits for
   );
 });
 
-test("a poll that fails says when it last succeeded, and how far it is behind", () => {
+test("a failing poll says when it last succeeded, and how far it is behind", () => {
   const failing = { log: "network", readUntil: ago(400), trouble: "HTTP 403" };
   const rows = shown({ ...status, polls: [failing, { ...failing, lastSuccess: ago(200) }] });
   expect(rows).toMatch(/^polling +network log failing, no successful poll since the start, 6m behind: HTTP 403$/m);
   expect(rows).toMatch(/^polling +network log failing, last success 3m ago, 6m behind: HTTP 403$/m);
 });
 
-test("an instance that restores its counters says how far it has come, and that the sums are incomplete", () => {
+test("an instance that is restoring its counters shows its progress, and that the sums are incomplete", () => {
   const restoring = { kind: "restoring", measuredRow: 40, lastRow: 1000 } as const;
   const text = statusText({ ...status, counters: restoring }, now, { hasColor: false });
   expect(text).toMatch(/^counters +restoring, row 40 of 1000; the sums are incomplete$/m);
 });
 
-test("the first line says which instance it is, or that none runs, and where the journal is", () => {
+test("the first line names the instance, or says that none runs, and where the journal is", () => {
   const first = (address?: string) => statusText({ ...status, address }, now, { hasColor: false }).split("\n", 1)[0];
   expect(first("http://127.0.0.1:9091")).toBe("instance      http://127.0.0.1:9091, state /var/lib/tailscale2otel");
   expect(first()).toBe("instance      none running; journal in /var/lib/tailscale2otel");
 });
 
-test("a signal that was accepted before is not called unsent", () => {
+test("a signal that was accepted before is not reported as unsent", () => {
   const { export: before } = status;
   const text = shown({ ...status, export: { ...before, metrics: { kind: "untried" } } });
   expect(text).toMatch(/^metrics +ok \(last success 5s ago\)$/m);
 });
 
-test("a signal of which nothing was sent says why", () => {
+test("a signal that was never sent says why", () => {
   const rowsOf = (health: RunningStatus["export"] | undefined) => {
     const { export: _, ...stopped } = { ...status, delivery: { lastSuccess: {} } };
     const all = health === undefined ? stopped : { ...stopped, export: health };
@@ -183,7 +183,7 @@ test("a signal of which nothing was sent says why", () => {
   expect(rowsOf(undefined)).toEqual(["logs          not running", "metrics       not running"]);
 });
 
-test("an instance that does not answer is told from one that is stopped", async () => {
+test("an instance that does not answer is distinguished from a stopped one", async () => {
   const directory = configure(parent, "unreached", "");
   const store = await openStore(configAt(join(directory, "state")));
   const { code, stderr } = await ask(directory, `status --set admin.listen=127.0.0.1:${await freePort()}`);
@@ -194,7 +194,7 @@ test("an instance that does not answer is told from one that is stopped", async 
   );
 }, 120_000);
 
-test("of a running instance it is text in a pipe too, and JSON with --json, with exit code 0", async () => {
+test("is text in a pipe too for a running instance, and JSON with --json, with exit code 0", async () => {
   const directory = configure(parent, "running", "");
   const running = await startRunning(directory);
   const { code, stdout } = await ask(directory, "status", running);
@@ -212,7 +212,7 @@ test("of a running instance it is text in a pipe too, and JSON with --json, with
   await running.stop();
 }, 120_000);
 
-test("without an instance it shows the journal if there is one, and exits with 1", async () => {
+test("shows the journal, if there is one, without an instance, and exits with 1", async () => {
   const directory = configure(parent, "stopped", "");
   const nothing = await ask(directory, `status --set admin.listen=127.0.0.1:${await freePort()}`);
   expect([nothing.code, nothing.stdout]).toEqual([1, ""]);
@@ -235,7 +235,7 @@ test("without an instance it shows the journal if there is one, and exits with 1
   });
 }, 120_000);
 
-test("rows that the journal has lost with their counts are shown, since no sum has them", async () => {
+test("rows that the journal has lost with their counts are shown, because no sum includes them", async () => {
   const directory = configure(parent, "lost-rows", "");
   const path = join(directory, "state");
   const before = await openStore(configAt(path));
@@ -257,7 +257,7 @@ test("rows that the journal has lost with their counts are shown, since no sum h
   await running.stop();
 }, 120_000);
 
-test("an address at which nothing answers, and a missing or wrong token, are told apart, each with the next step", async () => {
+test("an address where nothing answers, a missing token and a wrong token are distinguished, each with a next step", async () => {
   const directory = configure(parent, "unreachable", "");
   const running = await startRunning(directory);
   const { host } = new URL(running.admin);
@@ -288,7 +288,7 @@ test("an address at which nothing answers, and a missing or wrong token, are tol
   await running.stop();
 }, 30_000);
 
-test("another program at that address is told from an instance, whatever it answers", async () => {
+test("another program at the address is distinguished from an instance, whatever it answers", async () => {
   const answers = [
     () => Response.json({ hello: 1 }),
     () => Response.json([]),
@@ -316,7 +316,7 @@ test("another program at that address is told from an instance, whatever it answ
   await server.stop(true);
 }, 120_000);
 
-test("an instance that stops answering in between is reported with the next step", async () => {
+test("an instance that stops answering midway is reported with a next step", async () => {
   const server = createServer((request, response) => {
     if (request.url === "/api/v1/status") response.end(JSON.stringify(emptyStatus));
     else request.socket.destroy();
@@ -331,7 +331,7 @@ test("an instance that stops answering in between is reported with the next step
   expect(code).toBe(1);
 });
 
-test("--strict exits with 1 while export fails, though records are accepted", async () => {
+test("--strict exits with 1 while export fails, although records are accepted", async () => {
   const backend = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("no", { status: 400 }) });
   const more = 'metric_interval = "1s"\n';
   const directory = configure(parent, "strict", `http://127.0.0.1:${backend.port}`, more);
@@ -341,7 +341,7 @@ test("--strict exits with 1 while export fails, though records are accepted", as
   const { degraded, notReady, troubles } = JSON.parse(stdout) as RunningStatus;
   expect([code, notReady]).toEqual([0, []]);
   expect(degraded).toEqual([expect.stringMatching(/^metric export failing since 20/)]);
-  // It is running, and has answered.
+  // The backend is running and has answered, so the remedy does not say to check that.
   expect(troubles?.[0]?.remedy).toStartWith("Check the tenant, the headers and the path of otlp.endpoint");
   expect((await ask(directory, "status --strict", running)).code).toBe(1);
   const ready = await fetch(`${running.admin}/readyz?verbose`);
@@ -366,7 +366,7 @@ test.each([
   ],
   ["a directory", (path: string) => mkdirSync(path), /cannot use the state directory: |is damaged/],
 ] as const)(
-  "a journal that is %s is left alone, and the next step is said",
+  "a journal that is %s is left unchanged, with a next step",
   async (name, damage, message) => {
     const directory = configure(parent, `bad ${name}`, "");
     mkdirSync(join(directory, "state"), { mode: 0o700 });
@@ -384,8 +384,8 @@ test.each([
   120_000,
 );
 
-/** Only root may give a directory to somebody else. */
-test.skipIf(process.getuid?.() !== 0)("another user's state directory: one reason, one advice", async () => {
+/** Only root may change the owner of a directory. */
+test.skipIf(process.getuid?.() !== 0)("another user's state directory gets one reason and one remedy", async () => {
   const directory = configure(parent, "of another", "");
   mkdirSync(join(directory, "state"), { mode: 0o700 });
   chownSync(join(directory, "state"), 65_534, 65_534);
@@ -397,7 +397,7 @@ test.skipIf(process.getuid?.() !== 0)("another user's state directory: one reaso
   expect(code).toBe(1);
 });
 
-test("further destinations have a line each, and one for each signal; one that fails makes the instance degraded", () => {
+test("each further destination has a line, plus one per signal, and a failing one makes the instance degraded", () => {
   const records = { types: ["flow", "audit", "webhook"] as const, required: true, accepted: 100, delivered: 60 };
   const text = shown({
     ...status,
@@ -499,13 +499,13 @@ describe("of instances that share a journal", () => {
     expect(statusText(away, now, plain)).toContain("not known: the database does not answer");
   });
 
-  test("the leader shows them beside the sums", () => {
+  test("the leader shows the members beside the sums", () => {
     const text = statusText({ ...status, cluster: { ...cluster, member: "m1", isLeading: true } }, now, plain);
     expect(text).toContain("host-a  leads    1.2.3  http://192.0.2.1:9091  seen 1s ago (this instance)");
     expect(text).toContain("106 = 100 accepted");
   });
 
-  test("a follower names the leader to those who ask for what only that one knows", () => {
+  test("a follower names the leader for requests that only the leader can answer", () => {
     const own = "this instance is a follower";
     expect(whomToAsk(cluster)).toBe(`${own}: ask the leader, host-a, at http://192.0.2.1:9091`);
     const nobody = `${own}; no instance leads at the moment: ask again in a few seconds`;

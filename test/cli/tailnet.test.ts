@@ -1,4 +1,4 @@
-/** The `tailnet` commands against the stand-in of Tailscale: as a person sees them, as a program does, and what they change. */
+/** The `tailnet` commands with a stand-in for Tailscale: their text, their JSON, and what they change. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -46,7 +46,7 @@ interface Ran {
   readonly questions: readonly string[];
 }
 
-/** In this process, so that there can be a terminal. */
+/** Runs a command in this process, so that it can have a terminal. */
 async function run(
   line: string,
   options: {
@@ -98,7 +98,7 @@ const foreign = {
 } as const;
 
 describe("tailnet stream", () => {
-  test("show says where the logs go, to a person and to a program", async () => {
+  test("show says where the logs go, as text and as JSON", async () => {
     await apiOf(tailnet).putLogStream("network", foreign);
     const { code, out } = await run("tailnet stream show");
     expect(code).toBe(0);
@@ -118,7 +118,7 @@ describe("tailnet stream", () => {
     ]);
   });
 
-  test("set points both logs here, also if they point here already", async () => {
+  test("set points both logs here, even if they already point here", async () => {
     const { out, questions } = await run("tailnet stream set");
     expect(out).toBe(`network: now sent to ${streamUrl}\nconfiguration: now sent to ${streamUrl}\n`);
     const target = { url: streamUrl, user: "tailscale2otel", token, compressionFormat: "zstd" } as const;
@@ -133,7 +133,7 @@ describe("tailnet stream", () => {
     expect(questions).toEqual([]);
   });
 
-  test("set replaces what goes elsewhere only after a yes", async () => {
+  test("set replaces another destination only after a yes", async () => {
     await apiOf(tailnet).putLogStream("network", foreign);
     for (const answer of ["", "no", "yesterday"]) {
       const { code, out, questions } = await run("tailnet stream set", { answer });
@@ -153,7 +153,7 @@ describe("tailnet stream", () => {
     ]);
   });
 
-  test("a yes for one log and a no for the other: each outcome is said, and the exit code is 1", async () => {
+  test("with a yes for one log and a no for the other, each outcome is printed and the exit code is 1", async () => {
     await run("tailnet stream set");
     const answers = ["y", "n"];
     const { code, out, err } = await run("tailnet stream remove", { answers });
@@ -172,7 +172,7 @@ describe("tailnet stream", () => {
     ]);
   });
 
-  test("what was changed before a failure is said", async () => {
+  test("changes made before a failure are printed", async () => {
     tailnet.fail({ path: /configuration\/stream$/, times: 99, effect: { kind: "status", status: 500 } });
     const parts: string[] = [];
     await expect(run("tailnet stream set", { onOutput: (text) => parts.push(text) })).rejects.toThrow();
@@ -207,7 +207,7 @@ describe("tailnet webhook", () => {
   const create = () => apiOf(tailnet).createWebhook({ url: hookUrl, subscriptions: ["nodeCreated"] });
   const only = () => tailnet.webhooks[0];
 
-  test("list shows all, and which one is ours", async () => {
+  test("list shows all webhooks, and which one points here", async () => {
     expect((await run("tailnet webhook list")).out).toBe("there are no webhooks\n");
     expect(await json("tailnet webhook list")).toEqual([]);
     const { id, created } = await create();
@@ -220,7 +220,7 @@ describe("tailnet webhook", () => {
     expect(await json("tailnet webhook list")).toMatchObject([{ id, url: hookUrl, isOurs: true }]);
   });
 
-  test("create prints the secret once, where nobody keeps it", async () => {
+  test("create prints the secret once if the service does not store it", async () => {
     const made = (await json("tailnet webhook create --subscriptions nodeCreated,policyUpdate")) as { secret: string };
     expect(made).toMatchObject({ url: hookUrl, subscriptions: ["nodeCreated", "policyUpdate"], result: "created" });
     expect(made.secret).toBe(only()?.secret ?? "");
@@ -234,7 +234,7 @@ describe("tailnet webhook", () => {
     );
   });
 
-  test("create and rotate keep the secret, where the service has it from there", async () => {
+  test("create and rotate store the secret if the service reads it from there", async () => {
     const { out } = await run("tailnet webhook create", { set: automatic });
     const secret = only()?.secret ?? "";
     const path = join(state, "webhook.json");
@@ -247,7 +247,7 @@ describe("tailnet webhook", () => {
     expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ secret: only()?.secret, previous: { secret } });
   });
 
-  test("rotate asks where the one who checks signatures must be told", async () => {
+  test("rotate asks for confirmation if the verifier must be given the new secret", async () => {
     const { id, secret } = await create();
     expect((await run("tailnet webhook rotate", { answer: "no" })).code).toBe(1);
     expect(only()?.secret).toBe(secret);
@@ -266,7 +266,7 @@ describe("tailnet webhook", () => {
     expect(tailnet.requests.at(-1)).toMatchObject({ path: `/api/v2/webhooks/${id}/test`, status: 202 });
   });
 
-  test("remove asks, and forgets the secret", async () => {
+  test("remove asks, and deletes the stored secret", async () => {
     await run("tailnet webhook create", { set: automatic });
     expect((await run("tailnet webhook remove", { answer: "n", set: automatic })).code).toBe(1);
     const { err } = await run("tailnet webhook remove", { answer: "y", set: automatic });
@@ -275,7 +275,7 @@ describe("tailnet webhook", () => {
     expect(readdirSync(state)).toEqual([]);
   });
 
-  test("without an id, the one that is meant must be clear", async () => {
+  test("without an id, the webhook must be unambiguous", async () => {
     const none = { TS2OTEL_WEBHOOK__PUBLIC_URL: "" };
     await expect(run("tailnet webhook test")).rejects.toThrow(
       "no webhook has the address of webhook.public_url; there are none",
@@ -292,7 +292,7 @@ describe("tailnet webhook", () => {
 });
 
 describe("from the command line", () => {
-  test("a missing scope is said with what to do", async () => {
+  test("a missing scope is reported with a remedy", async () => {
     tailnet.grant(["devices:core:read"]);
     const { code, stdout, stderr } = await runToEnd(directory, ["tailnet", "webhook", "list"], environment());
     expect(code).toBe(1);
@@ -335,7 +335,7 @@ describe("from the command line", () => {
       '--log must be one of network, configuration, both, flow, audit, not "flows"',
     ],
     [["tailnet", "webhook", "remove", "7"], 'unexpected argument "7"'],
-  ])("%j is an error of use", async (args, message) => {
+  ])("%j is a usage error", async (args, message) => {
     const { code, stderr } = await runToEnd(directory, args);
     expect(stderr).toStartWith(`tailscale2otel: ${message}`);
     expect(code).toBe(64);

@@ -1,4 +1,4 @@
-/** Commands that are about one of several tailnets. */
+/** Commands for one of several tailnets. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { once } from "node:events";
@@ -48,7 +48,7 @@ describe.each([
   [["tailnet", "stream", "show"]],
   [["tailnet", "webhook", "list"]],
 ])("%p", (command) => {
-  test("asks which tailnet is meant", async () => {
+  test("requires the name of a tailnet", async () => {
     const { code, stderr } = await runs(...command);
     expect([code, stderr]).toEqual([
       64,
@@ -56,7 +56,7 @@ describe.each([
     ]);
   });
 
-  test("names those that there are", async () => {
+  test("names the existing tailnets", async () => {
     const { code, stderr } = await runs(...command, "--tailnet", "initech");
     expect([code, stderr]).toEqual([
       64,
@@ -65,7 +65,7 @@ describe.each([
   });
 });
 
-test("a command about a stopped instance reads the journal of that tailnet", async () => {
+test("a command for a stopped instance reads the journal of the tailnet", async () => {
   const { code, stderr } = await runs("status", "--tailnet", "globex");
   expect([code, stderr]).toEqual([1, expect.stringContaining(`there is no journal in ${directory}/state/globex`)]);
 });
@@ -84,7 +84,7 @@ test("send uses the path and the token of the tailnet", async () => {
   expect(asked).toEqual([["/globex/services/collector/event", "Splunk token-globex"]]);
 });
 
-describe("what is to be set is named as it is written in the section of the tailnet:", () => {
+describe("messages name settings as written in the section of the tailnet:", () => {
   const set = (...settings: readonly string[]) => ["--tailnet", "globex", ...settings.flatMap((one) => ["--set", one])];
 
   test("send, for the token and the secret", async () => {
@@ -100,7 +100,7 @@ describe("what is to be set is named as it is written in the section of the tail
     expect(webhook.stdout).toContain("\nSet tailnet.1.webhook.secret (TS2OTEL_TAILNET__1__WEBHOOK__SECRET) to the one");
   });
 
-  test("send, for the switch that is off: that of the section, or that of all", async () => {
+  test("send, for a switch that is off in the section or for all tailnets", async () => {
     const section = await runs("send", "hec", ...set("tailnet.1.streaming.enabled=false"));
     const shared = await runs("send", "hec", ...set("streaming.enabled=false"));
     expect(section.stderr).toContain("tailnet.1.streaming.enabled is false");
@@ -126,7 +126,7 @@ describe("what is to be set is named as it is written in the section of the tail
   });
 });
 
-test("without sections there is nothing to choose from", () => {
+test("without sections there is no tailnet to choose", () => {
   const { config } = loadConfig(
     sourcesIn(temporaryDirectory(), { set: ["streaming.enabled=true", "otlp.protocol=stdout"] }),
   );
@@ -134,7 +134,7 @@ test("without sections there is nothing to choose from", () => {
   expect(() => chosenTailnet(config, "acme")).toThrow("leave --tailnet out");
 });
 
-test("a state directory of a single tailnet is not left behind", async () => {
+test("the state directory of a single tailnet is not silently abandoned", async () => {
   const state = join(directory, "single");
   const { DatabaseSync } = await import("node:sqlite");
   const { mkdirSync } = await import("node:fs");

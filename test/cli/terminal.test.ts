@@ -24,7 +24,7 @@ const parent = temporaryDirectory();
 const [quarantineListCommand, quarantineShowCommand, quarantineRetryCommand, quarantinePurgeCommand] =
   quarantineCommands as readonly [Command, Command, Command, Command];
 
-/** Runs a command in this process, on what it takes for a terminal. */
+/** Runs a command in this process with a simulated terminal. */
 async function onTerminal(directory: string, command: Command, ...argv: string[]) {
   let text = "";
   const out: Output = {
@@ -52,7 +52,7 @@ async function onTerminal(directory: string, command: Command, ...argv: string[]
   return { code, text };
 }
 
-test("a list is a table with the counts below it, and an item its members and its texts", async () => {
+test("a list is a table with the counts below it, and an item shows its members and texts", async () => {
   const directory = configure(parent, "list", "");
   const store = await openStore(configAt(join(directory, "state")));
   const sample = { type: "unknown", reason: "unclassified", detail: "not a known kind of record" } as const;
@@ -97,7 +97,7 @@ test("a list is a table with the counts below it, and an item its members and it
   `);
 });
 
-test("text that hides itself or turns around cannot fool a terminal", async () => {
+test("invisible and direction-changing characters are replaced on a terminal", async () => {
   const directory = configure(parent, "bidi", "");
   const store = await openStore(configAt(join(directory, "state")));
   const text = `{"user":"\u202Eecila\u2066\u200B\uFEFF\u00AD\u{E0041}","tab":"\t"}`;
@@ -140,7 +140,7 @@ test("a replay shows its progress on one line, and then its result", async () =>
   await sink.stop();
 }, 120_000);
 
-test("help is as wide as the terminal, and what can be typed stays in one piece", async () => {
+test("help is as wide as the terminal, and does not break commands and flags", async () => {
   const help = await onTerminal(configure(parent, "help", ""), quarantinePurgeCommand, "--help");
   const text = typeof help === "string" ? help : help.text;
   expect(text).toContain(

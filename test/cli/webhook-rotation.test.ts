@@ -1,4 +1,4 @@
-/** The secret of the webhook is rotated while deliveries go on. */
+/** Rotating the webhook's secret while deliveries continue. */
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ path = ":memory:"
   writeFileSync(join(directory, "tailscale2otel.toml"), toml, { mode: 0o600 });
 }
 
-test("no delivery is refused", async () => {
+test("refuses no delivery", async () => {
   settings('secret = "tskey-webhook-a"');
   const program = start(directory, ["run"]);
   const { webhook } = JSON.parse(await program.line('"ready"')) as { webhook: string };
@@ -53,7 +53,7 @@ test("no delivery is refused", async () => {
   };
 
   await sent("tskey-webhook-a");
-  // Rotating at Tailscale gives the new secret at once: it is told here while the old one is still used there.
+  // Rotating at Tailscale returns the new secret at once, so it is set here while Tailscale still uses the old one.
   settings('secret = "tskey-webhook-b"\nsecret_previous = "tskey-webhook-a"');
   await reloaded("tskey-webhook-b");
   await sent("tskey-webhook-a");
