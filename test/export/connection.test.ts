@@ -125,7 +125,7 @@ test("tolerates connections that end after every answer, announced or not", asyn
   }
 });
 
-test("sends a request twice to a backend that resets every request after an answer, and then once per try", async () => {
+test("resends once if a backend that has answered begins to reset every request, and then sends once per try", async () => {
   let isWell = true;
   const port = await listen(answering((socket) => void (isWell ? socket.write(taken) : socket.resetAndDestroy())));
   const { post, asked, outcomes } = postingTo(`http://127.0.0.1:${port}`);

@@ -199,7 +199,7 @@ test("marks exactly the log record whose requests always time out, and delivers 
   }
 });
 
-test("does not give up a log record whose requests fail for minutes, if others fail too and one of them is accepted", async () => {
+test("does not give up a log record whose requests fail for minutes, if one of them is accepted in the end", async () => {
   let alone = 0;
   const backend: Backend = (logs) => {
     if (!logs.some(({ id }) => id === 77)) return taken;
@@ -339,7 +339,7 @@ test("makes one dead letter of a record if some of its log records are refused, 
   expectDelivered(simulation, 2);
 });
 
-test("counts one failure for all requests that were under way, whatever becomes of the others", async () => {
+test("counts a single failure for all requests under way, whatever the outcome of the others", async () => {
   const failed: Posted = { kind: "failed", cause: "unreachable", why: "connection refused" };
   const endsAt = start + minute;
   for (const isFailing of [(): boolean => true, (logs: readonly Log[]): boolean => logs.some(({ id }) => id === 0)]) {
@@ -357,7 +357,7 @@ test("counts one failure for all requests that were under way, whatever becomes 
   }
 });
 
-test("divides no request whose timeouts are those of an outage of less than five minutes", async () => {
+test("divides no request because of timeouts in an outage of less than five minutes", async () => {
   for (const seed of seeds) {
     const timedOut: Posted = { kind: "failed", cause: "timeout", why: "timed out after 10 s" };
     const endsAt = start + 4.9 * minute;
@@ -371,7 +371,7 @@ test("divides no request whose timeouts are those of an outage of less than five
   }
 });
 
-test("tries an accused log record no more often than it takes to give it up, if others are accepted", async () => {
+test("tries a suspected log record no more often than needed to give it up, if others are accepted", async () => {
   const backend: Backend = (logs) => (logs.some(({ id }) => id === 457) ? refused : taken);
   const simulation = new Simulation({ seed: 1, backend, latencyMs: () => 1_000 });
   fillBacklog(simulation, 1_000, minute);
@@ -403,7 +403,7 @@ describe("a stop", () => {
     expect(signals[0]?.aborted).toBe(true);
   });
 
-  test("at once moves the cursor behind all that was accepted", async () => {
+  test("at once moves the cursor past everything accepted", async () => {
     const simulation = new Simulation({ seed: 1, backend: () => taken });
     for (let row = 0; row < 100_000; row++) simulation.commit([]);
     simulation.start();

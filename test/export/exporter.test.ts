@@ -156,7 +156,7 @@ describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) 
   });
 });
 
-test("what is wrong with a further destination is logged with its name", async () => {
+test("problems with a further destination are logged with its name", async () => {
   const warnings: unknown[] = [];
   const logger = { ...silentLogger, warn: (...line: unknown[]) => void warnings.push(line) };
   sink.behave(({ path }) =>

@@ -328,7 +328,7 @@ describe("a backend that fails", () => {
     await metrics.stop(50);
   });
 
-  test("is not logged if a stop cut the request off", async () => {
+  test("is not logged if a stop cuts the request off", async () => {
     sink.behave(() => ({ kind: "hang" }));
     const metrics = start();
     const folding = metrics.fold(nodesFold(7));

@@ -72,7 +72,7 @@ describe("lines", () => {
   });
 });
 
-test("a row is the received body only if its lines are all of it", () => {
+test("a row is the received body only if its lines are the whole of it", () => {
   const text = bytesOf('{"a":1}{"bb":2}');
   const whole = { frame: packText(text), text };
   for (const [places, isBody] of [
