@@ -359,7 +359,7 @@ const cases: Case[] = [
     name: "a large body while another one is worked on",
     answer: "commitTimeout",
     committed: 1,
-    server: { request_timeout: 2000 },
+    server: { request_timeout: 5000 },
     rejected: { unavailable: 2 },
     async send(server) {
       const [entered, committing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
