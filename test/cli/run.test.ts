@@ -133,6 +133,7 @@ test("logs at a stop what the backend did not accept", async () => {
   writeFileSync(join(own, "tailscale2otel.toml"), settings(), { mode: 0o600 });
   const program = start(own, ["run", "--set", `otlp.endpoint=http://127.0.0.1:${await freePort()}`]);
   await program.line("log export failing; retrying");
+  await program.line("metric export failing; retrying");
   program.process.kill("SIGINT");
   const { code, stderr } = await program.ended;
   const messages = stderr.slice(stderr.indexOf('"stopping"'));
